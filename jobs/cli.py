@@ -1,0 +1,301 @@
+"""The command line. Every command reads its arguments, calls one function, and prints what it gives."""
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from jobs.terminal import BuildView, err, out, safe
+from pipelines.config import BuildConfig, load_config, validate
+from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.storage import Store
+
+app = typer.Typer(
+    help="Turn a text corpus into a verified, searchable index, on a laptop or on a Ray cluster.",
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+Where = Annotated[str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command(epilog="Example: corpusmill build --corpus articles.jsonl --index indexes/articles")
+def build(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).")] = None,
+    corpus: Annotated[list[str] | None, typer.Option(help="File, folder, glob or URL; may be repeated.")] = None,
+    index: Annotated[str | None, typer.Option(help="Folder or URL of the index.")] = None,
+    json_: Json = False,
+) -> None:
+    """Build an index, or go on where an earlier build stopped."""
+    command = resume_command(config, corpus, index)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        settings = read_settings(config, corpus, index)
+        with BuildView() as view:
+            if err.is_terminal:
+                view({"message": f"If this stops, go on with: {command}"})
+            from pipelines.index import build as build_index
+
+            built = build_index(settings, command, view)
+    except CorpusmillError as error:
+        fail(error, f"To go on: {command}")
+    except KeyboardInterrupt:
+        err.print(f"\nStopped; what is finished is kept. To go on: {command}")
+        raise typer.Exit(130) from None
+    except Exception:
+        err.print(f"Unexpected error; what is finished is kept. To go on: {command}")
+        raise
+    found = built.manifest
+    values = {
+        "index": settings.index.path, "version": found.version, "changed": built.changed, "documents": found.documents,
+        "rejected": found.rejected, "passages": found.passages, "truncated": found.truncated, "dense": found.dense_reason,
+        "warnings": found.warnings,
+    }  # fmt: skip
+    if json_:
+        show_json(values)
+        return
+    done = "is committed" if built.changed else "is up to date, nothing was done"
+    out.print(
+        f"Version {found.version} of {settings.index.path} {done}: {found.documents:,} documents, "
+        f"{found.passages:,} passages, {found.rejected:,} rejected, {found.truncated:,} truncated."
+    )
+    out.print(f'Search it: corpusmill search {shlex.quote(settings.index.path)} "your question"')
+
+
+@app.command(epilog='Example: corpusmill search indexes/articles "who wrote the origin of species" -k 3')
+def search(
+    where: Where,
+    query: Annotated[str, typer.Argument(help="The question, as plain text.")],
+    k: Annotated[int, typer.Option("--k", "-k", help="Passages to return.")] = 10,
+    json_: Json = False,
+) -> None:
+    """Find the passages that answer a query best."""
+    from jobs.search import as_json, as_lines
+    from retrieval.searcher import Searcher
+
+    def work() -> None:
+        store = open_store(where)
+        with Searcher.open(store.url, options=store.options) as searcher:
+            hits = searcher(query, k)
+            version = searcher.manifest.version
+        if json_:
+            show_json(as_json(query, version, hits))
+        else:
+            for line in as_lines(hits):
+                out.print(line)
+
+    run(work)
+
+
+@app.command(epilog="Example: corpusmill status indexes/articles --json")
+def status(where: Where, json_: Json = False) -> None:
+    """Show stage, parts, speed, ETA, rejects and versions of a build or an index."""
+    from jobs.status import lines
+    from jobs.status import status as read_status
+
+    def work() -> None:
+        values = read_status(open_store(where))
+        if json_:
+            show_json(values)
+        else:
+            for line in lines(values):
+                out.print(safe(line))
+
+    run(work)
+
+
+@app.command(epilog="Example: corpusmill verify indexes/articles && echo intact")
+def verify(
+    where: Where,
+    version: Annotated[int | None, typer.Option(help="Version to check; default: the latest.")] = None,
+    json_: Json = False,
+) -> None:
+    """Re-read every checksum and count of a version; name what is damaged (exit code 1)."""
+    from jobs.terminal import ByteView
+    from pipelines.verify import verify as verify_version
+    from retrieval.manifest import read_manifest
+
+    def work() -> None:
+        store = open_store(where)
+        manifest = read_manifest(store, version)
+        with ByteView("verify") as view:
+            problems = verify_version(store, manifest, view)
+        files = manifest.files()
+        if json_:
+            show_json({"version": manifest.version, "files": len(files), "intact": not problems, "damaged": problems})
+        elif problems:
+            for problem in problems:
+                out.print(safe(problem))
+            out.print("Delete what is named together with the .json marker beside it, then build again.")
+        else:
+            out.print(f"Version {manifest.version} is intact: {len(files)} files, {manifest.passages:,} passages.")
+        if problems:
+            raise typer.Exit(1)
+
+    run(work)
+
+
+@app.command(epilog="Example: corpusmill prune indexes/articles --dry-run")
+def prune(
+    where: Where,
+    keep: Annotated[int, typer.Option(min=1, help="Versions to keep, counted back from the latest.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json_: Json = False,
+) -> None:
+    """Remove artefacts that no kept version names. A server on an older version needs --keep 2."""
+    from pipelines.prune import prune as prune_index
+
+    def work() -> None:
+        found = prune_index(open_store(where), keep, dry_run=dry_run)
+        size = sum(found.files.values())
+        if json_:
+            show_json({
+                "dry_run": dry_run, "kept": found.kept, "dropped": found.dropped,
+                "files": list(found.files), "bytes": size,
+            })  # fmt: skip
+            return
+        for key in found.files:
+            out.print(safe(key))
+        verb = "would be removed" if dry_run else "removed"
+        out.print(f"{len(found.files)} files, {size / 1e6:,.1f} MB {verb}; versions kept: {found.kept}")
+
+    run(work)
+
+
+@app.command(epilog="Example: corpusmill submit configs/billion.yaml --address http://127.0.0.1:8265")
+def submit(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).")],
+    address: Annotated[str | None, typer.Option(help="Ray's job server; default: RAY_API_SERVER_ADDRESS.")] = None,
+    shared_disk: Annotated[
+        bool, typer.Option("--shared-disk", help="Local paths are fine: all nodes see this disk.")
+    ] = False,
+    env: Annotated[list[str] | None, typer.Option(help="Variable of this shell to pass on; not for secrets.")] = None,
+    json_: Json = False,
+) -> None:
+    """Run a build as a Ray job on a cluster; print how to follow and resume it."""
+    from jobs.submit import submit as submit_job
+
+    def work() -> None:
+        job = submit_job(config, address, shared_disk=shared_disk, env=env or ())
+        steps = {"follow": job.follow, "status": job.status, "stop": job.stop, "resume": job.resume}
+        if json_:
+            show_json({"submission_id": job.submission_id, "address": job.address, **steps})
+            return
+        out.print(f"Submitted {job.submission_id}.")
+        for name, step in steps.items():
+            out.print(f"{name + ':':<8} {step}")
+
+    run(work)
+
+
+@app.command(epilog="Example: corpusmill doctor configs/laptop.yaml")
+def doctor(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="Configuration to check too.")] = None,
+    json_: Json = False,
+) -> None:
+    """Check Python, Ray, models, devices, storage, disk and shared memory; every failure says its fix."""
+    from jobs.doctor import checks
+
+    def work() -> None:
+        found = checks(load_config(config) if config else None)
+        if json_:
+            show_json({"checks": [vars(check) for check in found], "ok": all(c.ok is not False for c in found)})
+        else:
+            for check in found:
+                mark = {True: "ok", False: "FAILED", None: "warning"}[check.ok]
+                out.print(safe(f"{mark:<8}{check.name}: {check.found}"))
+                if check.ok is not True and check.fix:
+                    out.print(safe(f"        fix: {check.fix}"))
+        if any(check.ok is False for check in found):
+            raise typer.Exit(1)
+
+    run(work)
+
+
+def read_settings(config: Path | None, corpus: list[str] | None, index: str | None) -> BuildConfig:
+    """The configuration of a build from its file, or from --corpus and --index alone."""
+    if config is not None and not corpus and not index:
+        return load_config(config)
+    if config is not None:
+        raise ConfigError("give a configuration file, or --corpus and --index, not both")
+    if not corpus or not index:
+        raise ConfigError(
+            "nothing says what to build", hint="corpusmill build CONFIG, or corpusmill build --corpus PATH --index PATH"
+        )
+    return validate({"corpus": {"paths": corpus}, "index": {"path": index}}, "the command line")
+
+
+def resume_command(config: Path | None, corpus: list[str] | None, index: str | None) -> str:
+    """What to type to go on."""
+    words = ["corpusmill", "build"]
+    words += [str(config)] if config else []
+    for path in corpus or []:
+        words += ["--corpus", path]
+    words += ["--index", index] if index else []
+    return shlex.join(words)
+
+
+def open_store(where: str) -> Store:
+    """The store of an index that is named by its place or by the configuration that builds it."""
+    if where.endswith((".yaml", ".yml")) and Path(where).is_file():
+        index = load_config(where).index
+        return Store(index.path, index.storage_options)
+    if "://" not in where and not Path(where).is_dir():
+        raise ConfigError(f"there is no index {where}", hint=f"Build it: corpusmill build --corpus PATH --index {where}")
+    return Store(where)
+
+
+def run(work: Callable[[], None]) -> None:
+    """Run a command; what goes wrong is told without a traceback."""
+    try:
+        work()
+    except CorpusmillError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(error: CorpusmillError, *more: str) -> NoReturn:
+    """Print an error with its hint and leave with its exit code."""
+    err.print(safe(f"Error: {error.message}"))
+    for line in (error.hint, *more):
+        if line:
+            err.print(safe(line))
+    raise typer.Exit(error.exit_code)
+
+
+def show_json(values: dict[str, Any]) -> None:
+    """One JSON object on standard output; ASCII, so that no terminal or pipe can spoil it."""
+    print(json.dumps(values, default=str))
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point of the command."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    try:
+        app()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("CORPUSMILL_DEBUG"):
+            raise
+        err.print(safe(f"Error: {type(error).__name__}: {error}"))
+        err.print("This was not foreseen. Set CORPUSMILL_DEBUG=1 for the traceback.")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What a person sees: progress on a terminal or as plain lines, errors, and text that cannot harm it."""
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+PLAIN_SECONDS = 5.0
+
+out = Console(soft_wrap=True, highlight=False, markup=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+def safe(text: str) -> str:
+    """Text without control characters: corpus text must not steer a terminal."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people write them; a dash where they are unknown."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def describe(snapshot: dict[str, Any]) -> str:
+    """One line of a progress snapshot."""
+    parts = snapshot["parts"]
+    line = f"{snapshot['stage']}: {parts['done']}/{parts['total']} parts"
+    if parts["running"]:
+        line += f", {parts['running']} running"
+    if parts["failed"]:
+        line += f", {parts['failed']} failed"
+    rows = f"{snapshot['rows']:,}"
+    if snapshot.get("rows_total"):
+        rows += f" of {snapshot['rows_total']:,}"
+    return f"{line}, {rows} rows, {snapshot['rows_per_second']:,.0f} rows/s, ETA {duration(snapshot['eta_seconds'])}"
+
+
+class BuildView:
+    """Listens to a build: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._stage = ""
+        self._said = 0.0
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(), console=err, transient=True
+            )
+            self._task = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> "BuildView":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """A message, or a snapshot of progress."""
+        if "message" in event:
+            err.print(safe(event["message"]))
+            return
+        line = describe(event)
+        if self._bar:
+            done, total = event["rows"], event.get("rows_total")
+            if not total:
+                done, total = event["parts"]["done"], event["parts"]["total"]
+            self._bar.update(self._task, description=line, completed=done, total=total or None)
+        elif event["stage"] != self._stage or time.monotonic() - self._said >= PLAIN_SECONDS:
+            self._stage, self._said = event["stage"], time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+
+class ByteView:
+    """Progress in bytes for what re-reads an index; silent on work of less than two seconds."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> "ByteView":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if err.is_terminal and self._said != self._began:
+            print(file=sys.stderr)
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` bytes are read."""
+        now = time.monotonic()
+        if now - self._said < (2.0 if err.is_terminal else PLAIN_SECONDS):
+            return
+        self._said = now
+        rate = done / max(now - self._began, 1e-3)
+        line = f"{self._what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, ETA {duration((total - done) / max(rate, 1))}"
+        print(f"\r{line}" if err.is_terminal else line, end="" if err.is_terminal else "\n", file=sys.stderr, flush=True)

@@ -1,0 +1,167 @@
+"""Where text may be cut: paragraphs, lines, sentences, words, and never inside a character cluster.
+
+Each `last_*` function returns the greatest cut position in [lo, hi], or -1. A cut at `p` means that the
+passage is `text[:p]` and that the next one starts at the first non-space character from `p` on.
+Positions are code points. Every function is linear in the window it looks at, whatever the text.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+# One character class first, so that the regex engine skips to candidates at the speed of a scan. No
+# repetition is unbounded except over white space, so that "....." costs linear time.
+_SENTENCE_END = re.compile(
+    r"""[.!?\u2026\u3002\uff01\uff1f\uff61\u0964\u061f\u06d4\n\u2029]
+    (?: (?<=[\u3002\uff01\uff1f\uff61]) [\u201d\u2019\u300d\u300f\uff09]{0,3}  # CJK: no space follows
+      | (?<=\u2029)
+      | (?<=\n) [ \t\r]*\n                                                     # blank line
+      | (?<=[.!?\u2026\u0964\u061f\u06d4])
+        (?<!\b[A-Za-z]\.)                                # initials, e.g., i.e., U.S.
+        (?<!\b(?:Mr|Ms|Dr|St|Mt|Lt|vs|cf)\.)
+        (?<!\b(?:Mrs|Gen|Sen|Rep|Rev|Col|Sgt|Gov|Fig|fig)\.)(?<!\bProf\.)
+        ["'\u201d\u2019\u00bb)\]]{0,4} (?=\s) (?!\s{1,4}[a-z])
+    )""",
+    re.VERBOSE,
+)
+_BLANK_LINE = re.compile(r"\n[ \t]+\n")
+_NONSPACE = re.compile(r"\S")
+_SPACE = re.compile(r"\s")
+_LOOK_AHEAD = 8  # characters after a window that decide whether a sentence ends at its last character
+_ZWJ = "\u200d"
+
+Boundary = Callable[[str, int, int], int]
+
+
+def skip_space(text: str, start: int, end: int) -> int:
+    """The first non-space position in [start, end), or `end`."""
+    if start < end and not text[start].isspace():
+        return start
+    match = _NONSPACE.search(text, start, end)
+    return match.start() if match else end
+
+
+def trim_end(text: str, start: int, end: int) -> int:
+    """`end` moved back over white space, not below `start`."""
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return end
+
+
+def last_paragraph(text: str, lo: int, hi: int) -> int:
+    """Blank lines and U+2029."""
+    mark = text.rfind("\u2029", lo, hi + 1)
+    if text.rfind("\n", lo, hi + 1) < 0:
+        return mark
+    found = max(mark, text.rfind("\n\n", lo, hi + 2), text.rfind("\n\r\n", lo, hi + 3))
+    if found < 0:
+        for match in _BLANK_LINE.finditer(text, lo, hi + 1):
+            found = match.start()
+    return found
+
+
+def last_line(text: str, lo: int, hi: int) -> int:
+    """Line feeds, lone carriage returns and U+2028."""
+    found = max(text.rfind("\n", lo, hi + 1), text.rfind("\u2028", lo, hi + 1))
+    return found if found >= 0 else text.rfind("\r", lo, hi + 1)
+
+
+def last_sentence(text: str, lo: int, hi: int) -> int:
+    """Ends of sentences, closing quotes and brackets included."""
+    found = -1
+    for match in _SENTENCE_END.finditer(text, max(lo - 5, 0), hi + _LOOK_AHEAD):
+        if lo <= match.end() <= hi:
+            found = match.end()
+    return found
+
+
+def last_word(text: str, lo: int, hi: int) -> int:
+    """White space of any script."""
+    found = text.rfind(" ", lo, hi + 1)
+    if found >= 0:
+        return found
+    window = text[lo : hi + 1]
+    if window and window[-1].isspace():
+        return lo + len(window) - 1
+    pieces = window.rsplit(None, 1)  # splits at every kind of white space, in C
+    if len(pieces) == 2:
+        return lo + len(window) - len(pieces[1]) - 1
+    if pieces and len(pieces[0]) < len(window):  # white space in front of the only word
+        return lo + len(window) - len(pieces[0]) - 1
+    return -1
+
+
+def last_boundary(text: str, lo: int, hi: int) -> int:
+    """The last boundary of the highest level that has one in [lo, hi], or -1."""
+    for level in (last_paragraph, last_line, last_sentence, last_word):
+        found = level(text, lo, hi)
+        if found >= 0:
+            return found
+    return -1
+
+
+def no_boundary(_text: str, _lo: int, _hi: int) -> int:
+    """For passages of a fixed length."""
+    return -1
+
+
+def first_start(text: str, lo: int, hi: int) -> int:
+    """The first position in [lo, hi) where a sentence or line starts, else a word, else -1."""
+    for match in _SENTENCE_END.finditer(text, max(lo - 5, 0), hi):
+        start = skip_space(text, match.end(), hi)
+        if lo <= start < hi:
+            return start
+    for pattern in ("\n", None):
+        at = text.find(pattern, max(lo - 1, 0), hi) if pattern else _space(text, max(lo - 1, 0), hi)
+        start = skip_space(text, at, hi) if at >= 0 else hi
+        if start < hi:
+            return start
+    return -1
+
+
+def _space(text: str, lo: int, hi: int) -> int:
+    match = _SPACE.search(text, lo, hi)
+    return match.start() if match else -1
+
+
+def cluster_start(text: str, cut: int, floor: int) -> int:
+    """`cut` moved back to the start of the character cluster that it would split, if one is near.
+
+    Covers combining marks, variation selectors, emoji modifiers and joiners, and CR LF: what goes
+    wrong visibly when it is split. Looks back 32 characters at most, and not below `floor`.
+    """
+    at = cut
+    for _ in range(32):
+        if at <= floor or at >= len(text) or not _joined(text[at - 1], text[at]):
+            return at
+        at -= 1
+    return cut
+
+
+def _joined(before: str, after: str) -> bool:
+    if after < "\u0300":
+        return before == "\r" and after == "\n"
+    if before == _ZWJ or after == _ZWJ:
+        return True
+    if "\ufe00" <= after <= "\ufe0f" or "\U0001f3fb" <= after <= "\U0001f3ff":
+        return True
+    return unicodedata.combining(after) != 0
+
+
+def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+    """Spans of the sentences of text[start:end], trimmed, ascending, none empty.
+
+    A sentence ends at terminal punctuation that no lower-case letter follows, and at a blank line. All
+    non-space characters lie in exactly one span.
+    """
+    stop = len(text) if end is None else end
+    spans = []
+    at = skip_space(text, start, stop)
+    for match in _SENTENCE_END.finditer(text, start, stop):
+        if match.end() <= at:
+            continue
+        spans.append((at, trim_end(text, at, match.end())))
+        at = skip_space(text, match.end(), stop)
+    if at < stop:
+        spans.append((at, trim_end(text, at, stop)))
+    return spans

@@ -1,0 +1,64 @@
+"""Semantic breaks: where the embeddings of neighbouring sentences differ most within a document."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from pipelines.chunking.boundaries import sentences
+
+_BATCH_SENTENCES = 512  # embedded in one call: bounds memory
+_SENTENCE_CHARACTERS = 2000  # of a sentence, read by the encoder: more would only be truncated
+
+Spans = list[tuple[int, int]]
+
+
+def semantic_groups(
+    texts: Sequence[str], embed: Callable[[list[str]], np.ndarray], percentile: float
+) -> list[Spans]:
+    """Spans of the groups of sentences of each text, between its breaks.
+
+    A break is where the cosine distance of two neighbouring sentences is above the given percentile of
+    the document's distances. A text of fewer than three sentences is one group.
+    """
+    spans = [sentences(text) for text in texts]
+    counted = [one if len(one) >= 3 else [] for one in spans]
+    similarities = _neighbour_similarities(texts, counted, embed)
+    groups: list[Spans] = []
+    for text, one in zip(texts, counted, strict=True):
+        if not one:
+            groups.append([(0, len(text))])
+            continue
+        distances = 1.0 - np.fromiter((next(similarities) for _ in one[1:]), np.float32, len(one) - 1)
+        breaks = np.flatnonzero(distances > np.percentile(distances, percentile)) + 1
+        starts = [one[0][0], *(one[index][0] for index in breaks.tolist())]
+        groups.append(list(zip(starts, [*starts[1:], len(text)], strict=True)))
+    return groups
+
+
+def _neighbour_similarities(
+    texts: Sequence[str], spans: Sequence[Spans], embed: Callable[[list[str]], np.ndarray]
+) -> Iterator[float]:
+    """Cosine of each sentence and the one before it in its document, batched across documents."""
+    previous: np.ndarray | None = None
+    for batch in _batches(texts, spans):
+        vectors = np.asarray(embed([sentence for sentence, _ in batch]), dtype=np.float32)
+        if previous is None:
+            previous = np.zeros_like(vectors[0])
+        cosines = np.einsum("ij,ij->i", np.vstack([previous[None], vectors[:-1]]), vectors)
+        previous = vectors[-1]
+        for cosine, (_, first) in zip(cosines.tolist(), batch, strict=True):
+            if not first:
+                yield cosine
+
+
+def _batches(texts: Sequence[str], spans: Sequence[Spans]) -> Iterator[list[tuple[str, bool]]]:
+    """Sentences of all documents, each with whether it is its document's first."""
+    batch: list[tuple[str, bool]] = []
+    for text, one in zip(texts, spans, strict=True):
+        for number, (start, end) in enumerate(one):
+            batch.append((text[start : min(end, start + _SENTENCE_CHARACTERS)], number == 0))
+            if len(batch) == _BATCH_SENTENCES:
+                yield batch
+                batch = []
+    if batch:
+        yield batch

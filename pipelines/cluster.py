@@ -1,0 +1,44 @@
+"""Joins the Ray cluster that a build runs on, or starts one on this machine for its time."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+import psutil
+import ray
+
+from pipelines.config import RaySettings
+from retrieval.errors import ConfigError
+
+OBJECT_STORE_BYTES = 2_000_000_000  # parts on their way are a few megabytes each
+
+
+@contextlib.contextmanager
+def connected(settings: RaySettings) -> Iterator[None]:
+    """Within the block Ray is ready. A cluster that was joined before, or started by others, stays."""
+    if ray.is_initialized():
+        yield
+        return
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by the build itself
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    options = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+    try:
+        if address:
+            ray.init(address=address, **options)
+        else:
+            memory = min(OBJECT_STORE_BYTES, psutil.virtual_memory().total // 4)
+            ray.init(
+                address="local", num_cpus=settings.cpus, include_dashboard=False, object_store_memory=memory, **options
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"no Ray at {address or 'this machine'}: {str(error).splitlines()[0]}",
+            hint="Check ray.address, or leave it and RAY_ADDRESS unset to build on this machine.",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

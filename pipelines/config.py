@@ -1,0 +1,221 @@
+"""The configuration file of a build: one YAML file, every key validated, every default here."""
+
+import difflib
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ByteSize, Field, ValidationError, field_validator
+
+from retrieval.errors import ConfigError
+from retrieval.settings import Bytes, DenseSettings, ModelSettings, Settings
+
+MetadataType = Literal[
+    "string", "integer", "float", "boolean", "date",
+    "list[string]", "list[integer]", "list[float]", "list[boolean]", "list[date]",
+]  # fmt: skip
+
+
+class FieldSettings(Settings):
+    """Which fields of a record are what. The first name that a record has is taken."""
+
+    id: list[str] = Field(
+        ["_id", "id", "doc_id", "docid"], description="Field with the document's id, first match."
+    )
+    title: list[str] = Field(["title"], description="Field with the title, first match.")
+    text: list[str] = Field(
+        ["text", "contents", "content", "body"], min_length=1, description="Field with the text, first match."
+    )
+
+    @field_validator("id", "title", "text", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class CorpusSettings(Settings):
+    """The input: where it lies, how its records are read, and what is done with bad ones."""
+
+    paths: list[str] = Field(
+        min_length=1, description="Files, folders, globs or URLs (s3://, gs://, ...), read in this order."
+    )
+    format: Literal["auto", "jsonl", "parquet", "csv", "tsv", "text", "markdown", "html", "pdf", "beir"] = Field(
+        "auto", description="Format of the files; auto: by their names."
+    )
+    fields: FieldSettings = Field(default_factory=FieldSettings, description="Field mapping.")
+    metadata: dict[str, MetadataType] | Literal["auto", "none"] = Field(
+        "auto",
+        description="Metadata fields and their types, for filters. auto: scalar fields beside id, "
+        "title and text, with the types that a sample shows.",
+    )
+    on_type_mismatch: Literal["coerce", "reject"] = Field(
+        "coerce",
+        description="A metadata value of another type: coerce what converts without loss and reject the rest, "
+        "or reject at once.",
+    )
+    max_reject_share: float = Field(
+        0.01, ge=0, le=1, description="Share of rejected documents beyond which the build fails."
+    )
+    duplicates: Literal["fail", "keep_first", "keep_last"] = Field(
+        "fail", description="Two documents with one id: fail, or keep the first or the last one."
+    )
+    slice_bytes: Bytes = Field(
+        ByteSize(8_000_000), gt=0, description="Input that one task reads: a byte range, row groups, small files."
+    )
+    max_document_bytes: Bytes = Field(
+        ByteSize(256_000_000), gt=0, description="A longer record is rejected instead of held in memory."
+    )
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="fsspec options of the corpus's file system (endpoint_url, ...); keep secrets in the environment.",
+    )
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class IndexSettings(Settings):
+    """Where the index lies and how it is cut."""
+
+    path: str = Field(min_length=1, description="Folder or URL of the index.")
+    part_passages: int = Field(
+        4096, ge=1, description="Most passages in a part: the unit of work, retry and resume."
+    )
+    shard_passages: int = Field(
+        2_000_000, ge=1, description="Passages that a shard is filled to: the unit of serving."
+    )
+    piece_passages: int = Field(
+        250_000, ge=1, description="Vectors that one task adds before pieces are merged into shards."
+    )
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="fsspec options of the index's file system; keep secrets in the environment.",
+    )
+
+
+class ChunkSettings(Settings):
+    """How documents are cut into passages."""
+
+    method: Literal["recursive", "fixed", "semantic", "none"] = Field(
+        "recursive",
+        description="recursive: at paragraphs, lines, sentences, words. fixed: every `size` tokens. "
+        "semantic: where the similarity of neighbouring sentences drops. none: a document is a passage.",
+    )
+    unit: Literal["tokens", "characters"] = Field(
+        "tokens", description="What `size` and `overlap` count (fixed: tokens only)."
+    )
+    size: int | None = Field(
+        None, ge=8, description="Most units in a passage, title and prompt included; default: the model's window."
+    )
+    overlap: int = Field(0, ge=0, description="Units that a passage shares with the one before it.")
+    semantic_percentile: float = Field(
+        90.0, gt=0, lt=100,
+        description="semantic: break where the distance of neighbouring sentences is above this percentile of the document's.",
+    )  # fmt: skip
+
+
+class RaySettings(Settings):
+    """Where the build runs."""
+
+    address: str | None = Field(
+        None, description="Ray cluster to join; default: RAY_ADDRESS, else a local one for the build."
+    )
+    cpus: int | None = Field(None, ge=1, description="CPUs of a local Ray; default: all.")
+    embed_workers: int | None = Field(
+        None, ge=1, description="Actors that hold the encoder; default: one a GPU, else one a CPU node."
+    )
+    embed_cpus: int = Field(1, ge=1, description="Logical CPUs of an embedding actor.")
+    embed_gpus: float | None = Field(
+        None, ge=0, description="GPUs of an embedding actor; default: 1 where the cluster has GPUs, else 0."
+    )
+    embed_threads: int | None = Field(
+        None, ge=1, description="Threads of the encoder in an actor on a CPU; default: the node's cores."
+    )
+    max_failed_parts: int = Field(
+        10, ge=0, description="Parts that may fail before a stage stops early; the rest goes on until then."
+    )
+    task_retries: int = Field(3, ge=0, description="Retries of a task whose worker or node died.")
+
+
+class BuildConfig(Settings):
+    """A build: corpus in, index out. Only `corpus.paths` and `index.path` have no default."""
+
+    corpus: CorpusSettings
+    index: IndexSettings
+    chunk: ChunkSettings = Field(default_factory=ChunkSettings, description="Passages.")
+    model: ModelSettings = Field(default_factory=ModelSettings, description="Encoder.")
+    dense: DenseSettings = Field(default_factory=DenseSettings, description="Dense index.")
+    ray: RaySettings = Field(default_factory=RaySettings, description="Workers.")
+
+
+def load_config(path: str | Path) -> BuildConfig:
+    """Read and validate a configuration file. Relative paths in it start at its own folder.
+
+    Raises ConfigError that names the file, the key, and the nearest valid key or value.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no configuration file {path}",
+            hint="Start from configs/laptop.yaml, or: corpusmill build --corpus PATH --index PATH",
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no keys", hint="It needs corpus.paths and index.path at least.")
+    return _relative_to(validate(values, str(path)), path.resolve().parent)
+
+
+def validate(values: dict[str, Any], where: str) -> BuildConfig:
+    """Values as a configuration; raises ConfigError that names every wrong key."""
+    try:
+        return BuildConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise ConfigError(
+            f"{where}: " + ("\n  ".join(["", *lines]) if len(lines) > 1 else lines[0]).lstrip(" "),
+            hint="Every setting is listed in docs/configuration.md and configs/schema.json.",
+        ) from error
+
+
+def _explain(item: Any) -> str:
+    place = [str(step) for step in item["loc"]]
+    key = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.0)
+        return f"unknown key {key}; the nearest one is {'.'.join([*place[:-1], *near])}"
+    if item["type"] == "missing":
+        return f"{key} is missing and has no default"
+    return f"{key}: {item['msg']} (it is {item['input']!r})"
+
+
+def _keys_at(place: list[str]) -> list[str]:
+    model: Any = BuildConfig
+    for step in place:
+        model = model.model_fields[step].annotation
+    return list(model.model_fields)
+
+
+def _relative_to(config: BuildConfig, folder: Path) -> BuildConfig:
+    def absolute(value: str) -> str:
+        return value if "://" in value or "::" in value else str(folder / Path(value).expanduser())
+
+    model: dict[str, Any] = {}
+    for name in ("name", "query_name"):
+        value = getattr(config.model, name)
+        if value and value.startswith((".", "~")):  # other names may be Hugging Face names
+            model[name] = absolute(value)
+    update = {
+        "corpus": config.corpus.model_copy(update={"paths": [absolute(path) for path in config.corpus.paths]}),
+        "index": config.index.model_copy(update={"path": absolute(config.index.path)}),
+        "model": config.model.model_copy(update=model),
+    }
+    if config.dense.query_file:
+        update["dense"] = config.dense.model_copy(update={"query_file": absolute(config.dense.query_file)})
+    return config.model_copy(update=update)

@@ -1,0 +1,147 @@
+"""Tune nprobe and the shortlist against exact search: shard by shard, then over all shards together."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval.dense.shard import DenseShard
+from retrieval.dense.spec import DenseSpec, SearchParameters
+from retrieval.settings import DenseSettings
+from retrieval.vectors import ShardVectors, best, exact_search
+
+SHORTLISTS = (50, 100, 200, 400)
+MAX_NPROBE = 512
+TOLERANCE = 1e-5  # of scores: two ways of adding up the same product differ by less
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """One shard's answers: scores float32 (q, k) of exact search and of each grid point."""
+
+    exact: np.ndarray
+    points: list[tuple[np.ndarray, float]]  # scores, and seconds of the search in this shard
+    assigning: list[float]  # seconds of the coarse assignment of each point, paid once for all shards
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The chosen parameters, the recall/latency table, and a warning where the target is missed."""
+
+    parameters: SearchParameters
+    table: list[dict[str, float | int]]
+    warning: str = ""
+
+
+def grid(spec: DenseSpec, k: int) -> list[SearchParameters]:
+    """The search parameters to try, from cheap to thorough; the same for every shard of an index."""
+    if spec.type == "flat":
+        return [SearchParameters()]
+    if spec.type == "hnsw":
+        return [SearchParameters(ef_search=ef, shortlist=k) for ef in (16, 32, 64, 128, 256, 512) if ef >= k]
+    probes = [2**i for i in range(12) if 2**i < min(spec.nlist, MAX_NPROBE)]
+    probes.append(min(spec.nlist, MAX_NPROBE))
+    # Float16 lists hold the vectors themselves: a longer shortlist finds nothing more.
+    lengths = [k] if spec.type == "ivf_flat" else [n for n in SHORTLISTS if n >= k] or [k, 2 * k, 4 * k]
+    return [SearchParameters(nprobe=nprobe, shortlist=n) for nprobe in probes for n in lengths]
+
+
+def evaluate_shard(
+    shard: DenseShard,
+    vectors: ShardVectors,
+    queries: np.ndarray,
+    points: Sequence[SearchParameters],
+    k: int,
+) -> ShardResult:
+    """Search one shard with queries (q, d) float32: exactly, and at every grid point, timed in a batch."""
+    exact, _ = exact_search(queries, vectors, k)
+    results, assigning = [], []
+    shard.search(queries[:8], k, parameters=points[-1])  # the first search pages the lists in
+    for parameters in points:
+        start = time.perf_counter()
+        assigned = shard.quantizer.assign(queries, parameters.nprobe)
+        middle = time.perf_counter()
+        scores, _ = shard.search(queries, k, parameters=parameters, assigned=assigned)
+        results.append((scores, time.perf_counter() - middle))
+        assigning.append(middle - start)
+    return ShardResult(exact, results, assigning)
+
+
+def combine(
+    shards: Sequence[ShardResult],
+    points: Sequence[SearchParameters],
+    spec: DenseSpec,
+    settings: DenseSettings,
+) -> Tuned:
+    """Recall and milliseconds a query over all shards, and the cheapest point that meets the target.
+
+    recall@k is the share of the k exact scores that a search reaches, so that vectors which are
+    equal count alike. Milliseconds are summed over shards: a batch of all queries, on one machine.
+    """
+    exact = shards[0].exact
+    k = exact.shape[1]
+    for shard in shards[1:]:
+        exact = _merge(exact, shard.exact, k)
+    table: list[dict[str, float | int]] = []
+    for number, parameters in enumerate(points):
+        scores = shards[0].points[number][0]
+        for shard in shards[1:]:
+            scores = _merge(scores, shard.points[number][0], k)
+        seconds = sum(shard.points[number][1] for shard in shards)
+        seconds += max(shard.assigning[number] for shard in shards)
+        row: dict[str, float | int] = dict(_shown(spec, parameters))
+        row["recall"] = round(recall(scores, exact), 4)
+        row["ms_per_query"] = round(1000 * seconds / max(1, len(exact)), 4)
+        table.append(row)
+    return _choose(table, points, settings)
+
+
+def recall(scores: np.ndarray, exact: np.ndarray) -> float:
+    """Share of the exact top k that results reach, by score: both float32 (q, k), -inf where missing."""
+    wanted = np.isfinite(exact)
+    if not wanted.any():
+        return 1.0
+    last = np.min(np.where(wanted, exact, np.inf), axis=1, keepdims=True)
+    slack = TOLERANCE * np.maximum(1.0, np.abs(last))
+    hits = np.isfinite(scores) & (scores >= last - slack)
+    return float(np.minimum(hits.sum(axis=1), wanted.sum(axis=1)).sum() / wanted.sum())
+
+
+def _merge(left: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
+    both = np.concatenate([left, right], axis=1)
+    return best(both, np.broadcast_to(np.arange(both.shape[1]), both.shape), k)[0]
+
+
+def _shown(spec: DenseSpec, parameters: SearchParameters) -> dict[str, int]:
+    if spec.type == "flat":
+        return {}
+    if spec.type == "hnsw":
+        return {"ef_search": parameters.ef_search}
+    return {"nprobe": parameters.nprobe, "shortlist": parameters.shortlist}
+
+
+def _choose(
+    table: list[dict[str, float | int]], points: Sequence[SearchParameters], settings: DenseSettings
+) -> Tuned:
+    good = [i for i, row in enumerate(table) if row["recall"] >= settings.recall_target]
+    if good:
+        # A busy machine may time a point that looks further as the faster one: leave those out.
+        least = [i for i in good if not any(_less(points[j], points[i]) for j in good)]
+        return Tuned(points[min(least, key=lambda i: table[i]["ms_per_query"])], table)
+    top = max(range(len(table)), key=lambda i: (table[i]["recall"], -table[i]["ms_per_query"]))
+    warning = (
+        f"recall@{settings.recall_k} is {table[top]['recall']:.3f} at best, below the target of "
+        f"{settings.recall_target}. A larger dense.pq_m, dense.pq_bits: 8 or dense.type: ivf_flat raises it."
+    )
+    return Tuned(points[top], table, warning)
+
+
+def _less(one: SearchParameters, other: SearchParameters) -> bool:
+    """Whether one looks at less than the other in some respect and at more in none."""
+    pairs = [
+        (one.nprobe, other.nprobe),
+        (one.shortlist, other.shortlist),
+        (one.ef_search, other.ef_search),
+    ]
+    return one != other and all(left <= right for left, right in pairs)

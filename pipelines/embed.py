@@ -1,0 +1,177 @@
+"""Stage 3: embed the parts. One file of float16 vectors for the titles and texts of each part.
+
+Vectors are named by what the encoder sees, so parts that hold the same text share them, whatever else
+changed. A part goes through three steps that overlap: read and tokenize (tasks), encode (actors that
+keep the model for the whole stage), write (tasks).
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import ray
+
+from pipelines.config import RaySettings
+from pipelines.context import Context, worker_cache
+from pipelines.markers import read_markers, write_marker
+from pipelines.progress import Progress
+from pipelines.space import check_space, vectors_estimate
+from pipelines.stage import Limits, Step, Task, run
+from retrieval.encoder import Encoder, Tokenizer, Tokens
+from retrieval.errors import ModelError
+from retrieval.models import resolve_side
+from retrieval.storage import FileRecord
+from retrieval.vectors import write_vectors
+
+
+@dataclass(frozen=True)
+class PartVectors:
+    """Vectors (rows, dimension) float16 of a part; `truncated` counts passages longer than the window."""
+
+    file: FileRecord
+    marker: FileRecord
+    rows: int
+    dimension: int
+    metric: str
+    dtype: str
+    device: str
+    truncated: int
+    tokens: int
+    usage: dict[str, Any]
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> "PartVectors":
+        """A marker's content as an object."""
+        names = ("rows", "dimension", "metric", "dtype", "device", "truncated", "tokens", "usage")
+        return cls(
+            file=FileRecord(**values["file"]),
+            marker=FileRecord(**values["marker"]),
+            **{name: values[name] for name in names},
+        )
+
+
+def embed_parts(
+    context: Context, parts: list[dict[str, Any]], progress: Progress, limits: Limits
+) -> dict[str, PartVectors]:
+    """Vectors of all parts by content; only content without a marker is embedded."""
+    folder = f"vectors/{context.vectors_fingerprint}"
+    markers = read_markers(context.store, folder)
+    wanted = {part["content"]: part for part in parts}
+    vectors = {name: PartVectors.from_values(values) for name, values in markers.items() if name in wanted}
+    tasks = [
+        Task(content, {"passages": part["file"], "rows": part["rows"]})
+        for content, part in wanted.items()
+        if content not in vectors
+    ]
+    before = sum(done.rows for done in vectors.values())
+    progress.counts["truncated"] = sum(done.truncated for done in vectors.values())
+    workers = embed_workers(context.config.ray, len(tasks))
+    steps = [
+        Step(tokenize_part, (context,)),
+        Step(
+            encoding, (context, workers.threads), actors=workers.actors, cpus=workers.cpus, gpus=workers.gpus
+        ),
+        Step(write_part, (context, folder)),
+    ]
+    total = sum(part["rows"] for part in wanted.values())
+    model = resolve_side(context.config.model, "passage").folder
+    check_space(context.store, vectors_estimate(total - before, model), "the vectors")
+    with progress.stage("embed", len(wanted), len(vectors), rows_total=total, rows_before=before):
+        for task in run("embed", tasks, steps, progress, limits):
+            vectors[task.key] = PartVectors.from_values(task.values)
+            progress.counts["truncated"] += vectors[task.key].truncated
+    return vectors
+
+
+def tokenize_part(task: Task, context: Context) -> Task:
+    """Read the part's titles and texts and tokenize them."""
+    record = FileRecord(**task.values["passages"])
+    with context.store.fs.open(context.store.path(record.key), "rb") as file:
+        table = pq.read_table(file, columns=["title", "text"])
+    tokens = _tokenizer(context).tokenize_passages(
+        table.column("title").to_pylist(), table.column("text").to_pylist()
+    )
+    task.values["tokens"] = len(tokens.ids)
+    task.values["truncated"] = int(tokens.truncated.sum())
+    task.buffers = {
+        "ids": tokens.ids.astype(np.int32).tobytes(),
+        "offsets": tokens.offsets.astype(np.int64).tobytes(),
+        "truncated": tokens.truncated.astype(np.uint8).tobytes(),
+    }
+    return task
+
+
+def encoding(context: Context, threads: int | None) -> Callable[[Task], Task]:
+    """Load the model, once in each actor; the function that encodes a part's tokens."""
+    encoder = Encoder.open(
+        context.model(worker_cache()), sides={"passage"}, threads=threads or len(os.sched_getaffinity(0))
+    )
+
+    def encode(task: Task) -> Task:
+        began = time.monotonic()
+        tokens = Tokens(
+            np.frombuffer(task.buffers["ids"], np.int32),
+            np.frombuffer(task.buffers["offsets"], np.int64),
+            np.frombuffer(task.buffers["truncated"], np.uint8).astype(bool),
+        )
+        vectors = encoder.encode_tokens(tokens).astype(np.float16)
+        if not np.isfinite(vectors).all():
+            raise ModelError(
+                f"the model gave vectors that are not finite in float16, in part {task.key}",
+                hint="Set model.normalize: true, or another model.dtype.",
+            )
+        task.values |= {"dimension": vectors.shape[1], "dtype": encoder.dtype, "device": encoder.device}
+        task.values["metric"] = encoder.metric
+        if encoder.device != "cpu":
+            task.values["gpu_seconds"] = time.monotonic() - began
+        task.buffers = {"vectors": vectors.tobytes()}
+        return task
+
+    return encode
+
+
+def write_part(task: Task, context: Context, folder: str) -> Task:
+    """Write the vectors, and last the marker."""
+    vectors = np.frombuffer(task.buffers["vectors"], np.float16).reshape(task.values["rows"], -1)
+    with context.store.writing(f"{folder}/{task.key}.npy") as write:
+        write_vectors(write.path, vectors)
+    names = ("rows", "dimension", "metric", "dtype", "device", "tokens", "truncated", "usage")
+    values = {"file": asdict(write.done), **{name: task.values[name] for name in names}}
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Actors of the embedding stage and what each takes; `threads` None: all cores of its node."""
+
+    actors: int
+    cpus: float
+    gpus: float
+    threads: int | None
+
+
+def embed_workers(settings: RaySettings, parts: int) -> Workers:
+    """One actor a GPU where the cluster has GPUs, else one a node with CPUs; never more than parts."""
+    resources = ray.cluster_resources()
+    gpus = settings.embed_gpus if settings.embed_gpus is not None else min(1.0, resources.get("GPU", 0.0))
+    if gpus:
+        actors = max(1, int(resources.get("GPU", 0.0) / gpus))
+    else:
+        actors = sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1)
+    actors = settings.embed_workers or max(1, actors)
+    return Workers(max(1, min(actors, parts)), settings.embed_cpus, gpus, settings.embed_threads)
+
+
+_tokenizers: dict[str, Tokenizer] = {}  # a worker process tokenizes many parts of one build
+
+
+def _tokenizer(context: Context) -> Tokenizer:
+    key = context.vectors_fingerprint
+    if key not in _tokenizers:
+        _tokenizers.clear()
+        _tokenizers[key] = Tokenizer.open(context.model(worker_cache()))
+    return _tokenizers[key]

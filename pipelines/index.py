@@ -1,0 +1,126 @@
+"""The build, from top to bottom: plan, read, embed, train, shards, tune, verify, commit.
+
+Every stage finds what is finished by its markers and does the rest, so the same call goes on wherever
+an earlier one stopped. Nothing is visible to a searcher before the manifest is written, last.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines import lease as leases
+from pipelines.cluster import connected
+from pipelines.commit import commit, make_manifest, point_to
+from pipelines.config import BuildConfig
+from pipelines.duplicates import find_duplicates
+from pipelines.embed import embed_parts
+from pipelines.parts import collect, cut
+from pipelines.plan import Plan, make_plan, record_plan
+from pipelines.progress import Progress, Tracker
+from pipelines.quantize import trained_quantizer
+from pipelines.read import read_slices
+from pipelines.shards import build_dense, build_passages
+from pipelines.slice_results import finished_slices
+from pipelines.space import check_space, passages_estimate
+from pipelines.stage import Limits
+from pipelines.tuning import tune
+from retrieval.errors import InputError
+from retrieval.manifest import Manifest, latest_version, read_manifest, versions
+from retrieval.model_files import publish
+from retrieval.storage import TEMPORARY, Store
+
+
+@dataclass(frozen=True)
+class Built:
+    """The version that answers for the configuration; `changed` says whether this run made it."""
+
+    manifest: Manifest
+    changed: bool
+
+
+def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]], None]) -> Built:
+    """Build the index, or go on where an earlier build stopped.
+
+    `command` is what a person types to go on, `listener` gets messages and progress snapshots. Raises
+    a CorpusmillError of the kind that went wrong; what is finished stays.
+    """
+    store = Store(config.index.path, config.index.storage_options)
+    progress = Progress(store, command, listener)
+    plan = make_plan(config, store, progress.say)
+    if plan.finished and plan.previous is not None:
+        return Built(plan.previous, changed=False)
+    with leases.holding(store) as lease, connected(config.ray):
+        _recover(store)
+        # Another builder may have finished between the look above and the lease.
+        plan = make_plan(config, store, lambda _text: None)
+        if plan.finished and plan.previous is not None:
+            return Built(plan.previous, changed=False)
+        progress.version = plan.previous.version if plan.previous else None
+        progress.begin(plan.fingerprint, Tracker.options(**_here()).remote())
+        state = "failed"
+        try:
+            manifest = _stages(record_plan(plan), lease, progress)
+            progress.version = manifest.version
+            state = "done"
+        except (KeyboardInterrupt, SystemExit):
+            state = "interrupted"
+            raise
+        finally:
+            progress.end(state)
+    return Built(manifest, changed=True)
+
+
+def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
+    config, store = plan.context.config, plan.context.store
+    limits = Limits(config.ray.max_failed_parts, config.ray.task_retries)
+    context = replace(plan.context, model_files=publish(config.model, store))
+    plan = replace(plan, context=context)
+
+    known = finished_slices(context)
+    unread = [entry for entry in plan.slices if entry.key not in known]
+    check_space(store, passages_estimate(unread), "the passages")
+    results = read_slices(context, plan.slices, {}, known, progress, limits)
+    drops = find_duplicates(context, results, progress, limits)
+    if drops:
+        results = read_slices(context, plan.slices, drops, known, progress, limits)
+
+    vectors = embed_parts(context, [part for result in results for part in result.parts], progress, limits)
+    parts = collect(results, vectors)
+    if not parts:
+        raise InputError("the corpus holds no passage", hint="Check corpus.paths and corpus.fields.")
+    shards = cut(parts, config.index.shard_passages)
+    passages = build_passages(context, parts, shards, progress, limits)
+
+    lease.check()
+    trained = trained_quantizer(context, parts, plan.previous, progress, limits)
+    progress.say(f"Dense index: {trained.reason}")
+    # Pieces and the shards that they are merged into lie side by side for a while.
+    check_space(store, 2.0 * trained.spec.bytes_per_vector * sum(part.rows for part in parts), "the dense index")
+    dense = build_dense(context, parts, shards, trained, plan.previous, progress, limits)
+    tuning = tune(context, parts, shards, dense, trained, progress, limits)
+    if tuning.tuned.warning:
+        progress.say(f"Warning: {tuning.tuned.warning}")
+
+    manifest = make_manifest(plan, results, parts, shards, passages, dense, trained, tuning, progress)
+    return commit(manifest, store, lease, progress, limits)
+
+
+def _recover(store: Store) -> None:
+    """Finish or sweep what a lost builder left: an unannounced version, temporary files."""
+    newest = max(versions(store), default=None)
+    if newest is not None and newest != latest_version(store):
+        read_manifest(store, newest)
+        point_to(store, newest)
+    if store.is_local:
+        shutil.rmtree(Path(store.path(TEMPORARY)), ignore_errors=True)
+
+
+def _here() -> dict[str, Any]:
+    """Keep the tracker on the driver's node: one that dies with another node would be missed."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node = ray.get_runtime_context().get_node_id()
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}

@@ -1,0 +1,112 @@
+"""The ledger: slices of the input in the order in which they were first seen.
+
+It is a row of immutable segments, `ledger/000001.json` and on. A segment adds slices at the end and
+retires those whose files changed or went. Files seen before keep their place; the first segment also
+fixes the metadata schema that a sample showed, so that a later file cannot change it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.config import CorpusSettings
+from pipelines.sources.files import InputFile
+from pipelines.sources.slices import Slice
+from retrieval.errors import IndexBusy, IndexDamaged
+from retrieval.storage import Store
+
+FOLDER = "ledger"
+
+
+@dataclass
+class Ledger:
+    """Active slices in order; `segments` counts the segments read, 0 for a new index."""
+
+    slices: list[Slice] = field(default_factory=list)
+    metadata: dict[str, str] | None = None
+    cutting: dict[str, Any] = field(default_factory=dict)
+    segments: int = 0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the next segment would say. Nothing is to be done if it is empty."""
+
+    added: list[Slice]
+    retired: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.retired)
+
+
+def read(store: Store) -> Ledger:
+    """The ledger as it stands."""
+    ledger = Ledger()
+    for key in sorted(store.find(FOLDER)):
+        segment = store.read_json(key)
+        if not isinstance(segment, dict) or segment.get("segment") != ledger.segments + 1:
+            raise IndexDamaged(f"{store.url}/{key} is not segment {ledger.segments + 1} of the ledger")
+        retired = set(segment["retired"])
+        ledger.slices = [entry for entry in ledger.slices if entry.key not in retired]
+        ledger.slices += [Slice.from_dict(entry) for entry in segment["added"]]
+        ledger.metadata = segment["metadata"]
+        ledger.cutting = segment["cutting"]
+        ledger.segments += 1
+    return ledger
+
+
+def compare(
+    ledger: Ledger, files: list[InputFile], corpus: CorpusSettings, cut: Callable[[list[InputFile]], list[Slice]]
+) -> Change:
+    """What changed since the ledger was written. A slice lives while all of its files do, unchanged."""
+    if ledger.cutting != cutting_values(corpus):
+        fresh = cut(files)
+        kept = {entry.key for entry in fresh} & {entry.key for entry in ledger.slices}
+        return Change(
+            [entry for entry in fresh if entry.key not in kept],
+            [entry.key for entry in ledger.slices if entry.key not in kept],
+        )
+    now = {(file.name, file.version, file.format) for file in files}
+    retired, known = [], set()
+    for entry in ledger.slices:
+        identities = {(file.name, file.version, file.format) for file in entry.files}
+        if identities <= now:
+            known |= identities
+        else:
+            retired.append(entry.key)
+    # A file cut into several slices is retired as a whole, since all of them name the same version.
+    fresh_files = [file for file in files if (file.name, file.version, file.format) not in known]
+    return Change(cut(fresh_files) if fresh_files else [], retired)
+
+
+def relocated(ledger: Ledger, files: list[InputFile]) -> list[Slice]:
+    """The active slices with the addresses that their files have now: a corpus may move."""
+    current = {file.name: file for file in files}
+    return [
+        Slice(tuple(current.get(file.name, file) for file in entry.files), entry.start, entry.end)
+        for entry in ledger.slices
+    ]
+
+
+def append(
+    store: Store, ledger: Ledger, change: Change, corpus: CorpusSettings, metadata: dict[str, str] | None
+) -> Ledger:
+    """Write the next segment, which only one builder can, and read the ledger again."""
+    number = ledger.segments + 1
+    segment = {
+        "segment": number,
+        "added": [entry.to_dict() for entry in change.added],
+        "retired": change.retired,
+        "metadata": metadata,
+        "cutting": cutting_values(corpus),
+    }
+    data = json.dumps(segment, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    if not store.create(f"{FOLDER}/{number:06d}.json", data):
+        raise IndexBusy(f"another builder wrote segment {number} of the ledger of {store.url}")
+    return read(store)
+
+
+def cutting_values(corpus: CorpusSettings) -> dict[str, Any]:
+    """The settings that slices depend on."""
+    return {"slice_bytes": int(corpus.slice_bytes), "format": corpus.format}

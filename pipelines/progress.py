@@ -1,0 +1,185 @@
+"""What a build tells while it runs: to its terminal, and to `progress.json` for `corpusmill status`."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from retrieval.errors import StorageError
+from retrieval.storage import Store
+
+KEY = "progress.json"
+REPORT_SECONDS = 1.0
+WRITE_SECONDS = {True: 2.0, False: 10.0}  # a local disk, object storage
+EXAMPLES = 10  # failures and rejects that are kept to be named
+
+
+@ray.remote(num_cpus=0, max_restarts=0)
+class Tracker:
+    """Hears from workers what has started and failed; the driver hears of results by itself."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, float] = {}
+        self._failed: dict[str, str] = {}
+
+    def started(self, key: str) -> None:
+        self._running[key] = time.time()
+        self._failed.pop(key, None)  # a part that runs again has not failed yet
+
+    def failed(self, key: str, reason: str) -> None:
+        self._running.pop(key, None)
+        self._failed[key] = reason
+
+    def finished(self, key: str) -> None:
+        self._running.pop(key, None)
+
+    def state(self) -> tuple[list[str], dict[str, str]]:
+        """Keys of running parts, and reasons of failed ones."""
+        return sorted(self._running), dict(self._failed)
+
+
+@dataclass
+class StageState:
+    """Counters of the stage at work. `rows_done` counts this run only, so that a rate is honest."""
+
+    stage: str
+    total: int
+    done: int
+    rows_total: int | None = None
+    rows_before: int = 0
+    rows_done: int = 0
+    done_before: int = 0
+    running: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    first_result: float | None = None
+
+    def rate(self) -> float:
+        """Rows a second since the stage began."""
+        return self.rows_done / max(time.monotonic() - self.began, 1e-3)
+
+    def eta_seconds(self) -> float | None:
+        """Seconds left at this run's pace; None before the first result."""
+        fresh = self.done - self.done_before
+        if not fresh or self.done >= self.total:
+            return 0.0 if self.done >= self.total else None
+        elapsed = time.monotonic() - self.began
+        if self.rows_total and self.rows_done:
+            return elapsed * max(self.rows_total - self.rows_before - self.rows_done, 0) / self.rows_done
+        return elapsed * (self.total - self.done) / fresh
+
+
+class Progress:
+    """The driver's view of a build. `listener` gets the snapshot about once a second."""
+
+    def __init__(self, store: Store, command: str, listener: Callable[[dict[str, Any]], None]) -> None:
+        self.store = store
+        self.command = command
+        self.counts = {"documents": 0, "rejected": 0, "passages": 0, "truncated": 0}
+        self.version: int | None = None
+        self.fingerprint = ""
+        self.walls: dict[str, float] = {}
+        self._listener = listener
+        self._stage = StageState("plan", 0, 0)
+        self._tracker: Any = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def say(self, text: str) -> None:
+        """One line for the person who watches."""
+        self._listener({"message": text})
+
+    def begin(self, fingerprint: str, tracker: Any) -> None:
+        """Start to report; wall times of an earlier run of the same build are carried on."""
+        earlier = self.store.read_json(KEY) or {}
+        if earlier.get("fingerprint") == fingerprint and isinstance(earlier.get("wall_seconds"), dict):
+            self.walls = {str(k): float(v) for k, v in earlier["wall_seconds"].items()}
+        self.fingerprint = fingerprint
+        self._tracker = tracker
+        self._thread = threading.Thread(target=self._report, name="progress", daemon=True)
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def stage(
+        self, name: str, total: int, done: int = 0, *, rows_total: int | None = None, rows_before: int = 0
+    ) -> Iterator[None]:
+        """Report on one stage while the block runs."""
+        self._stage = StageState(name, total, done, rows_total, rows_before, done_before=done)
+        began = time.monotonic()
+        before = self.walls.get(name, 0.0)
+        try:
+            yield
+        finally:
+            self.walls[name] = before + time.monotonic() - began
+
+    def finished(self, key: str, rows: int) -> None:
+        """A part's result has arrived."""
+        with self._lock:
+            self._stage.done += 1
+            self._stage.rows_done += rows
+        self._tracker.finished.remote(key)
+
+    def failures(self) -> dict[str, str]:
+        """Keys and reasons of what failed in this stage."""
+        self._poll()
+        return dict(self._stage.failed)
+
+    def end(self, state: str) -> None:
+        """Write the last word: `done`, `failed` or `interrupted`."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+            self._write(state)
+
+    def snapshot(self, state: str) -> dict[str, Any]:
+        """Everything that `status` shows."""
+        stage = self._stage
+        with self._lock:
+            eta = stage.eta_seconds()
+            return {
+                "state": state,
+                "stage": stage.stage,
+                "parts": {
+                    "total": stage.total,
+                    "done": stage.done,
+                    "running": len(stage.running),
+                    "failed": len(stage.failed),
+                },
+                "rows": stage.rows_before + stage.rows_done,
+                "rows_total": stage.rows_total,
+                "rows_per_second": round(stage.rate(), 1),
+                "eta_seconds": None if eta is None else round(eta),
+                "failures": dict(list(stage.failed.items())[:EXAMPLES]),
+                **self.counts,
+                "version": self.version,
+                "fingerprint": self.fingerprint,
+                "wall_seconds": {name: round(seconds, 3) for name, seconds in self.walls.items()},
+                "updated": time.time(),
+                "resume": self.command,
+            }
+
+    def _report(self) -> None:
+        written = 0.0
+        while not self._stop.wait(REPORT_SECONDS):
+            self._poll()
+            self._listener(self.snapshot("running"))
+            if time.monotonic() - written >= WRITE_SECONDS[self.store.is_local]:
+                self._write("running")
+                written = time.monotonic()
+
+    def _poll(self) -> None:
+        # The tracker is a courtesy: a build goes on without it.
+        with contextlib.suppress(ray.exceptions.RayError):
+            running, failed = ray.get(self._tracker.state.remote(), timeout=2)
+            with self._lock:
+                self._stage.running, self._stage.failed = running, failed
+
+    def _write(self, state: str) -> None:
+        # A full disk must not hide the error that stops the build.
+        with contextlib.suppress(OSError, StorageError):
+            self.store.put_json(KEY, self.snapshot(state))

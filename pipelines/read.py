@@ -1,0 +1,200 @@
+"""Stage 2: read the slices of the corpus and cut their documents into passages."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+import numpy as np
+
+from pipelines.chunking.chunker import Chunker
+from pipelines.context import Context, worker_cache
+from pipelines.markers import write_marker
+from pipelines.part_writer import PartWriter, RejectWriter, id_hash
+from pipelines.progress import EXAMPLES, Progress
+from pipelines.slice_results import SliceResult, slice_name
+from pipelines.sources.read import Document, Reject, read
+from pipelines.sources.slices import Slice
+from pipelines.stage import Limits, Step, Task, run
+from pipelines.usage import Usage
+from retrieval.encoder import Encoder, Tokenizer
+from retrieval.errors import InputError
+
+BATCH_DOCUMENTS = 256
+BATCH_CHARACTERS = 1_000_000
+DUPLICATE = "duplicate id"
+
+
+def read_slices(
+    context: Context, slices: list[Slice], drops: dict[str, dict[str, int]], known: dict[str, SliceResult],
+    progress: Progress, limits: Limits,
+) -> list[SliceResult]:  # fmt: skip
+    """Results of all slices in ledger order; only those without a marker are read.
+
+    `drops` names, by slice key, the id hashes of documents to leave out; see `duplicates`. Raises
+    InputError when more than the configured share of the documents was rejected.
+    """
+    names = {entry.key: slice_name(entry.key, drops.get(entry.key)) for entry in slices}
+    results = {key: known[name] for key, name in names.items() if name in known}
+    tasks = [
+        Task(names[entry.key], {"slice": entry.to_dict(), "drop": drops.get(entry.key, {})})
+        for entry in slices
+        if entry.key not in results
+    ]
+    progress.counts.update(documents=0, rejected=0, passages=0)
+    for done in results.values():
+        _count(progress, done)
+    guard = RejectGuard(context.config.corpus.max_reject_share, len(slices), list(results.values()))
+    with progress.stage("read", len(slices), len(results), rows_before=progress.counts["passages"]):
+        for task in run("read", tasks, [Step(read_slice, (context,))], progress, limits):
+            result = SliceResult.from_values(task.values)
+            results[result.key] = result
+            _count(progress, result)
+            guard.add(result)
+    ordered = [results[entry.key] for entry in slices]
+    guard.check(ordered)
+    return ordered
+
+
+def read_slice(task: Task, context: Context) -> Task:
+    """Read one slice, write its parts, and last its marker."""
+    entry = Slice.from_dict(task.values["slice"])
+    drop: dict[str, int] = task.values["drop"]
+    usage = Usage()
+    folder = f"parts/{context.parts_fingerprint}"
+    rejects = RejectWriter(keep=EXAMPLES)
+    writer = PartWriter(
+        context.store, folder, task.key, context.metadata, context.config.index.part_passages
+    )
+    chunker = _chunker(context)
+    documents = kept(read(entry, context.config.corpus, context.metadata), drop)
+    for batch in batches(documents, rejects):
+        spans = chunker.split([document.title for document in batch], [document.text for document in batch])
+        for document, found in zip(batch, spans, strict=True):
+            if found:
+                writer.add(document, found)
+            else:
+                rejects.add(Reject(document.source, document.position, document.doc_id, "no text"))
+    files, ids = writer.finish(rejects)
+    marker = {
+        "key": entry.key,
+        "name": task.key,
+        "documents": writer.documents,
+        "rejected": len(rejects.lines),
+        "duplicates": sum(DUPLICATE.encode() in line for line in rejects.lines) if drop else 0,
+        "passages": writer.passages,
+        "characters": writer.characters,
+        "parts": [asdict(part) for part in writer.parts],
+        "files": [asdict(file) for file in files],
+        "ids": asdict(ids) if ids else None,
+        "rejects": rejects.examples,
+        "usage": usage.values(),
+    }
+    written = write_marker(context.store, f"{folder}/{task.key}", marker)
+    return Task(task.key, {**written, "rows": writer.passages})
+
+
+def kept(documents: Iterable[Document | Reject], drop: dict[str, int]) -> Iterator[Document | Reject]:
+    """Documents without those that `drop` names by the hash of their id.
+
+    The value says which of the slice's documents with that id stays, counted from 0; -1: none.
+    """
+    seen: dict[str, int] = {}
+    for document in documents:
+        name = id_hash(document.doc_id).hex() if drop and isinstance(document, Document) else ""
+        if name not in drop:
+            yield document
+            continue
+        seen[name] = seen.get(name, -1) + 1
+        if seen[name] == drop[name]:
+            yield document
+        else:
+            yield Reject(document.source, document.position, document.doc_id, f"{DUPLICATE}, another one is kept")
+
+
+def batches(documents: Iterable[Document | Reject], rejects: RejectWriter) -> Iterator[list[Document]]:
+    """Documents in batches bounded in number and characters; rejects are put aside."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        if isinstance(document, Reject):
+            rejects.add(document)
+            continue
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) >= BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+class RejectGuard:
+    """Fails the build once too many documents were rejected; duplicates have a policy of their own."""
+
+    def __init__(self, share: float, slices: int, done: list[SliceResult]) -> None:
+        self._share = share
+        self._slices = slices
+        self._results = list(done)
+
+    def add(self, result: SliceResult) -> None:
+        """Stop early where the documents still to come can hardly save the build."""
+        self._results.append(result)
+        read_share = len(self._results) / self._slices
+        rejected = sum(done.rejected - done.duplicates for done in self._results)
+        documents = sum(done.documents + done.rejected for done in self._results)
+        if read_share >= 0.2 and rejected > self._share * documents / read_share:
+            self.check(self._results)
+
+    def check(self, results: list[SliceResult]) -> None:
+        """Raise InputError, naming the first rejects, if the share is passed."""
+        rejected = sum(done.rejected - done.duplicates for done in results)
+        documents = sum(done.documents + done.rejected for done in results)
+        if documents == 0:
+            raise InputError("the corpus holds no document", hint="Check corpus.paths and corpus.format.")
+        if rejected <= self._share * documents:
+            return
+        first = [line for done in results for line in done.rejects if DUPLICATE not in line][:EXAMPLES]
+        raise InputError(
+            f"{rejected} of {documents} documents were rejected ({rejected / documents:.2%}), more than "
+            f"corpus.max_reject_share = {self._share:.2%} allows. The first ones:\n"
+            + "\n".join(f"  {line}" for line in first),
+            hint="Mend the input, or raise corpus.max_reject_share; then run the same command again.",
+        )
+
+
+def _count(progress: Progress, result: SliceResult) -> None:
+    progress.counts["documents"] += result.documents
+    progress.counts["rejected"] += result.rejected
+    progress.counts["passages"] += result.passages
+
+
+_chunkers: dict[str, Chunker] = {}  # a worker process reads many slices of one build
+
+
+def _chunker(context: Context) -> Chunker:
+    key = context.parts_fingerprint
+    if key not in _chunkers:
+        _chunkers.clear()
+        _chunkers[key] = open_chunker(context)
+    return _chunkers[key]
+
+
+def open_chunker(context: Context) -> Chunker:
+    """The chunker that the configuration asks for; it loads a model only to compare sentences."""
+    settings = context.config.chunk
+    if not context.chunks_by_model:
+        return Chunker.open(
+            settings, tokenizer_file=None, max_tokens=None, special_tokens=0, prompt="", embed_sentences=None
+        )
+    model = context.model(worker_cache())
+    tokenizer = Tokenizer.open(model)
+    embed = None
+    if settings.method == "semantic":
+        encoder = Encoder.open(model, sides={"passage"}, threads=1)
+
+        def embed(texts: list[str]) -> np.ndarray:
+            return encoder.encode_passages([""] * len(texts), texts)
+
+    return Chunker.open(
+        settings, tokenizer_file=str(tokenizer.tokenizer_file), max_tokens=tokenizer.max_tokens,
+        special_tokens=tokenizer.special_tokens, prompt=tokenizer.prompt, embed_sentences=embed,
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""What reading gives, and how a record becomes a document: `Document`, `Reject`, `FieldMapper`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.config import CorpusSettings, MetadataType
+from pipelines.sources.values import Mode, Unreadable, convert
+
+MAX_ID_CHARACTERS = 2048
+_MAX_REASON_CHARACTERS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One usable record of the corpus; every string in it can be encoded as UTF-8.
+
+    `position` is the row number from 0 (Parquet; CSV without its header), the byte offset of the line
+    (JSONL, after decompression), or 0 for a file that is one document. `metadata` has every field of the
+    schema, None where the record has no value.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    source: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record, or the unreadable rest of a file, that cannot be used; `position` as in `Document`.
+
+    `reason` is one printable line of bounded length, whatever the input holds.
+    """
+
+    source: str
+    position: int
+    doc_id: str | None
+    reason: str
+
+
+def printable(text: str, limit: int = _MAX_REASON_CHARACTERS) -> str:
+    """`text` as one printable line of at most `limit` characters; other characters are escaped."""
+    text = text[: limit + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def reject(source: str, position: int, reason: str, doc_id: str | None = None) -> Reject:
+    """A `Reject` whose strings are safe to print and to store."""
+    return Reject(source, position, None if doc_id is None else printable(doc_id), printable(reason))
+
+
+class _Unusable(ValueError):
+    """A record that cannot become a document; the message is the reason."""
+
+
+class FieldMapper:
+    """Makes a document of a record, by the field names and metadata types of one corpus."""
+
+    def __init__(self, corpus: CorpusSettings, schema: Mapping[str, MetadataType], mode: Mode) -> None:
+        self._id_names = corpus.fields.id
+        self._title_names = corpus.fields.title
+        self._text_names = corpus.fields.text
+        self._schema = list(schema.items())
+        self._mode = mode
+        self._max_bytes = int(corpus.max_document_bytes)
+
+    @property
+    def columns(self) -> set[str]:
+        """Every field name that a document may be made of."""
+        return {*self._id_names, *self._title_names, *self._text_names, *(name for name, _ in self._schema)}
+
+    def __call__(self, source: str, position: int, record: Mapping[str, Any]) -> Document | Reject:
+        """The document in `record`, or why there is none."""
+        doc_id = None
+        try:
+            doc_id = _id_of(_first(record, self._id_names))
+            text = self._text_of(record)
+            title = _title_of(_first(record, self._title_names))
+            metadata = self._metadata_of(record)
+        except _Unusable as error:
+            return reject(source, position, str(error), doc_id)
+        return Document(doc_id or f"{source}#{position}", title, text, metadata, source, position)
+
+    def _text_of(self, record: Mapping[str, Any]) -> str:
+        for name in self._text_names:
+            if name in record:
+                text = record[name]
+                break
+        else:
+            raise _Unusable(no_text_field(self._text_names, list(record)))
+        if not isinstance(text, str):
+            raise _Unusable(f"the text is {_kind(text)}, not a string")
+        if not text or text.isspace():
+            raise _Unusable("the text is empty")
+        if 4 * len(text) > self._max_bytes and len(text.encode()) > self._max_bytes:
+            raise _Unusable(f"the text is longer than max_document_bytes ({self._max_bytes})")
+        return text
+
+    def _metadata_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        values = {}
+        for name, kind in self._schema:
+            value = record.get(name)
+            try:
+                values[name] = None if value is None else convert(value, kind, self._mode)
+            except ValueError as error:
+                raise _Unusable(f"metadata field {name}: {error}") from error
+        return values
+
+
+def no_text_field(wanted: Sequence[str], present: Sequence[str]) -> str:
+    """Reason of a record without a text field, with the names that it has instead."""
+    names = ", ".join(printable(name, 40) for name in present[:8]) or "nothing"
+    return f"no text field ({', '.join(wanted)}); found: {names}; set corpus.fields.text"
+
+
+def _first(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        if name in record:
+            return record[name]
+    return None
+
+
+def _id_of(value: Any) -> str | None:
+    if isinstance(value, str):
+        if len(value) > MAX_ID_CHARACTERS:
+            raise _Unusable(f"the id is longer than {MAX_ID_CHARACTERS} characters")
+        return value or None
+    if value is None or value != value:  # pandas writes a missing integer as NaN
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))  # and then the others as floats
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise _Unusable(f"the id is {_kind(value)}, not a string or an integer")
+
+
+def _title_of(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    if isinstance(value, (int, float)):
+        return str(value)
+    raise _Unusable(f"the title is {_kind(value)}, not a string")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Unreadable):
+        return value.reason
+    names = {type(None): "null", dict: "an object", list: "a list", bool: "a boolean", int: "a number"}
+    return names.get(type(value)) or ("a number" if isinstance(value, float) else f"a {type(value).__name__}")

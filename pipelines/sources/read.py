@@ -1,0 +1,54 @@
+"""Reading a slice: its documents and its rejects, one after another, in bounded memory."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.config import CorpusSettings, MetadataType
+from pipelines.sources import delimited, jsonl, pages, parquet
+from pipelines.sources.documents import Document, FieldMapper, Reject, reject
+from pipelines.sources.files import InputFile
+from pipelines.sources.slices import Slice
+
+__all__ = ["Document", "Reject", "read", "records"]
+
+
+def read(
+    slice: Slice, corpus: CorpusSettings, schema: Mapping[str, MetadataType]
+) -> Iterator[Document | Reject]:
+    """Every record of `slice`, in its order, as a document or as a reject.
+
+    Memory is bounded by a record or a batch of rows. Bad data are rejects; raises only StorageError, when a
+    file is gone, has changed, or cannot be reached.
+    """
+    mode = "coerce" if slice.format in ("csv", "tsv") else corpus.on_type_mismatch  # CSV knows only strings
+    to_document = FieldMapper(corpus, schema, mode)
+    for item in records(slice, corpus, to_document.columns):
+        yield item if isinstance(item, Reject) else to_document(*item)
+
+
+def records(
+    slice: Slice, corpus: CorpusSettings, columns: set[str] | None
+) -> Iterator[tuple[str, int, dict[str, Any]] | Reject]:
+    """(source, position, record) of every record of `slice` before the field mapping.
+
+    `columns`: the fields wanted, None for all; a record may have others too.
+    """
+    for file in slice.files:
+        if file.size == 0:
+            yield reject(file.name, 0, "empty file")
+            continue
+        for item in _file_records(file, slice, corpus, columns):
+            yield item if isinstance(item, Reject) else (file.name, *item)
+
+
+def _file_records(
+    file: InputFile, slice: Slice, corpus: CorpusSettings, columns: set[str] | None
+) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
+    options, limit = corpus.storage_options, int(corpus.max_document_bytes)
+    if file.format == "jsonl":
+        return jsonl.records(file, slice.start, slice.end, options, limit)
+    if file.format == "parquet":
+        return parquet.records(file, slice.start, slice.end, options, columns)
+    if file.format in ("csv", "tsv"):
+        return delimited.records(file, options, limit, corpus.fields.text)
+    return pages.records(file, options, limit, corpus.fields)

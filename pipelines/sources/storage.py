@@ -1,0 +1,53 @@
+"""File systems of the corpus through fsspec: opened, and their failures told to people."""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from retrieval.errors import ConfigError, StorageError
+
+
+def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """(fsspec file system, path in it) of a path or URL. Raises ConfigError for a URL that none serves."""
+    if "::" in url:
+        raise ConfigError(
+            f"corpus.paths: {url}: chained URLs (::) cannot be read", hint="Copy the files first."
+        )
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        raise ConfigError(
+            f"corpus.paths: {url} needs a package that is not installed", hint=str(error)
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"corpus.paths: {url}: {error}", hint="Known: local paths, s3://, gs:// and what fsspec serves."
+        ) from error
+    return fs, str(path)
+
+
+def storage_error(url: str, error: Exception) -> StorageError:
+    """What the user reads of an error that a file system or its client library raised."""
+    return StorageError(
+        f"cannot read {url}: {type(error).__name__}: {error}",
+        hint="Check that it is still there, that this node may read it, and the network; "
+        "then run the build again: it goes on where it stopped.",
+    )
+
+
+def version_of(fs: Any, path: str, info: Mapping[str, Any]) -> str:
+    """What changes when the file's bytes change: its etag, else size and time of change."""
+    if isinstance(fs, LocalFileSystem):
+        status = os.stat(path)
+        return f"{status.st_size}-{status.st_mtime_ns}"
+    etag = info.get("ETag") or info.get("etag")
+    if etag:
+        return str(etag).strip('"')
+    changed = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
+    if isinstance(changed, datetime):  # the memory file system gives a number in listings
+        changed = changed.timestamp()
+    return f"{info.get('size')}-{changed}"

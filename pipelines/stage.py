@@ -1,0 +1,174 @@
+"""Runs one stage of a build on Ray Data: a list of parts in, one result a part out, in any order.
+
+A part is a row that passes through one or more steps with everything that belongs to it, because Ray
+Data bundles small blocks and would mix parts otherwise. A step is a function run as tasks, or a class
+whose objects live in actors for the whole stage.
+"""
+
+import json
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy
+
+from pipelines.progress import EXAMPLES, Progress
+from pipelines.usage import Usage
+from retrieval.errors import BuildFailed, CorpusmillError
+
+
+@dataclass
+class Task:
+    """A part on its way: `values` are plain JSON, `buffers` are bytes that Arrow carries."""
+
+    key: str
+    values: dict[str, Any]
+    buffers: dict[str, bytes] = field(default_factory=dict)
+
+    def to_table(self) -> pa.Table:
+        """One row."""
+        columns = {
+            "key": pa.array([self.key], pa.string()),
+            "values": pa.array([json.dumps(self.values).encode()], pa.large_binary()),
+        }
+        for name, data in self.buffers.items():
+            columns[f"buffer.{name}"] = pa.array([data], pa.large_binary())
+        return pa.table(columns)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "Task":
+        """The only row of `table`; buffers are views of it."""
+        buffers = {
+            name[7:]: table.column(name).chunk(0)[0].as_buffer()
+            for name in table.column_names
+            if name.startswith("buffer.")
+        }
+        return cls(table.column("key")[0].as_py(), json.loads(table.column("values")[0].as_py()), buffers)
+
+
+Function = Callable[[Task], Task]
+
+
+@dataclass(frozen=True)
+class Step:
+    """`function` runs as tasks. With `actors`, it is called once in each actor and returns the function."""
+
+    function: Callable[..., Any]
+    arguments: tuple = ()
+    actors: int | None = None
+    cpus: float = 1
+    gpus: float = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a stage gives up."""
+
+    failed_parts: int = 10
+    retries: int = 3
+
+
+def run(name: str, tasks: list[Task], steps: list[Step], progress: Progress, limits: Limits) -> Iterator[Task]:
+    """Results in the order in which they come. Raises BuildFailed at the end if parts failed.
+
+    The other parts are finished before that, unless more than `limits.failed_parts` failed.
+    """
+    if not tasks:
+        return
+    context = ray.data.DataContext.get_current()
+    context.max_errored_blocks = limits.failed_parts
+    context.actor_task_retry_on_errors = False
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.verbose_stats_logs = False
+    tracker = progress._tracker
+    dataset = ray.data.from_items(
+        [{"key": task.key, "values": json.dumps(task.values).encode()} for task in tasks],
+        override_num_blocks=len(tasks),
+    )
+    for place, step in enumerate(steps):
+        options: dict[str, Any] = {
+            "batch_size": 1, "batch_format": "pyarrow", "num_cpus": step.cpus, "num_gpus": step.gpus or None,
+        }  # fmt: skip
+        first = place == 0
+        if step.actors is None:
+            dataset = dataset.map_batches(
+                _call, fn_args=(step.function, step.arguments, tracker, first), max_retries=limits.retries, **options
+            )
+        else:
+            dataset = dataset.map_batches(
+                _Actor, fn_constructor_args=(step.function, step.arguments, tracker, first),
+                compute=ActorPoolStrategy(size=step.actors, max_tasks_in_flight_per_actor=3), **options,
+            )  # fmt: skip
+    seen = set()
+    try:
+        for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
+            result = Task.from_table(table)
+            seen.add(result.key)
+            progress.finished(result.key, int(result.values.get("rows", 0)))
+            yield result
+    except ray.exceptions.RayError as error:
+        raise _failure(name, progress, [task.key for task in tasks if task.key not in seen], error) from error
+    missing = [task.key for task in tasks if task.key not in seen]
+    if missing:
+        raise _failure(name, progress, missing, None)
+
+
+def _failure(name: str, progress: Progress, missing: list[str], error: BaseException | None) -> CorpusmillError:
+    reasons = progress.failures()
+    if not reasons and error is not None:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, CorpusmillError):
+            return cause
+        return BuildFailed(f"{name}: {_first_line(error)}", hint="What is finished is kept; run the same command again.")
+    named = "\n".join(f"  {key}: {reason}" for key, reason in list(reasons.items())[:EXAMPLES])
+    return BuildFailed(
+        f"{name}: {max(len(reasons), 1)} parts failed, {len(missing)} are not done:\n{named}",
+        hint="What is finished is kept. Mend the cause, then run the same command again.",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"[:500]
+
+
+def _call(table: pa.Table, function: Callable[..., Task], arguments: tuple, tracker: Any, first: bool) -> pa.Table:
+    return _measured(table, lambda task: function(task, *arguments), tracker, first)
+
+
+class _Actor:
+    def __init__(self, function: Callable[..., Function], arguments: tuple, tracker: Any, first: bool) -> None:
+        self._function = function(*arguments)
+        self._tracker = tracker
+        self._first = first
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return _measured(table, self._function, self._tracker, self._first)
+
+
+def _measured(table: pa.Table, function: Function, tracker: Any, first: bool) -> pa.Table:
+    """Run a step on the row, add what it used to the row's `usage`, and report failures by name."""
+    task = Task.from_table(table)
+    if first:
+        tracker.started.remote(task.key)
+    usage = Usage(task.values.get("usage"))
+    try:
+        result = function(task)
+    except Exception as error:
+        tracker.failed.remote(task.key, _reason(error))
+        raise
+    result.values["usage"] = usage.values(gpu_seconds=result.values.pop("gpu_seconds", 0.0))
+    return result.to_table()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, CorpusmillError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({os.path.basename(frame.filename)}:{frame.lineno})"[:500]

@@ -1,0 +1,92 @@
+"""Re-reads the artefacts of a version: sizes, checksums, counts and the ids that rows add up to."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+from pipelines.progress import Progress
+from pipelines.stage import Limits, Step, Task, run
+from retrieval.errors import IndexDamaged
+from retrieval.manifest import Manifest
+from retrieval.storage import FileRecord, Store
+
+FILES_A_TASK = 256
+BYTES_A_TASK = 2_000_000_000
+THREADS = 4
+
+
+def verify(store: Store, manifest: Manifest, listener: Callable[[int, int], None]) -> list[str]:
+    """Everything that is wrong with a version, a line each; `listener` gets bytes done and in all."""
+    problems = wrong_counts(manifest)
+    files = manifest.files()
+    total, done = sum(file.bytes for file in files), 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for file, problem in zip(files, pool.map(store.check, files), strict=True):
+            done += file.bytes
+            listener(done, total)
+            if problem:
+                problems.append(f"{file.key}: {problem}")
+    return problems
+
+
+def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limits: Limits) -> None:
+    """The same on all workers, before a commit; raises IndexDamaged."""
+    problems = wrong_counts(manifest)
+    tasks = [
+        Task(f"files-{number:06d}", {"files": [asdict(file) for file in group]})
+        for number, group in enumerate(_groups(manifest.files()))
+    ]
+    with progress.stage("verify", len(tasks)):
+        for task in run("verify", tasks, [Step(_check, (store,))], progress, limits):
+            problems += task.values["problems"]
+    if problems:
+        raise IndexDamaged(
+            f"{len(problems)} artefacts are damaged, nothing was committed:\n" + "\n".join(f"  {p}" for p in problems[:10]),
+            hint="Delete the named files together with the .json marker beside them, then build again.",
+        )
+
+
+def wrong_counts(manifest: Manifest) -> list[str]:
+    """Counts that do not add up: documents, passages, and the rows of consecutive shards."""
+    problems = []
+    documents = sum(entry.documents for entry in manifest.slices)
+    rejected = sum(entry.rejected for entry in manifest.slices)
+    if (documents, rejected) != (manifest.documents, manifest.rejected):
+        problems.append(
+            f"slices have {documents} documents and {rejected} rejects, "
+            f"the manifest {manifest.documents} and {manifest.rejected}"
+        )
+    in_parts = sum(part.documents for part in manifest.parts)
+    if in_parts != manifest.documents:
+        problems.append(f"parts have {in_parts} documents, the manifest {manifest.documents}")
+    rows = sum(part.rows for part in manifest.parts)
+    if rows != manifest.passages:
+        problems.append(f"parts have {rows} passages, the manifest {manifest.passages}")
+    next_row, next_part = 0, 0
+    for shard in manifest.shards:
+        own = sum(part.rows for part in manifest.parts[shard.first_part : shard.end_part])
+        if (shard.base, shard.first_part, shard.rows) != (next_row, next_part, own):
+            problems.append(f"shard {shard.name} does not follow the one before it, or misses rows")
+        next_row, next_part = shard.base + shard.rows, shard.end_part
+    if (next_row, next_part) != (manifest.passages, len(manifest.parts)):
+        problems.append(f"shards cover {next_row} of {manifest.passages} passages")
+    return problems
+
+
+def _groups(files: list[FileRecord]) -> Iterator[list[FileRecord]]:
+    group: list[FileRecord] = []
+    size = 0
+    for file in files:
+        if group and (len(group) >= FILES_A_TASK or size + file.bytes > BYTES_A_TASK):
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += file.bytes
+    if group:
+        yield group
+
+
+def _check(task: Task, store: Store) -> Task:
+    records = [FileRecord(**file) for file in task.values["files"]]
+    problems = [f"{record.key}: {problem}" for record in records if (problem := store.check(record))]
+    return Task(task.key, {"problems": problems, "rows": len(records)})

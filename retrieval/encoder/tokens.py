@@ -1,0 +1,198 @@
+"""Token ids of texts, ragged and Arrow-friendly, and the tokenizer that makes them without torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from retrieval.encoder.layout import ModelLayout, Side, read_layout
+from retrieval.errors import ConfigError, InputError, ModelError
+from retrieval.models import read_json, resolve_side
+from retrieval.settings import ModelSettings
+
+# Texts handed to the tokenizer at a time: bounds its intermediate objects, not the result.
+_CHUNK = 1024
+# Of `BertNormalizer`: its own names, and those in tokenizer_config.json.
+_BERT_SETTINGS = {
+    "lowercase": "do_lower_case",
+    "strip_accents": "strip_accents",
+    "handle_chinese_chars": "tokenize_chinese_chars",
+}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of n texts, special tokens included, as the encoder takes them.
+
+    `ids`: (total,) int32. `offsets`: (n + 1,) int64, row i is ids[offsets[i]:offsets[i + 1]].
+    `truncated`: (n,) bool, the text was longer than the window.
+    """
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    truncated: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.truncated)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row: (n,) int64."""
+        return np.diff(self.offsets)
+
+    def to_table(self) -> pa.Table:
+        """Columns `tokens` (large_list<int32>) and `truncated` (bool); the ids are not copied."""
+        lists = pa.LargeListArray.from_arrays(pa.array(self.offsets), pa.array(self.ids))
+        return pa.table({"tokens": lists, "truncated": pa.array(self.truncated)})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "Tokens":
+        """Inverse of `to_table`; other columns are ignored."""
+        lists = table["tokens"].combine_chunks()
+        if isinstance(lists, pa.ChunkedArray):
+            lists = lists.chunk(0) if lists.num_chunks else pa.array([], pa.large_list(pa.int32()))
+        offsets = lists.offsets.to_numpy().astype(np.int64, copy=False)
+        ids = lists.values.to_numpy()[offsets[0] : offsets[-1]] if len(offsets) else np.empty(0, np.int32)
+        offsets = offsets - offsets[0] if len(offsets) else np.zeros(1, np.int64)
+        truncated = table["truncated"].to_numpy(zero_copy_only=False)
+        return cls(ids.astype(np.int32, copy=False), offsets, np.asarray(truncated, dtype=np.bool_))
+
+
+class Tokenizer:
+    """The tokenizer of one side of a model: prompt, title, truncation and special tokens.
+
+    `max_tokens` is the window, special tokens included, of which there are `special_tokens`.
+    """
+
+    def __init__(self, layout: ModelLayout, settings: ModelSettings) -> None:
+        self.layout = layout
+        configured = settings.passage_prompt if layout.side == "passage" else settings.query_prompt
+        self.prompt = layout.prompt if configured is None else configured
+        self.tokenizer_file = layout.input_folder / "tokenizer.json"
+        if not self.tokenizer_file.is_file():
+            raise ModelError(
+                f"model in {layout.input_folder} has no tokenizer.json",
+                hint="Write one with transformers: "
+                "AutoTokenizer.from_pretrained(folder).save_pretrained(folder).",
+            )
+        self.max_tokens = _window(layout, settings)
+        self._tokenizer = _load_tokenizer(self.tokenizer_file, layout)
+        self.special_tokens: int = self._tokenizer.num_special_tokens_to_add(False)
+        config = read_json(layout.input_folder / "tokenizer_config.json") or {}
+        self._tokenizer.enable_truncation(self.max_tokens, direction=config.get("truncation_side", "right"))
+        self.prefix = lru_cache(maxsize=4096)(self._prefix)
+
+    @classmethod
+    def open(cls, settings: ModelSettings, side: Side = "passage") -> "Tokenizer":
+        """Tokenizer of a side, read without torch. Raises ModelError as `models.resolve`."""
+        return cls(read_layout(resolve_side(settings, side).folder, side), settings)
+
+    def _prefix(self, title: str) -> str:
+        """What stands in front of a passage's text: the prompt, then the title capped to half the window."""
+        if not title:
+            return self.prompt
+        most = self.max_tokens // 2
+        # A token covers at least one byte, so a short title needs no counting.
+        if len(title.encode("utf-8", "surrogatepass")) > most:
+            offsets = self._encode([title], "title")[0].offsets
+            inside = [end for _, end in offsets if end > 0]
+            title = title[: inside[most - 1]] if len(inside) > most else title
+        return f"{self.prompt}{title} "
+
+    def tokenize_passages(self, titles: Sequence[str | None], texts: Sequence[str]) -> Tokens:
+        """Tokens of "{prompt}{title} {text}" for each passage; "title " is left out where it is empty.
+
+        Raises InputError for text that is no Unicode (lone surrogates).
+        """
+        if len(titles) != len(texts):
+            raise ValueError(f"{len(titles)} titles for {len(texts)} texts")
+        pairs = zip(titles, texts, strict=True)
+        return self._tokens([self.prefix(title or "") + text for title, text in pairs])
+
+    def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
+        """Tokens of "{prompt}{query}". Raises InputError for lone surrogates."""
+        return self._tokens([self.prompt + text for text in texts])
+
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt with leading special tokens, for models that leave it out of pooling."""
+        if not self.prompt:
+            return 0
+        encoding = self._encode([self.prompt], "prompt")[0]
+        return len(encoding.ids) - (1 if encoding.special_tokens_mask[-1] else 0)
+
+    def _tokens(self, texts: list[str]) -> Tokens:
+        lengths = np.zeros(len(texts) + 1, np.int64)
+        truncated = np.zeros(len(texts), np.bool_)
+        pieces: list[npt.NDArray[np.int32]] = []
+        for start in range(0, len(texts), _CHUNK):
+            for row, encoding in enumerate(self._encode(texts[start : start + _CHUNK], "text", start), start):
+                ids = np.array(encoding.ids, np.int32)
+                pieces.append(ids)
+                lengths[row + 1] = len(ids)
+                truncated[row] = bool(encoding.overflowing)
+        ids = np.concatenate(pieces) if pieces else np.empty(0, np.int32)
+        return Tokens(ids, np.cumsum(lengths), truncated)
+
+    def _encode(self, texts: list[str], what: str, first: int = 0) -> list[Any]:
+        for row, text in enumerate(texts, first):
+            if not _is_unicode(text):
+                raise InputError(
+                    f"{what} {row} holds a lone surrogate, which is no Unicode text: {text[:80]!r}",
+                    hint="Decode the bytes with errors='replace', or leave the character out.",
+                )
+        # Titles are cut at character offsets, which the fast variant does not compute.
+        encode = self._tokenizer.encode_batch if what == "title" else self._tokenizer.encode_batch_fast
+        return list(encode(texts, add_special_tokens=what != "title"))
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _window(layout: ModelLayout, settings: ModelSettings) -> int:
+    if settings.max_tokens is None:
+        if layout.window is None:
+            raise ModelError(
+                f"model in {layout.input_folder} does not say how long its input may be",
+                hint="Set `model.max_tokens`.",
+            )
+        return layout.window
+    if layout.positions is not None and settings.max_tokens > layout.positions:
+        raise ConfigError(
+            f"`model.max_tokens` is {settings.max_tokens}, and the model has {layout.positions} positions",
+            hint=f"Set it to {layout.positions} or less; the model's own window is {layout.window}.",
+        )
+    return settings.max_tokens
+
+
+def _load_tokenizer(path: Path, layout: ModelLayout) -> Any:
+    """The `tokenizers.Tokenizer`, with the settings that transformers takes from elsewhere applied."""
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import normalizers
+
+    try:
+        backend = Backend.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise ModelError(f"{path} cannot be read: {error}", hint="Copy the model again.") from error
+    backend.no_padding()
+    config = read_json(path.parent / "tokenizer_config.json") or {}
+    normalizer = backend.normalizer
+    if isinstance(normalizer, normalizers.BertNormalizer):
+        for ours, theirs in _BERT_SETTINGS.items():
+            setattr(normalizer, ours, config.get(theirs, getattr(normalizer, ours)))
+        backend.normalizer = normalizer
+    if layout.lowercase:
+        steps = [normalizers.Lowercase(), *([normalizer] if normalizer is not None else [])]
+        backend.normalizer = normalizers.Sequence(steps)
+    return backend

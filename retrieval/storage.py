@@ -1,0 +1,294 @@
+"""The folder of an index, on a local disk or an object store, behind one object.
+
+Every write is whole or absent: on a local disk a temporary file is flushed and renamed, on an object
+store an object is put whole. `create` refuses to replace what exists, which leases and manifests need.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from retrieval.errors import IndexDamaged, StorageError
+
+TEMPORARY = "tmp"  # folder of unfinished local writes, inside the index: a rename must not cross disks
+HASH_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A finished file: its key below the index, size in bytes and SHA-256 in hexadecimal."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a local file, read in blocks."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Store:
+    """A folder whose keys are relative paths with forward slashes.
+
+    `options` go to fsspec; they may hold secrets and are never written anywhere.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
+        self.url = url.rstrip("/") if len(url) > 1 else url
+        self.options = options or {}
+        with storage_errors(url):
+            self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **self.options)
+        self.root = root.rstrip("/")
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+
+    def __reduce__(self) -> tuple:
+        return Store, (self.url, self.options)
+
+    def path(self, key: str) -> str:
+        """Path of `key` in the file system."""
+        return f"{self.root}/{key}" if key else self.root
+
+    def read(self, key: str) -> bytes:
+        """Content of `key`; raises FileNotFoundError."""
+        with storage_errors(self.url):
+            return self.fs.cat_file(self.path(key))
+
+    def read_json(self, key: str) -> Any | None:
+        """Parsed JSON of `key`, None where there is none; raises IndexDamaged if it is not JSON."""
+        try:
+            data = self.read(key)
+        except FileNotFoundError:
+            return None
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise IndexDamaged(f"{self.url}/{key} is not valid JSON: {error}") from error
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object named `key`."""
+        with storage_errors(self.url):
+            return self.fs.exists(self.path(key))
+
+    def find(self, prefix: str) -> dict[str, int]:
+        """Keys below the folder `prefix` and their sizes in bytes."""
+        with storage_errors(self.url):
+            found = self.fs.find(self.path(prefix), detail=True)
+        start = len(self.root) + 1
+        return {path[start:]: info["size"] or 0 for path, info in found.items()}
+
+    def put(self, key: str, data: bytes) -> FileRecord:
+        """Write `data` as `key`, in place of what was there."""
+        if self.is_local:
+            with self.writing(key) as file:
+                file.path.write_bytes(data)
+        else:
+            with storage_errors(self.url):
+                self.fs.pipe_file(self.path(key), data)
+        return FileRecord(key, len(data), hashlib.sha256(data).hexdigest())
+
+    def put_json(self, key: str, value: Any) -> FileRecord:
+        """Write `value` as JSON."""
+        return self.put(key, json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "replace"))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write `data` as `key` unless it exists; whether it was written. Atomic between processes."""
+        with storage_errors(self.url):
+            if not self.is_local:
+                try:
+                    self.fs.pipe_file(self.path(key), data, mode="create")
+                except FileExistsError:
+                    return False
+                return True
+            with self._temporary() as temporary:
+                temporary.write_bytes(data)
+                _flush(temporary)
+                target = Path(self.path(key))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(temporary, target)
+                except FileExistsError:
+                    return False
+                _flush(target.parent)
+                return True
+
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Iterator["LocalWrite"]:
+        """A local path to write to; on leaving it becomes `key`, and `.record` is set."""
+        with storage_errors(self.url), self._temporary() as temporary:
+            write = LocalWrite(temporary)
+            yield write
+            write.record = FileRecord(key, temporary.stat().st_size, sha256_of(temporary))
+            if self.is_local:
+                target = Path(self.path(key))
+                _flush(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(temporary, target)
+                _flush(target.parent)
+            else:
+                self.fs.put_file(str(temporary), self.path(key))
+
+    @contextlib.contextmanager
+    def writing_folder(self, key: str) -> Iterator["LocalFolder"]:
+        """A local folder to write files to; on leaving they become `key/<name>`, and `.records` is set."""
+        with storage_errors(self.url), self._temporary() as temporary:
+            temporary.mkdir()
+            folder = LocalFolder(temporary)
+            try:
+                yield folder
+                for path in sorted(temporary.iterdir()):
+                    with self.writing(f"{key}/{path.name}") as write:
+                        os.replace(path, write.path)
+                    folder.records.append(write.done)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def local_folder(self, records: Sequence[FileRecord], folder: Path) -> Path:
+        """A local folder that holds `records`, which are the files of one folder; see `local`."""
+        paths = [self.local(record, folder) for record in records]
+        return paths[0].parent
+
+    def local(self, record: FileRecord, folder: Path) -> Path:
+        """A local path of `record`: the file itself, or a checked copy in `folder`.
+
+        A copy already there is taken if its size is right: it was checked when it was written.
+        """
+        if self.is_local:
+            path = Path(self.path(record.key))
+            if not path.is_file():
+                raise IndexDamaged(f"{path} is missing", hint=REPAIR)
+            return path
+        path = folder / record.key
+        if path.is_file() and path.stat().st_size == record.bytes:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+        try:
+            with storage_errors(self.url):
+                self.fs.get_file(self.path(record.key), str(partial))
+            if partial.stat().st_size != record.bytes or sha256_of(partial) != record.sha256:
+                raise IndexDamaged(f"{self.url}/{record.key} differs from its checksum", hint=REPAIR)
+            os.replace(partial, path)
+        except FileNotFoundError as error:
+            raise IndexDamaged(f"{self.url}/{record.key} is missing", hint=REPAIR) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+    def check(self, record: FileRecord) -> str | None:
+        """What is wrong with a file, re-read in full; None if nothing is."""
+        try:
+            digest = hashlib.sha256()
+            size = 0
+            with storage_errors(self.url), self.fs.open(self.path(record.key), "rb") as file:
+                while block := file.read(HASH_BLOCK):
+                    digest.update(block)
+                    size += len(block)
+        except FileNotFoundError:
+            return "missing"
+        if size != record.bytes:
+            return f"has {size} bytes instead of {record.bytes}"
+        return None if digest.hexdigest() == record.sha256 else "its content differs from its checksum"
+
+    def delete(self, keys: list[str]) -> None:
+        """Remove objects; one that is gone already is no error."""
+        for key in keys:
+            with contextlib.suppress(FileNotFoundError), storage_errors(self.url):
+                self.fs.rm_file(self.path(key))
+
+    def free_bytes(self) -> int | None:
+        """Free space of the disk below a local index; None where storage has no such limit."""
+        if not self.is_local:
+            return None
+        folder = Path(self.root)
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        folder = Path(self.path(TEMPORARY)) if self.is_local else Path(tempfile.gettempdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"corpusmill-{uuid.uuid4().hex}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@dataclass
+class LocalWrite:
+    """A file being written: `path` while it is, `record` afterwards."""
+
+    path: Path
+    record: FileRecord | None = None
+
+    @property
+    def done(self) -> FileRecord:
+        """The record of the finished file."""
+        if self.record is None:
+            raise StorageError(f"{self.path} was not finished")
+        return self.record
+
+
+@dataclass
+class LocalFolder:
+    """A folder being written: `path` while it is, `records` of its files afterwards."""
+
+    path: Path
+    records: list[FileRecord] = field(default_factory=list)
+
+
+REPAIR = "Run `corpusmill verify` for the whole damage; delete what is named and build again to restore it."
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn what a file system raises into errors that say what to do; FileNotFoundError passes."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, StorageError, IndexDamaged):
+        raise
+    except ImportError as error:
+        protocol = url.split(":", 1)[0]
+        extra = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}.get(protocol)
+        fix = f"pip install 'corpusmill[{extra}]'" if extra else f"Install the fsspec package of {protocol}://."
+        raise StorageError(f"no support for {protocol}:// is installed: {error}", hint=fix) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                f"no space is left on the disk of {url}",
+                hint="Make space, then run the same command: finished parts are kept.",
+            ) from error
+        if isinstance(error, PermissionError):
+            raise StorageError(f"no permission for {url}: {error}", hint="Check owner, mode or credentials.") from error
+        raise
+    except ValueError as error:
+        if "rotocol" in str(error):  # fsspec: "Protocol not known: xyz"
+            raise StorageError(f"{url}: {error}", hint="Use a local path, s3://, gs:// or another fsspec protocol.") from error
+        raise
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("botocore", "aiobotocore", "aiohttp", "google", "gcsfs"):
+            raise StorageError(f"{url} cannot be used: {error}", hint="Check the endpoint and the credentials.") from error
+        raise

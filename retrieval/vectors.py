@@ -1,0 +1,193 @@
+"""Vectors of passages: one .npy file of float16 a part, memory-mapped, and exact search over them."""
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+
+from retrieval.errors import IndexDamaged, ModelError
+
+MAGIC = b"\x93NUMPY\x01\x00"
+BLOCK_ROWS = 16_384
+GATHER_BYTES = 32_000_000  # of float16 vectors held at once while re-scoring
+
+
+def write_vectors(path: Path, vectors: np.ndarray) -> int:
+    """Write vectors of shape (n, d), float16 or float32, as float16 in C order; return the file's bytes.
+
+    Raises ModelError where a value is not finite in float16: such a vector could never be found.
+    """
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(vectors, dtype="<f2")
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = int(np.argmin(finite.all(axis=1)))
+        raise ModelError(
+            f"The encoder gave a vector with NaN or a value beyond float16: row {row} of {path.name}.",
+            hint="Set model.dtype to float32, or model.normalize to true.",
+        )
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, values, version=(1, 0), allow_pickle=False)
+        return file.tell()
+
+
+def open_vectors(path: Path, expected_rows: int, dimension: int) -> np.ndarray:
+    """Map a part's vectors: shape (expected_rows, dimension), float16, read-only, no file handle kept.
+
+    Raises IndexDamaged where the file is missing or its header or size is not what is expected.
+    """
+    array = _map(path, expected_rows, dimension).numpy()
+    array.flags.writeable = False
+    return array
+
+
+def _map(path: Path, rows: int, dimension: int) -> torch.Tensor:
+    offset = _check_file(path, rows, dimension)
+    if rows == 0:
+        return torch.empty((0, dimension), dtype=torch.float16)
+    # torch keeps no descriptor of a mapped file (numpy does), so thousands of parts can be open.
+    elements = offset // 2 + rows * dimension
+    flat = torch.from_file(str(path), shared=False, size=elements, dtype=torch.float16)
+    return flat[offset // 2 :].view(rows, dimension)
+
+
+def _check_file(path: Path, rows: int, dimension: int) -> int:
+    """Byte offset of the first vector, once header and size are what they should be."""
+    hint = "Run `corpusmill verify` on the index; a copy may be incomplete."
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise ValueError("not an .npy file of version 1.0")
+            header = file.read(int.from_bytes(file.read(2), "little")).decode("ascii")
+            offset = file.tell()
+        # NumPy's own reader tries to repair headers, which takes more exceptions than can be named.
+        values = ast.literal_eval(header.strip())
+        found = (values["descr"], values["fortran_order"], values["shape"])
+    except FileNotFoundError as error:
+        raise IndexDamaged(f"The vectors {path} are missing.", hint=hint) from error
+    except (ValueError, OSError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+        raise IndexDamaged(f"The vectors {path} have a damaged header: {error}", hint=hint) from error
+    if found != ("<f2", False, (rows, dimension)):
+        raise IndexDamaged(
+            f"The vectors {path} are {found[0]} {found[2]}, expected <f2 {(rows, dimension)}.", hint=hint
+        )
+    expected = offset + rows * dimension * 2
+    if size != expected or offset % 2:
+        raise IndexDamaged(f"The vectors {path} have {size} bytes, expected {expected}.", hint=hint)
+    return offset
+
+
+class ShardVectors:
+    """Consecutive part files seen as one float16 matrix of shape (n, d), with rows local to the shard."""
+
+    def __init__(self, paths: Sequence[Path], rows: Sequence[int], dimension: int) -> None:
+        """Map the files; `rows` are their row counts. Raises IndexDamaged as `open_vectors` does."""
+        self.dimension = dimension
+        parts = [_map(path, count, dimension) for path, count in zip(paths, rows, strict=True)]
+        self._parts = [part for part in parts if len(part)]
+        self._starts = np.cumsum([0, *(len(part) for part in self._parts)], dtype=np.int64)
+
+    @classmethod
+    def from_array(cls, vectors: np.ndarray) -> "ShardVectors":
+        """The same over an array in memory, shape (n, d), float16."""
+        shard = cls([], [], vectors.shape[1])
+        shard._parts = [torch.from_numpy(np.require(vectors, np.float16, ["C", "W"]))] if len(vectors) else []
+        shard._starts = np.array([0, len(vectors)] if len(vectors) else [0], dtype=np.int64)
+        return shard
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Vectors of the given rows, int64 of any shape, as float16 of that shape + (d,)."""
+        return self._take(np.ascontiguousarray(rows, np.int64)).numpy()
+
+    def _take(self, rows: np.ndarray) -> torch.Tensor:
+        flat = rows.reshape(-1)
+        if len(flat) and not (flat.min() >= 0 and flat.max() < len(self)):
+            raise IndexError(f"rows outside 0..{len(self) - 1}")
+        shape = (*rows.shape, self.dimension)
+        if len(self._parts) == 1:
+            return self._parts[0].index_select(0, torch.from_numpy(flat)).view(shape)
+        out = torch.empty((len(flat), self.dimension), dtype=torch.float16)
+        order = np.argsort(flat, kind="stable")
+        ordered = flat[order]
+        cuts = np.searchsorted(ordered, self._starts)
+        for number in np.flatnonzero(np.diff(cuts)):
+            span = slice(cuts[number], cuts[number + 1])
+            local = torch.from_numpy(ordered[span] - self._starts[number])
+            out.index_copy_(0, torch.from_numpy(order[span]), self._parts[number].index_select(0, local))
+        return out.view(shape)
+
+    def blocks(self, block_rows: int = BLOCK_ROWS) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first row, float16 array of shape (m <= block_rows, d)) in order; no copies."""
+        for start, part in zip(self._starts, self._parts, strict=False):
+            for first in range(0, len(part), block_rows):
+                yield int(start) + first, part[first : first + block_rows].numpy()
+
+    def scores(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Exact inner products, float32 (q, s), of queries (q, d) float32 with rows (q, s) int64.
+
+        A row of -1 scores -inf. Vectors are gathered a bounded number at a time.
+        """
+        out = np.full(rows.shape, -np.inf, np.float32)
+        if not rows.size or not len(self):
+            return out
+        step = max(1, GATHER_BYTES // max(1, rows.shape[1] * self.dimension * 2))
+        tensor = torch.from_numpy(np.require(queries, np.float32, ["C", "W"]))
+        for first in range(0, len(queries), step):
+            part = rows[first : first + step]
+            gathered = self._take(np.maximum(part, 0)).float()
+            products = torch.bmm(gathered, tensor[first : first + step].unsqueeze(2)).squeeze(2)
+            out[first : first + step] = np.where(part >= 0, products.numpy(), -np.inf)
+        return out
+
+
+def exact_search(
+    queries: np.ndarray, vectors: ShardVectors, k: int, *, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest inner products of queries (q, d) float32: (scores float32, rows int64), both (q, k).
+
+    `rows` limits the search to a sorted, unique selection. Missing results are row -1 with score
+    -inf; equal scores are in the order of rows. Memory is bounded by a block and by q * k.
+    """
+    queries = np.ascontiguousarray(queries, np.float32)
+    scores = np.full((len(queries), k), -np.inf, np.float32)
+    found = np.full((len(queries), k), -1, np.int64)
+    for ids, block in _selected_blocks(vectors, rows):
+        wide = torch.from_numpy(block).float().numpy()
+        near = min(k, len(block))
+        new_scores, positions = faiss.knn(queries, wide, near, faiss.METRIC_INNER_PRODUCT)
+        new_rows = np.where(positions >= 0, ids[np.maximum(positions, 0)], -1)
+        scores, found = best(
+            np.concatenate([scores, new_scores], axis=1), np.concatenate([found, new_rows], axis=1), k
+        )
+    return scores, found
+
+
+def _selected_blocks(
+    vectors: ShardVectors, rows: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    if rows is None:
+        for start, block in vectors.blocks():
+            yield np.arange(start, start + len(block)), block
+        return
+    for first in range(0, len(rows), BLOCK_ROWS):
+        ids = rows[first : first + BLOCK_ROWS]
+        yield ids, vectors.take(ids)
+
+
+def best(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of scores (q, s) and rows (q, s), padded with (-inf, -1); equal scores by row."""
+    rows = np.where(np.isneginf(scores), -1, rows)
+    order = np.lexsort((rows, -scores), axis=1)[:, :k]
+    top, ids = np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+    missing = k - top.shape[1]
+    if missing > 0:
+        top = np.pad(top, ((0, 0), (0, missing)), constant_values=-np.inf)
+        ids = np.pad(ids, ((0, 0), (0, missing)), constant_values=-1)
+    return top, ids

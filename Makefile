@@ -1,5 +1,5 @@
 # What a person runs: everything sets up .venv first, and does nothing where nothing changed.
-#   make install | test | test-faults | lint | format | demo | schema | clean
+#   make install | test | test-faults | lint | format | demo | schema | docs | clean
 #
 #   PYTHON=...           interpreter to make .venv from (3.11 or later)
 #   EXTRAS=gpu,dev       optional groups of pyproject.toml; cpu and gpu exclude each other (make clean between)
@@ -18,7 +18,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install test test-faults lint format demo schema clean
+.PHONY: install test test-faults lint format demo schema docs clean
 
 install: $(STAMP)
 
@@ -63,6 +63,9 @@ demo-steps: install
 
 schema: install
 	$(BIN)/python -c 'import json; from pipelines.config import BuildConfig; print(json.dumps(BuildConfig.model_json_schema(), indent=2))' > configs/schema.json
+
+docs: install
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

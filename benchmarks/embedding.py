@@ -47,7 +47,7 @@ class Row:
 def contenders(settings: ModelSettings, threads: int) -> tuple[dict[str, Encode], Encoder]:
     """Functions (titles, texts) -> vectors of each contender, models loaded."""
     folder = str(resolve_side(settings, "passage").folder)
-    ours = Encoder.open(settings, sides=("passage",), threads=threads)
+    ours = Encoder.open(settings, sides={"passage"}, threads=threads)
 
     def library(dtype: torch.dtype) -> Encode:
         model = SentenceTransformer(folder, device=ours.device, model_kwargs={"dtype": dtype})
@@ -133,15 +133,12 @@ def main() -> None:
     tokens = len(ours.tokenize_passages(titles, texts).ids)
     rows = measure(encoders, titles, texts, options.chunk)
     table = report(rows, len(texts), tokens)
-    print(
-        f"\n{len(texts):,} passages, {tokens:,} tokens, {ours.device}, {options.threads} threads, {ours.dtype}"
-    )
+    print(f"\n{len(texts):,} passages, {tokens:,} tokens, {options.threads} threads on {ours.device}")
     for entry in table:
-        print(
-            f"{entry['name']:32} {entry['passages_per_second']:8.1f} passages/s {entry['tokens_per_second']:9.0f} "
-            f"tokens/s   x{entry['times_float32']:.2f} float32  x{entry['times_bfloat16']:.2f} bfloat16   "
-            f"cosine min {entry['cosine_min']:.5f} mean {entry['cosine_mean']:.5f}"
-        )
+        rates = f"{entry['passages_per_second']:8.1f} passages/s {entry['tokens_per_second']:9.0f} tokens/s"
+        ratios = f"x{entry['times_float32']:.2f} float32  x{entry['times_bfloat16']:.2f} bfloat16"
+        cosine = f"cosine min {entry['cosine_min']:.5f} mean {entry['cosine_mean']:.5f}"
+        print(f"{entry['name']:32} {rates}   {ratios}   {cosine}")
     if options.json:
         chunks = {name: asdict(row)["seconds"] for name, row in rows.items()}
         content = {"passages": len(texts), "tokens": tokens, "device": ours.device, "dtype": ours.dtype,

@@ -26,9 +26,9 @@ from retrieval.vectors import ShardVectors
 DIMENSION = 64
 PIECE = 250_000
 SPECS = {
-    "ivf_flat": DenseSpec(type="ivf_flat", dimension=DIMENSION, nlist=4096),
-    "ivf_pq 4-bit": DenseSpec(type="ivf_pq", dimension=DIMENSION, nlist=4096, pq_m=16, pq_bits=4),
-    "ivf_pq 8-bit": DenseSpec(type="ivf_pq", dimension=DIMENSION, nlist=4096, pq_m=8, pq_bits=8),
+    "ivf_flat": DenseSpec(type="ivf_flat", dimension=DIMENSION, nlist=1024),
+    "ivf_pq 4-bit": DenseSpec(type="ivf_pq", dimension=DIMENSION, nlist=1024, pq_m=16, pq_bits=4),
+    "ivf_pq 8-bit": DenseSpec(type="ivf_pq", dimension=DIMENSION, nlist=1024, pq_m=8, pq_bits=8),
 }
 
 

@@ -1,20 +1,18 @@
 """The command line. Every command reads its arguments, calls one function, and prints what it gives."""
 
-import json
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
+from jobs.arguments import fail, open_store, read_settings, resume_command, run, show_json
 from jobs.terminal import BuildView, err, out, safe
-from pipelines.config import BuildConfig, load_config, validate
-from retrieval.errors import ConfigError, CorpusmillError
-from retrieval.storage import Store
+from pipelines.config import load_config
+from retrieval.errors import CorpusmillError
 
 app = typer.Typer(
     help="Turn a text corpus into a verified, searchable index, on a laptop or on a Ray cluster.",
@@ -22,14 +20,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
-Where = Annotated[str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")]
+Where = Annotated[
+    str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command(epilog="Example: corpusmill build --corpus articles.jsonl --index indexes/articles")
 def build(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).")] = None,
-    corpus: Annotated[list[str] | None, typer.Option(help="File, folder, glob or URL; may be repeated.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).")
+    ] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="File, folder, glob or URL; may be repeated.")
+    ] = None,
     index: Annotated[str | None, typer.Option(help="Folder or URL of the index.")] = None,
     json_: Json = False,
 ) -> None:
@@ -54,9 +58,9 @@ def build(
         raise
     found = built.manifest
     values = {
-        "index": settings.index.path, "version": found.version, "changed": built.changed, "documents": found.documents,
-        "rejected": found.rejected, "passages": found.passages, "truncated": found.truncated, "dense": found.dense_reason,
-        "warnings": found.warnings,
+        "index": settings.index.path, "version": found.version, "changed": built.changed,
+        "documents": found.documents, "rejected": found.rejected, "passages": found.passages,
+        "truncated": found.truncated, "dense": found.dense_reason, "warnings": found.warnings,
     }  # fmt: skip
     if json_:
         show_json(values)
@@ -129,13 +133,22 @@ def verify(
             problems = verify_version(store, manifest, view)
         files = manifest.files()
         if json_:
-            show_json({"version": manifest.version, "files": len(files), "intact": not problems, "damaged": problems})
+            show_json(
+                {
+                    "version": manifest.version,
+                    "files": len(files),
+                    "intact": not problems,
+                    "damaged": problems,
+                }
+            )
         elif problems:
             for problem in problems:
                 out.print(safe(problem))
             out.print("Delete what is named together with the .json marker beside it, then build again.")
         else:
-            out.print(f"Version {manifest.version} is intact: {len(files)} files, {manifest.passages:,} passages.")
+            out.print(
+                f"Version {manifest.version} is intact: {len(files)} files, {manifest.passages:,} passages."
+            )
         if problems:
             raise typer.Exit(1)
 
@@ -172,11 +185,15 @@ def prune(
 @app.command(epilog="Example: corpusmill submit configs/billion.yaml --address http://127.0.0.1:8265")
 def submit(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).")],
-    address: Annotated[str | None, typer.Option(help="Ray's job server; default: RAY_API_SERVER_ADDRESS.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray's job server; default: RAY_API_SERVER_ADDRESS.")
+    ] = None,
     shared_disk: Annotated[
         bool, typer.Option("--shared-disk", help="Local paths are fine: all nodes see this disk.")
     ] = False,
-    env: Annotated[list[str] | None, typer.Option(help="Variable of this shell to pass on; not for secrets.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(help="Variable of this shell to pass on; not for secrets.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Run a build as a Ray job on a cluster; print how to follow and resume it."""
@@ -197,7 +214,9 @@ def submit(
 
 @app.command(epilog="Example: corpusmill doctor configs/laptop.yaml")
 def doctor(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="Configuration to check too.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="Configuration to check too.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Check Python, Ray, models, devices, storage, disk and shared memory; every failure says its fix."""
@@ -206,7 +225,9 @@ def doctor(
     def work() -> None:
         found = checks(load_config(config) if config else None)
         if json_:
-            show_json({"checks": [vars(check) for check in found], "ok": all(c.ok is not False for c in found)})
+            show_json(
+                {"checks": [vars(check) for check in found], "ok": all(c.ok is not False for c in found)}
+            )
         else:
             for check in found:
                 mark = {True: "ok", False: "FAILED", None: "warning"}[check.ok]
@@ -217,63 +238,6 @@ def doctor(
             raise typer.Exit(1)
 
     run(work)
-
-
-def read_settings(config: Path | None, corpus: list[str] | None, index: str | None) -> BuildConfig:
-    """The configuration of a build from its file, or from --corpus and --index alone."""
-    if config is not None and not corpus and not index:
-        return load_config(config)
-    if config is not None:
-        raise ConfigError("give a configuration file, or --corpus and --index, not both")
-    if not corpus or not index:
-        raise ConfigError(
-            "nothing says what to build", hint="corpusmill build CONFIG, or corpusmill build --corpus PATH --index PATH"
-        )
-    return validate({"corpus": {"paths": corpus}, "index": {"path": index}}, "the command line")
-
-
-def resume_command(config: Path | None, corpus: list[str] | None, index: str | None) -> str:
-    """What to type to go on."""
-    words = ["corpusmill", "build"]
-    words += [str(config)] if config else []
-    for path in corpus or []:
-        words += ["--corpus", path]
-    words += ["--index", index] if index else []
-    return shlex.join(words)
-
-
-def open_store(where: str) -> Store:
-    """The store of an index that is named by its place or by the configuration that builds it."""
-    if where.endswith((".yaml", ".yml")) and Path(where).is_file():
-        index = load_config(where).index
-        return Store(index.path, index.storage_options)
-    if "://" not in where and not Path(where).is_dir():
-        raise ConfigError(f"there is no index {where}", hint=f"Build it: corpusmill build --corpus PATH --index {where}")
-    return Store(where)
-
-
-def run(work: Callable[[], None]) -> None:
-    """Run a command; what goes wrong is told without a traceback."""
-    try:
-        work()
-    except CorpusmillError as error:
-        fail(error)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def fail(error: CorpusmillError, *more: str) -> NoReturn:
-    """Print an error with its hint and leave with its exit code."""
-    err.print(safe(f"Error: {error.message}"))
-    for line in (error.hint, *more):
-        if line:
-            err.print(safe(line))
-    raise typer.Exit(error.exit_code)
-
-
-def show_json(values: dict[str, Any]) -> None:
-    """One JSON object on standard output; ASCII, so that no terminal or pipe can spoil it."""
-    print(json.dumps(values, default=str))
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

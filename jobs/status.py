@@ -24,7 +24,12 @@ def status(store: Store) -> dict[str, Any]:
         )
     manifest = read_manifest(store, latest) if latest is not None else None
     state = _state(store, progress)
-    values: dict[str, Any] = {"index": store.url, "state": state, "version": latest, "versions": versions(store)}
+    values: dict[str, Any] = {
+        "index": store.url,
+        "state": state,
+        "version": latest,
+        "versions": versions(store),
+    }
     if progress is None or state == "done":
         return values | _of_manifest(manifest)
     names = (
@@ -40,7 +45,9 @@ def status(store: Store) -> dict[str, Any]:
 def _of_manifest(manifest: Manifest | None) -> dict[str, Any]:
     if manifest is None:
         return {"stage": "plan"}
-    rejects = [file.key for entry in manifest.slices for file in entry.files if file.key.endswith(".rejects.jsonl")]
+    rejects = [
+        file.key for entry in manifest.slices for file in entry.files if file.key.endswith(".rejects.jsonl")
+    ]
     return {
         "stage": "done",
         "documents": manifest.documents,
@@ -85,7 +92,11 @@ def lines(values: dict[str, Any]) -> list[str]:
     told = [f"{values['index']}: {values['state']}, version {values['version'] or 'none yet'}"]
     if values["state"] != "done":
         told.append(describe(values) if values.get("parts") else f"stage: {values['stage']}")
-    counts = [f"{values[name]:,} {name}" for name in ("documents", "rejected", "passages", "truncated") if name in values]
+    counts = [
+        f"{values[name]:,} {name}"
+        for name in ("documents", "rejected", "passages", "truncated")
+        if name in values
+    ]
     told.append(", ".join(counts))
     if values["state"] == "done":
         told.append(f"{values['parts']['total']} parts, {values['shards']} shards, model {values['model']}")
@@ -96,7 +107,8 @@ def lines(values: dict[str, Any]) -> list[str]:
         told += [f"rejects: {values['index']}/{key}" for key in values["rejects"][:5]]
         told.append("cost by stage:")
         told += [
-            f"  {cost['stage']:<11} {duration(cost['wall_seconds']):>7}  {cost['rows_per_second']:>12,.1f} rows/s  "
+            f"  {cost['stage']:<11} {duration(cost['wall_seconds']):>7}  "
+            f"{cost['rows_per_second']:>12,.1f} rows/s  "
             f"{cost['cpu_seconds']:>9,.1f} CPU s  {cost['peak_memory_bytes'] / 1e6:>7,.0f} MB"
             for cost in values["costs"]
         ]

@@ -5,11 +5,13 @@ import re
 import shlex
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ ENTRYPOINT = f"python -m jobs build {CONFIG_NAME}"
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # where `ray dashboard cluster.yaml` forwards to
 SERVER_VARIABLE = "RAY_API_SERVER_ADDRESS"
 MAX_PACKAGE_BYTES = 20_000_000
+READY_SECONDS = 60.0
+NO_AGENT = "No available agent"
 _SECRET = re.compile(r"secret|password|passwd|token|credential|(^|_)key(_|$|id)", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -91,12 +95,14 @@ def submit(
     submission_id = f"corpusmill-{name or 'index'}-{started}-{uuid.uuid4().hex[:4]}"
     with working_directory(config) as folder, ray_errors(address):
         client = _client(address)
-        client.submit_job(
+        send = partial(
+            client.submit_job,
             entrypoint=entrypoint,
             submission_id=submission_id,
             runtime_env={"working_dir": str(folder), "env_vars": variables},
             metadata={"corpusmill_index": config.index.path},
         )
+        _when_ready(send)
     return Submission(submission_id, address, entrypoint, str(config_path))
 
 
@@ -253,9 +259,23 @@ def ray_errors(address: str) -> Iterator[None]:
         ) from error
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise SubmitError(
-            f"Ray at {address} refused: {reason}", hint="See the cluster's dashboard."
-        ) from error
+        hint = "See the cluster's dashboard."
+        if NO_AGENT in reason:
+            hint = "Ray's log dashboard_agent.log on the head says why; another Ray there may hold its port."
+        raise SubmitError(f"Ray at {address} refused: {reason}", hint=hint) from error
+
+
+def _when_ready(send: Callable[[], Any]) -> None:
+    """Call `send` again while a cluster that has just started has no agent that takes jobs."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            send()
+            return
+        except RuntimeError as error:
+            if NO_AGENT not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(1.0)
 
 
 def _client(address: str) -> Any:

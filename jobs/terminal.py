@@ -15,7 +15,9 @@ err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 def safe(text: str) -> str:
     """Text without control characters: corpus text must not steer a terminal."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def duration(seconds: float | None) -> str:
@@ -38,7 +40,8 @@ def describe(snapshot: dict[str, Any]) -> str:
     rows = f"{snapshot['rows']:,}"
     if snapshot.get("rows_total"):
         rows += f" of {snapshot['rows_total']:,}"
-    return f"{line}, {rows} rows, {snapshot['rows_per_second']:,.0f} rows/s, ETA {duration(snapshot['eta_seconds'])}"
+    speed = f"{snapshot['rows_per_second']:,.0f} rows/s, ETA {duration(snapshot['eta_seconds'])}"
+    return f"{line}, {rows} rows, {speed}"
 
 
 class BuildView:
@@ -51,7 +54,11 @@ class BuildView:
         self._said = 0.0
         if err.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(), console=err, transient=True
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TimeElapsedColumn(),
+                console=err,
+                transient=True,
             )
             self._task = self._bar.add_task("starting", total=None)
 
@@ -101,5 +108,11 @@ class ByteView:
             return
         self._said = now
         rate = done / max(now - self._began, 1e-3)
-        line = f"{self._what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, ETA {duration((total - done) / max(rate, 1))}"
-        print(f"\r{line}" if err.is_terminal else line, end="" if err.is_terminal else "\n", file=sys.stderr, flush=True)
+        left = duration((total - done) / max(rate, 1))
+        line = f"{self._what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, ETA {left}"
+        print(
+            f"\r{line}" if err.is_terminal else line,
+            end="" if err.is_terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -31,7 +31,11 @@ def connected(settings: RaySettings) -> Iterator[None]:
         else:
             memory = min(OBJECT_STORE_BYTES, psutil.virtual_memory().total // 4)
             ray.init(
-                address="local", num_cpus=settings.cpus, include_dashboard=False, object_store_memory=memory, **options
+                address="local",
+                num_cpus=settings.cpus,
+                include_dashboard=False,
+                object_store_memory=memory,
+                **options,
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(

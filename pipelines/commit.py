@@ -1,6 +1,7 @@
 """Stage 7b: verify everything, then write the manifest, last and atomically."""
 
 import time
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from typing import Any
@@ -40,11 +41,23 @@ def point_to(store: Store, version: int) -> None:
     store.put(LATEST, f"{version}\n".encode())
 
 
-def make_manifest(
-    plan: Plan, results: list[SliceResult], parts: list[Part], shards: list[Range], passages: list[dict[str, Any]],
-    dense: list[dict[str, Any]], trained: Trained, tuning: Tuning, progress: Progress,
-) -> Manifest:  # fmt: skip
+@dataclass(frozen=True)
+class Work:
+    """Everything that the stages made; `passages` and `dense` are the markers of the shards."""
+
+    plan: Plan
+    results: list[SliceResult]
+    parts: list[Part]
+    shards: list[Range]
+    passages: list[dict[str, Any]]
+    trained: Trained
+    dense: list[dict[str, Any]]
+    tuning: Tuning
+
+
+def make_manifest(work: Work, progress: Progress) -> Manifest:
     """The manifest of the version, not yet written."""
+    plan, parts, trained, tuning = work.plan, work.parts, work.trained, work.tuning
     context = plan.context
     spec = trained.spec.model_copy(update={"search": tuning.tuned.parameters})
     return Manifest(
@@ -53,18 +66,23 @@ def make_manifest(
         corpusmill=_own_version(),
         fingerprint=plan.fingerprint,
         config=public_config(plan),
-        model={**context.model_card, "encoder": tuning.encoder, "settings": context.config.model.model_dump(mode="json")},
+        model={
+            **context.model_card,
+            "encoder": tuning.encoder,
+            "settings": context.config.model.model_dump(mode="json"),
+        },
         dense=spec.model_dump(mode="json"),
         dense_reason=trained.reason,
         metadata=context.metadata,
-        documents=sum(result.documents for result in results),
-        rejected=sum(result.rejected for result in results),
+        documents=sum(result.documents for result in work.results),
+        rejected=sum(result.rejected for result in work.results),
         passages=sum(part.rows for part in parts),
         truncated=sum(part.vectors.truncated for part in parts),
-        slices=[result.record() for result in results],
+        slices=[result.record() for result in work.results],
         parts=[part.record() for part in parts],
         shards=[
-            _shard(shard, parts, arrow, lists) for shard, arrow, lists in zip(shards, passages, dense, strict=True)
+            _shard(shard, parts, arrow, lists)
+            for shard, arrow, lists in zip(work.shards, work.passages, work.dense, strict=True)
         ],
         quantizer=trained.files,
         quantizer_training=trained.training,
@@ -76,7 +94,7 @@ def make_manifest(
             "chosen": tuning.tuned.parameters.model_dump(),
             "table": tuning.tuned.table,
         },
-        costs=_costs(progress, results, parts, passages, dense, trained),
+        costs=_costs(work, progress),
         warnings=[tuning.tuned.warning] if tuning.tuned.warning else [],
     )
 
@@ -113,27 +131,26 @@ def _shard(shard: Range, parts: list[Part], arrow: dict[str, Any], lists: dict[s
     )
 
 
-def _costs(
-    progress: Progress, results: list[SliceResult], parts: list[Part], passages: list[dict[str, Any]],
-    dense: list[dict[str, Any]], trained: Trained,
-) -> list[StageCost]:  # fmt: skip
+def _costs(work: Work, progress: Progress) -> list[StageCost]:
     """Cost of each stage as the markers tell it, so that interrupted runs are counted."""
-    documents = sum(result.documents + result.rejected for result in results)
+    parts, trained = work.parts, work.trained
+    documents = sum(result.documents + result.rejected for result in work.results)
     rows = sum(part.rows for part in parts)
-    pieces = [usage for marker in dense for usage in marker["pieces_usage"]]
-    part_bytes = sum(file.bytes for result in results for file in result.files) + sum(p.passages.bytes for p in parts)
-    return [
-        _cost(progress, "read", [result.usage for result in results], documents, part_bytes),
-        _cost(progress, "duplicates", [], documents, 0),
-        _cost(
-            progress, "embed", [part.vectors.usage for part in parts], rows, sum(p.vectors.file.bytes for p in parts)
-        ),
-        _cost(progress, "passages", [marker["usage"] for marker in passages], rows, _bytes(passages)),
-        _cost(progress, "train", [trained.usage], trained.spec.train_vectors, sum(f.bytes for f in trained.files)),
-        _cost(progress, "pieces", pieces, rows, 0),
-        _cost(progress, "merge", [marker["usage"] for marker in dense], rows, _bytes(dense)),
-        _cost(progress, "tune", [], 0, 0),
+    read_bytes = sum(file.bytes for result in work.results for file in result.files)
+    read_bytes += sum(part.passages.bytes for part in parts)
+    vector_bytes = sum(part.vectors.file.bytes for part in parts)
+    pieces = [usage for marker in work.dense for usage in marker["pieces_usage"]]
+    stages: list[tuple[str, list[dict[str, Any]], int, int]] = [
+        ("read", [result.usage for result in work.results], documents, read_bytes),
+        ("duplicates", [], documents, 0),
+        ("embed", [part.vectors.usage for part in parts], rows, vector_bytes),
+        ("passages", [marker["usage"] for marker in work.passages], rows, _bytes(work.passages)),
+        ("train", [trained.usage], trained.spec.train_vectors, sum(file.bytes for file in trained.files)),
+        ("pieces", pieces, rows, 0),
+        ("merge", [marker["usage"] for marker in work.dense], rows, _bytes(work.dense)),
+        ("tune", [], 0, 0),
     ]
+    return [_cost(progress, *stage) for stage in stages]
 
 
 def _bytes(markers: list[dict[str, Any]]) -> int:
@@ -142,6 +159,7 @@ def _bytes(markers: list[dict[str, Any]]) -> int:
 
 def _cost(progress: Progress, stage: str, usages: list[dict[str, Any]], rows: int, written: int) -> StageCost:
     wall = progress.walls.get(stage, 0.0)
+    usages = usages or progress.usages.get(stage, [])  # a stage without markers is done whole in one run
     return StageCost(
         stage=stage,
         wall_seconds=round(wall, 3),

@@ -1,12 +1,11 @@
 """The configuration file of a build: one YAML file, every key validated, every default here."""
 
 import difflib
-
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, WithJsonSchema, field_validator
 
 from retrieval.errors import ConfigError
 from retrieval.settings import Bytes, DenseSettings, ModelSettings, Settings
@@ -16,15 +15,21 @@ MetadataType = Literal[
     "list[string]", "list[integer]", "list[float]", "list[boolean]", "list[date]",
 ]  # fmt: skip
 
+# One string or a list of them: what the validators below take, an editor must accept.
+Strings = Annotated[
+    list[str],
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
 
 class FieldSettings(Settings):
     """Which fields of a record are what. The first name that a record has is taken."""
 
-    id: list[str] = Field(
+    id: Strings = Field(
         ["_id", "id", "doc_id", "docid"], description="Field with the document's id, first match."
     )
-    title: list[str] = Field(["title"], description="Field with the title, first match.")
-    text: list[str] = Field(
+    title: Strings = Field(["title"], description="Field with the title, first match.")
+    text: Strings = Field(
         ["text", "contents", "content", "body"], min_length=1, description="Field with the text, first match."
     )
 
@@ -37,11 +42,11 @@ class FieldSettings(Settings):
 class CorpusSettings(Settings):
     """The input: where it lies, how its records are read, and what is done with bad ones."""
 
-    paths: list[str] = Field(
+    paths: Strings = Field(
         min_length=1, description="Files, folders, globs or URLs (s3://, gs://, ...), read in this order."
     )
-    format: Literal["auto", "jsonl", "parquet", "csv", "tsv", "text", "markdown", "html", "pdf", "beir"] = Field(
-        "auto", description="Format of the files; auto: by their names."
+    format: Literal["auto", "jsonl", "parquet", "csv", "tsv", "text", "markdown", "html", "pdf", "beir"] = (
+        Field("auto", description="Format of the files; auto: by their names.")
     )
     fields: FieldSettings = Field(default_factory=FieldSettings, description="Field mapping.")
     metadata: dict[str, MetadataType] | Literal["auto", "none"] = Field(
@@ -51,8 +56,8 @@ class CorpusSettings(Settings):
     )
     on_type_mismatch: Literal["coerce", "reject"] = Field(
         "coerce",
-        description="A metadata value of another type: coerce what converts without loss and reject the rest, "
-        "or reject at once.",
+        description="A metadata value of another type: coerce what converts without loss and reject the "
+        "rest, or reject at once.",
     )
     max_reject_share: float = Field(
         0.01, ge=0, le=1, description="Share of rejected documents beyond which the build fails."
@@ -61,14 +66,17 @@ class CorpusSettings(Settings):
         "fail", description="Two documents with one id: fail, or keep the first or the last one."
     )
     slice_bytes: Bytes = Field(
-        ByteSize(8_000_000), gt=0, description="Input that one task reads: a byte range, row groups, small files."
+        ByteSize(8_000_000),
+        gt=0,
+        description="Input that one task reads: a byte range, row groups, small files.",
     )
     max_document_bytes: Bytes = Field(
         ByteSize(256_000_000), gt=0, description="A longer record is rejected instead of held in memory."
     )
     storage_options: dict[str, Any] = Field(
         default_factory=dict,
-        description="fsspec options of the corpus's file system (endpoint_url, ...); keep secrets in the environment.",
+        description="fsspec options of the corpus's file system (endpoint_url, ...); keep secrets in the "
+        "environment.",
     )
 
     @field_validator("paths", mode="before")
@@ -108,12 +116,16 @@ class ChunkSettings(Settings):
         "tokens", description="What `size` and `overlap` count (fixed: tokens only)."
     )
     size: int | None = Field(
-        None, ge=8, description="Most units in a passage, title and prompt included; default: the model's window."
+        None,
+        ge=8,
+        description="Most units in a passage, title and prompt included; default: the model's window, or "
+        "four times as many characters.",
     )
     overlap: int = Field(0, ge=0, description="Units that a passage shares with the one before it.")
     semantic_percentile: float = Field(
         90.0, gt=0, lt=100,
-        description="semantic: break where the distance of neighbouring sentences is above this percentile of the document's.",
+        description="semantic: break where the distance of neighbouring sentences is above this percentile "
+        "of the document's.",
     )  # fmt: skip
 
 
@@ -212,7 +224,9 @@ def _relative_to(config: BuildConfig, folder: Path) -> BuildConfig:
         if value and value.startswith((".", "~")):  # other names may be Hugging Face names
             model[name] = absolute(value)
     update = {
-        "corpus": config.corpus.model_copy(update={"paths": [absolute(path) for path in config.corpus.paths]}),
+        "corpus": config.corpus.model_copy(
+            update={"paths": [absolute(path) for path in config.corpus.paths]}
+        ),
         "index": config.index.model_copy(update={"path": absolute(config.index.path)}),
         "model": config.model.model_copy(update=model),
     }

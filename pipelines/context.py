@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import BuildConfig
+from pipelines.config import BuildConfig, MetadataType
 from retrieval.model_files import use_files
 from retrieval.settings import ModelSettings, fingerprint
 from retrieval.storage import FileRecord, Store
@@ -22,7 +22,7 @@ class Context:
 
     config: BuildConfig
     store: Store
-    metadata: dict[str, str]
+    metadata: dict[str, MetadataType]
     model_card: dict[str, Any]
     model_files: tuple[FileRecord, ...] = ()
 
@@ -30,7 +30,8 @@ class Context:
     def chunks_by_model(self) -> bool:
         """Whether passages depend on the model: its tokenizer measures them, or it compares sentences."""
         chunk = self.config.chunk
-        return chunk.method == "semantic" or (chunk.method != "none" and chunk.unit == "tokens")
+        measures = chunk.unit == "tokens" or chunk.size is None
+        return chunk.method == "semantic" or (chunk.method != "none" and measures)
 
     @property
     def parts_fingerprint(self) -> str:
@@ -38,7 +39,9 @@ class Context:
         corpus, chunk = self.config.corpus, self.config.chunk
         return fingerprint(
             PARTS_CODE,
-            corpus.fingerprint_values(leave_out={"paths", "storage_options", "max_reject_share", "duplicates", "slice_bytes"}),
+            corpus.fingerprint_values(
+                leave_out={"paths", "storage_options", "max_reject_share", "duplicates", "slice_bytes"}
+            ),
             self.metadata,
             chunk.fingerprint_values(),
             self.config.index.part_passages,
@@ -48,7 +51,9 @@ class Context:
     @property
     def vectors_fingerprint(self) -> str:
         """Names what a part's vectors depend on beside its titles and texts."""
-        values = self.config.model.fingerprint_values(leave_out={"name", "query_name", "query_prompt", "device", "revision"})
+        values = self.config.model.fingerprint_values(
+            leave_out={"name", "query_name", "query_prompt", "device", "revision"}
+        )
         return fingerprint(VECTORS_CODE, self._passage_model, values)
 
     @property
@@ -66,4 +71,3 @@ def worker_cache() -> Path:
     path = Path(tempfile.gettempdir()) / "corpusmill-cache"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
-

@@ -1,5 +1,6 @@
 """Finds documents that share an id, in bounded memory: hashes of ids, by ranges of their first byte."""
 
+import itertools
 from dataclasses import asdict
 from typing import Any
 
@@ -32,7 +33,7 @@ def find_duplicates(
     slices = [[result.key, asdict(result.ids)] for result in results if result.ids]
     tasks = [
         Task(f"ids-{first:03d}", {"slices": slices, "first": first, "last": last, "policy": policy})
-        for first, last in zip(bounds, bounds[1:], strict=False)
+        for first, last in itertools.pairwise(bounds)
     ]
     drops: dict[str, dict[str, int]] = {}
     found = 0
@@ -43,12 +44,13 @@ def find_duplicates(
                 drops.setdefault(key, {}).update(hashes)
     if found and policy == "fail":
         raise InputError(
-            f"{found} document ids occur more than once. The first ones:\n" + "\n".join(_examples(context, results, drops)),
+            f"{found} document ids occur more than once. The first ones:\n"
+            + "\n".join(_examples(context, results, drops)),
             hint="Mend the corpus, or set corpus.duplicates to keep_first or keep_last.",
         )
     if found > MAX_DUPLICATES:
         raise InputError(
-            f"{found} document ids occur more than once, more than the {MAX_DUPLICATES} that a build can sort out",
+            f"{found} document ids occur more than once, and a build can sort out {MAX_DUPLICATES}",
             hint="Remove duplicates from the corpus first.",
         )
     return {key: dict(sorted(hashes.items())) for key, hashes in drops.items()}
@@ -117,7 +119,5 @@ def _documents(context: Context, part: dict[str, Any]) -> list[tuple[str, str, i
     with context.store.fs.open(context.store.path(part["file"]["key"]), "rb") as file:
         table = pq.read_table(file, columns=["doc_id", "source", "position"])
     return list(
-        dict.fromkeys(
-            zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
-        )
+        dict.fromkeys(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
     )

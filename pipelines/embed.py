@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -36,7 +36,7 @@ class PartVectors:
     marker: FileRecord
     rows: int
     dimension: int
-    metric: str
+    metric: Literal["cosine", "dot"]
     dtype: str
     device: str
     truncated: int
@@ -155,15 +155,24 @@ class Workers:
 
 
 def embed_workers(settings: RaySettings, parts: int) -> Workers:
-    """One actor a GPU where the cluster has GPUs, else one a node with CPUs; never more than parts."""
-    resources = ray.cluster_resources()
-    gpus = settings.embed_gpus if settings.embed_gpus is not None else min(1.0, resources.get("GPU", 0.0))
-    if gpus:
-        actors = max(1, int(resources.get("GPU", 0.0) / gpus))
-    else:
-        actors = sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1)
-    actors = settings.embed_workers or max(1, actors)
-    return Workers(max(1, min(actors, parts)), settings.embed_cpus, gpus, settings.embed_threads)
+    """One actor a GPU where the cluster has GPUs, else one a node with CPUs; never more than parts.
+
+    One CPU at least stays free for the tasks around the actors, even once a node is lost: without it
+    the stage would wait forever.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    sizes = [node["CPU"] for node in nodes if node.get("CPU", 0) >= 1]
+    all_gpus = sum(node.get("GPU", 0.0) for node in nodes)
+    gpus = settings.embed_gpus if settings.embed_gpus is not None else min(1.0, all_gpus)
+    cpus = float(settings.embed_cpus)
+    room = max(0.0, sum(sizes) - 1 - (max(sizes) if len(sizes) > 1 else 0))
+    actors = int(all_gpus / gpus) if gpus else min(len(sizes), int(room / cpus))
+    actors = max(1, min(settings.embed_workers or max(1, actors), parts))
+    if actors * cpus > room and (gpus or room < 1):
+        cpus = 0.0  # they are placed by their GPUs, or there is hardly a CPU
+    elif actors * cpus > room and len(nodes) == 1:
+        cpus = room / actors  # no other node will come to hold them
+    return Workers(actors, cpus, gpus, settings.embed_threads)
 
 
 _tokenizers: dict[str, Tokenizer] = {}  # a worker process tokenizes many parts of one build

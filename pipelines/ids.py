@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.errors import IndexDamaged
-from retrieval.storage import FileRecord, Store, storage_errors
+from retrieval.storage import FileRecord, Store
+from retrieval.storage_errors import storage_errors
 
 PREFIXES = 256  # ranges that a file can be read by: the first byte of a hash
 _TABLE_BYTES = 128 + 8 * (PREFIXES + 1)  # a .npy header of version 1 and the offsets
@@ -40,7 +41,13 @@ def read_ids(store: Store, record: FileRecord, first: int, last: int) -> np.ndar
     with storage_errors(store.url):
         offsets = np.load(io.BytesIO(store.fs.cat_file(path, 0, _TABLE_BYTES)), allow_pickle=False)
         start, end = int(offsets[first]), int(offsets[last])
-        data = store.fs.cat_file(path, _HEADER_BYTES + 16 * start, _HEADER_BYTES + 16 * end) if end > start else b""
+        data = (
+            store.fs.cat_file(path, _HEADER_BYTES + 16 * start, _HEADER_BYTES + 16 * end)
+            if end > start
+            else b""
+        )
     if len(data) != 16 * (end - start):
-        raise IndexDamaged(f"{store.url}/{record.key} is truncated", hint="Delete it and its marker, then build again.")
+        raise IndexDamaged(
+            f"{store.url}/{record.key} is truncated", hint="Delete it and its marker, then build again."
+        )
     return np.frombuffer(data, dtype=">u8").reshape(-1, 2).astype(np.uint64)

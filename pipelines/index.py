@@ -12,15 +12,15 @@ from typing import Any
 
 from pipelines import lease as leases
 from pipelines.cluster import connected
-from pipelines.commit import commit, make_manifest, point_to
+from pipelines.commit import Work, commit, make_manifest, point_to
 from pipelines.config import BuildConfig
 from pipelines.duplicates import find_duplicates
 from pipelines.embed import embed_parts
 from pipelines.parts import collect, cut
 from pipelines.plan import Plan, make_plan, record_plan
-from pipelines.progress import Progress, Tracker
+from pipelines.progress import Progress, start_tracker
 from pipelines.quantize import trained_quantizer
-from pipelines.read import read_slices
+from pipelines.read import open_chunker, read_slices
 from pipelines.shards import build_dense, build_passages
 from pipelines.slice_results import finished_slices
 from pipelines.space import check_space, passages_estimate
@@ -51,14 +51,15 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
     plan = make_plan(config, store, progress.say)
     if plan.finished and plan.previous is not None:
         return Built(plan.previous, changed=False)
-    with leases.holding(store) as lease, connected(config.ray):
+    progress.say(_summary(plan))
+    with leases.holding(store, progress.say) as lease, connected(config.ray):
         _recover(store)
         # Another builder may have finished between the look above and the lease.
         plan = make_plan(config, store, lambda _text: None)
         if plan.finished and plan.previous is not None:
             return Built(plan.previous, changed=False)
         progress.version = plan.previous.version if plan.previous else None
-        progress.begin(plan.fingerprint, Tracker.options(**_here()).remote())
+        progress.begin(plan.fingerprint, start_tracker())
         state = "failed"
         try:
             manifest = _stages(record_plan(plan), lease, progress)
@@ -78,12 +79,16 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
     context = replace(plan.context, model_files=publish(config.model, store))
     plan = replace(plan, context=context)
 
+    for warning in open_chunker(context, compare=False).warnings:
+        progress.say(f"Warning: {warning}")
+
     known = finished_slices(context)
     unread = [entry for entry in plan.slices if entry.key not in known]
     check_space(store, passages_estimate(unread), "the passages")
     results = read_slices(context, plan.slices, {}, known, progress, limits)
     drops = find_duplicates(context, results, progress, limits)
     if drops:
+        known |= {result.name: result for result in results}
         results = read_slices(context, plan.slices, drops, known, progress, limits)
 
     vectors = embed_parts(context, [part for result in results for part in result.parts], progress, limits)
@@ -97,14 +102,28 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
     trained = trained_quantizer(context, parts, plan.previous, progress, limits)
     progress.say(f"Dense index: {trained.reason}")
     # Pieces and the shards that they are merged into lie side by side for a while.
-    check_space(store, 2.0 * trained.spec.bytes_per_vector * sum(part.rows for part in parts), "the dense index")
+    check_space(
+        store, 2.0 * trained.spec.bytes_per_vector * sum(part.rows for part in parts), "the dense index"
+    )
     dense = build_dense(context, parts, shards, trained, plan.previous, progress, limits)
     tuning = tune(context, parts, shards, dense, trained, progress, limits)
     if tuning.tuned.warning:
         progress.say(f"Warning: {tuning.tuned.warning}")
 
-    manifest = make_manifest(plan, results, parts, shards, passages, dense, trained, tuning, progress)
-    return commit(manifest, store, lease, progress, limits)
+    work = Work(plan, results, parts, shards, passages, trained, dense, tuning)
+    return commit(make_manifest(work, progress), store, lease, progress, limits)
+
+
+def _summary(plan: Plan) -> str:
+    skipped = plan.listing.skipped
+    text = f"{len(plan.listing.files):,} files in {len(plan.slices):,} slices"
+    if plan.previous is not None:
+        text += (
+            f", {len(plan.change.added):,} new and {len(plan.change.retired):,} gone since they were planned"
+        )
+    if skipped:
+        text += f"; {len(skipped):,} files left out, the first: {skipped[0][0]} ({skipped[0][1]})"
+    return text + "."
 
 
 def _recover(store: Store) -> None:
@@ -115,12 +134,3 @@ def _recover(store: Store) -> None:
         point_to(store, newest)
     if store.is_local:
         shutil.rmtree(Path(store.path(TEMPORARY)), ignore_errors=True)
-
-
-def _here() -> dict[str, Any]:
-    """Keep the tracker on the driver's node: one that dies with another node would be missed."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    node = ray.get_runtime_context().get_node_id()
-    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ class Lease:
         """Raise IndexBusy if another builder has taken over."""
         newest = max(_numbers(self.store), default=self.number)
         if newest > self.number:
+            who = _describe(self.store.read_json(_key(newest)))
             raise IndexBusy(
-                f"another builder took over {self.store.url}: {_describe(self.store.read_json(_key(newest)))}",
+                f"another builder took over {self.store.url}: {who}",
                 hint="Follow it: corpusmill status " + self.store.url,
             )
 
@@ -63,9 +64,12 @@ class Lease:
 
 
 @contextlib.contextmanager
-def holding(store: Store) -> Iterator[Lease]:
-    """Hold the lease of an index; raises IndexBusy, naming the holder, if another builder lives."""
-    lease = _acquire(store)
+def holding(store: Store, say: Callable[[str], None] = lambda _text: None) -> Iterator[Lease]:
+    """Hold the lease of an index; raises IndexBusy, naming the holder, if another builder lives.
+
+    `say` is told when that takes watching.
+    """
+    lease = _acquire(store, say)
     try:
         yield lease
     finally:
@@ -95,7 +99,10 @@ def lives(store: Store, seconds: float = LOST_AFTER_SECONDS) -> bool:
     return False
 
 
-def _acquire(store: Store) -> Lease:
+def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
+    current = holder(store)
+    if current is not None and not dead_here(current):
+        say(f"Another builder may be at work ({_describe(current)}): watching its heartbeat.")
     if lives(store):
         raise _busy(store, holder(store))
     me = {

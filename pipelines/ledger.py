@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.config import CorpusSettings
+from pipelines.config import CorpusSettings, MetadataType
 from pipelines.sources.files import InputFile
 from pipelines.sources.slices import Slice
 from retrieval.errors import IndexBusy, IndexDamaged
@@ -24,7 +24,7 @@ class Ledger:
     """Active slices in order; `segments` counts the segments read, 0 for a new index."""
 
     slices: list[Slice] = field(default_factory=list)
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, MetadataType] | None = None
     cutting: dict[str, Any] = field(default_factory=dict)
     segments: int = 0
 
@@ -57,7 +57,10 @@ def read(store: Store) -> Ledger:
 
 
 def compare(
-    ledger: Ledger, files: list[InputFile], corpus: CorpusSettings, cut: Callable[[list[InputFile]], list[Slice]]
+    ledger: Ledger,
+    files: list[InputFile],
+    corpus: CorpusSettings,
+    cut: Callable[[list[InputFile]], list[Slice]],
 ) -> Change:
     """What changed since the ledger was written. A slice lives while all of its files do, unchanged."""
     if ledger.cutting != cutting_values(corpus):
@@ -90,7 +93,11 @@ def relocated(ledger: Ledger, files: list[InputFile]) -> list[Slice]:
 
 
 def append(
-    store: Store, ledger: Ledger, change: Change, corpus: CorpusSettings, metadata: dict[str, str] | None
+    store: Store,
+    ledger: Ledger,
+    change: Change,
+    corpus: CorpusSettings,
+    metadata: dict[str, MetadataType] | None,
 ) -> Ledger:
     """Write the next segment, which only one builder can, and read the ledger again."""
     number = ledger.segments + 1

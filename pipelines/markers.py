@@ -43,5 +43,7 @@ def _read(store: Store, key: str) -> dict[str, Any]:
     try:
         values = json.loads(data)
     except ValueError as error:
-        raise IndexDamaged(f"{store.url}/{key} is not valid JSON", hint="Delete it and build again.") from error
+        raise IndexDamaged(
+            f"{store.url}/{key} is not valid JSON", hint="Delete it and build again."
+        ) from error
     return {**values, "marker": asdict(FileRecord(key, len(data), hashlib.sha256(data).hexdigest()))}

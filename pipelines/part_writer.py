@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipelines.ids import id_hash, write_ids
 from pipelines.sources.read import Document, Reject
-from retrieval.parts import METADATA_PREFIX, part_schema
+from retrieval.parts import part_schema
 from retrieval.storage import FileRecord, Store
 
 ROW_GROUP = 4096
@@ -35,7 +35,7 @@ class PartWriter:
     store: Store
     folder: str
     name: str
-    metadata: dict[str, str]
+    metadata: Mapping[str, str]
     part_passages: int
     parts: list[WrittenPart] = field(default_factory=list)
     documents: int = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import ledger
-from pipelines.config import BuildConfig
+from pipelines.config import BuildConfig, MetadataType
 from pipelines.context import Context
 from pipelines.sources.files import Listing, list_files
 from pipelines.sources.metadata import infer_schema
@@ -68,7 +68,7 @@ def make_plan(config: BuildConfig, store: Store, say: Callable[[str], None]) -> 
 
 def schema(
     config: BuildConfig, old: ledger.Ledger, slices: list[Slice], say: Callable[[str], None]
-) -> tuple[dict[str, str], bool]:
+) -> tuple[dict[str, MetadataType], bool]:
     """Metadata fields and types: as declared, as the ledger fixed them, or as a sample shows."""
     declared = config.corpus.metadata
     if declared == "none":
@@ -92,7 +92,9 @@ def record_plan(plan: Plan) -> Plan:
     if metadata is None and corpus.metadata == "auto":
         metadata = plan.context.metadata
     now = ledger.append(plan.context.store, plan.old, plan.change, corpus, metadata)
-    return replace(plan, slices=ledger.relocated(now, plan.listing.files), change=ledger.Change([], []), old=now)
+    return replace(
+        plan, slices=ledger.relocated(now, plan.listing.files), change=ledger.Change([], []), old=now
+    )
 
 
 def next_version(store: Store) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from retrieval.errors import StorageError
 from retrieval.storage import Store
@@ -40,6 +41,13 @@ class Tracker:
     def state(self) -> tuple[list[str], dict[str, str]]:
         """Keys of running parts, and reasons of failed ones."""
         return sorted(self._running), dict(self._failed)
+
+
+def start_tracker() -> Any:
+    """A tracker on the driver's node: one that dies with another node would be missed."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = Tracker
+    return actor.options(scheduling_strategy=here).remote()
 
 
 @dataclass
@@ -83,6 +91,7 @@ class Progress:
         self.version: int | None = None
         self.fingerprint = ""
         self.walls: dict[str, float] = {}
+        self.usages: dict[str, list[dict[str, Any]]] = {}  # of this run, by stage
         self._listener = listener
         self._stage = StageState("plan", 0, 0)
         self._tracker: Any = None
@@ -117,9 +126,10 @@ class Progress:
         finally:
             self.walls[name] = before + time.monotonic() - began
 
-    def finished(self, key: str, rows: int) -> None:
+    def finished(self, key: str, rows: int, usage: dict[str, Any]) -> None:
         """A part's result has arrived."""
         with self._lock:
+            self.usages.setdefault(self._stage.stage, []).append(usage)
             self._stage.done += 1
             self._stage.rows_done += rows
         self._tracker.finished.remote(key)

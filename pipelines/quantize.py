@@ -54,13 +54,18 @@ def trained_quantizer(
     # Without lists there is nothing to train, so nothing depends on the parts.
     contents = [part.content for part in parts] if spec.is_ivf else []
     name = fingerprint(
-        DENSE_CODE, spec.artefact_values(), spec.train_vectors, settings.seed, context.vectors_fingerprint, contents
+        DENSE_CODE,
+        spec.artefact_values(),
+        spec.train_vectors,
+        settings.seed,
+        context.vectors_fingerprint,
+        contents,
     )
     marker = read_marker(context.store, f"quantizer/{name}/marker")
     if marker is None:
         with progress.stage("train", 1, rows_total=spec.train_vectors):
             marker = _train_remotely(context, parts, spec, name, limits)
-            progress.finished(name, spec.train_vectors)
+            progress.finished(name, spec.train_vectors, marker["usage"])
     files = [FileRecord(**file) for file in [*marker["files"], marker["marker"]]]
     return Trained(spec, reason, name, files, marker["training"], marker["usage"])
 
@@ -87,7 +92,9 @@ def _keep(previous: Manifest | None, context: Context, spec: DenseSpec, rows: in
     )  # fmt: skip
 
 
-def _train_remotely(context: Context, parts: list[Part], spec: DenseSpec, name: str, limits: Limits) -> dict[str, Any]:
+def _train_remotely(
+    context: Context, parts: list[Part], spec: DenseSpec, name: str, limits: Limits
+) -> dict[str, Any]:
     wanted = sample_rows([part.rows for part in parts], spec.train_vectors, context.config.dense.seed)
     sample = ray.remote(num_cpus=1, max_retries=limits.retries)(_sample)
     samples = []
@@ -108,7 +115,9 @@ def _train_remotely(context: Context, parts: list[Part], spec: DenseSpec, name: 
         return ray.get(remote.remote(context, spec, name, training, *samples))
     except ray.exceptions.RayTaskError as error:
         cause = error.as_instanceof_cause()
-        raise cause if isinstance(cause, CorpusmillError) else BuildFailed(f"training failed: {error.cause}") from error
+        raise (
+            cause if isinstance(cause, CorpusmillError) else BuildFailed(f"training failed: {error.cause}")
+        ) from error
 
 
 def _sample(context: Context, dimension: int, chosen: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
@@ -123,7 +132,9 @@ def _sample(context: Context, dimension: int, chosen: list[tuple[dict[str, Any],
     return np.concatenate(taken)
 
 
-def _train(context: Context, spec: DenseSpec, name: str, training: dict[str, Any], *samples: np.ndarray) -> dict[str, Any]:
+def _train(
+    context: Context, spec: DenseSpec, name: str, training: dict[str, Any], *samples: np.ndarray
+) -> dict[str, Any]:
     usage = Usage()
     sample = np.concatenate(samples) if samples else np.empty((0, spec.dimension), np.float16)
     threads = len(os.sched_getaffinity(0))

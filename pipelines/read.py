@@ -1,6 +1,6 @@
 """Stage 2: read the slices of the corpus and cut their documents into passages."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 import numpy as np
@@ -16,7 +16,8 @@ from pipelines.sources.slices import Slice
 from pipelines.stage import Limits, Step, Task, run
 from pipelines.usage import Usage
 from retrieval.encoder import Encoder, Tokenizer
-from retrieval.errors import InputError
+from retrieval.errors import InputError, ModelError
+from retrieval.settings import ModelSettings
 
 BATCH_DOCUMENTS = 256
 BATCH_CHARACTERS = 1_000_000
@@ -61,9 +62,7 @@ def read_slice(task: Task, context: Context) -> Task:
     usage = Usage()
     folder = f"parts/{context.parts_fingerprint}"
     rejects = RejectWriter(keep=EXAMPLES)
-    writer = PartWriter(
-        context.store, folder, task.key, context.metadata, context.config.index.part_passages
-    )
+    writer = PartWriter(context.store, folder, task.key, context.metadata, context.config.index.part_passages)
     chunker = _chunker(context)
     documents = kept(read(entry, context.config.corpus, context.metadata), drop)
     for batch in batches(documents, rejects):
@@ -107,7 +106,9 @@ def kept(documents: Iterable[Document | Reject], drop: dict[str, int]) -> Iterat
         if seen[name] == drop[name]:
             yield document
         else:
-            yield Reject(document.source, document.position, document.doc_id, f"{DUPLICATE}, another one is kept")
+            yield Reject(
+                document.source, document.position, document.doc_id, f"{DUPLICATE}, another one is kept"
+            )
 
 
 def batches(documents: Iterable[Document | Reject], rejects: RejectWriter) -> Iterator[list[Document]]:
@@ -178,8 +179,11 @@ def _chunker(context: Context) -> Chunker:
     return _chunkers[key]
 
 
-def open_chunker(context: Context) -> Chunker:
-    """The chunker that the configuration asks for; it loads a model only to compare sentences."""
+def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
+    """The chunker that the configuration asks for; it loads a model only to compare sentences.
+
+    compare: False opens it to be checked, without that model. Raises ConfigError.
+    """
     settings = context.config.chunk
     if not context.chunks_by_model:
         return Chunker.open(
@@ -189,12 +193,17 @@ def open_chunker(context: Context) -> Chunker:
     tokenizer = Tokenizer.open(model)
     embed = None
     if settings.method == "semantic":
-        encoder = Encoder.open(model, sides={"passage"}, threads=1)
-
-        def embed(texts: list[str]) -> np.ndarray:
-            return encoder.encode_passages([""] * len(texts), texts)
-
+        embed = _sentence_encoder(model) if compare else _no_sentences
     return Chunker.open(
         settings, tokenizer_file=str(tokenizer.tokenizer_file), max_tokens=tokenizer.max_tokens,
         special_tokens=tokenizer.special_tokens, prompt=tokenizer.prompt, embed_sentences=embed,
     )  # fmt: skip
+
+
+def _sentence_encoder(model: ModelSettings) -> Callable[[list[str]], np.ndarray]:
+    encoder = Encoder.open(model, sides={"passage"}, threads=1)
+    return lambda texts: encoder.encode_passages([""] * len(texts), texts)
+
+
+def _no_sentences(_texts: list[str]) -> np.ndarray:
+    raise ModelError("this chunker was opened without the model that compares sentences")

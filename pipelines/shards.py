@@ -80,10 +80,14 @@ def build_dense(
         if name in done:
             continue
         start = _reusable(parts, shard, trained, previous)
-        ranges = _pieces(context, parts, shard, trained, start.rows if start else 0, len(start.content) if start else 0)
+        ranges = _pieces(
+            context, parts, shard, trained, start.rows if start else 0, len(start.content) if start else 0
+        )
         own = {f"{name}-{piece.base:012d}": piece for piece in ranges}
         for key, piece in own.items():
-            pieces[key] = Task(key, {"parts": [part.plain() for part in piece.of(parts)], "first_row": piece.base})
+            pieces[key] = Task(
+                key, {"parts": [part.plain() for part in piece.of(parts)], "first_row": piece.base}
+            )
         merges[name] = Task(
             name,
             {
@@ -115,7 +119,11 @@ def write_piece(task: Task, context: Context, trained: Trained, folder: str, thr
         vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
         with context.store.writing_folder(f"{folder}/{task.key}") as out:
             stats = build_piece(quantizer, vectors, task.values["first_row"], out.path, threads=threads)
-    values = {"files": [asdict(record) for record in out.records], "rows": stats.vectors, "usage": usage.values()}
+    values = {
+        "files": [asdict(record) for record in out.records],
+        "rows": stats.vectors,
+        "usage": usage.values(),
+    }
     return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
 
 
@@ -153,12 +161,18 @@ def _pieces(
     most = context.config.index.piece_passages if trained.spec.is_ivf else shard.rows
     own = shard.of(parts)
     local = cut(own, most, skipped, first_row)
-    return [Range(shard.first + piece.first, shard.first + piece.end, piece.base, piece.rows) for piece in local]
+    return [
+        Range(shard.first + piece.first, shard.first + piece.end, piece.base, piece.rows) for piece in local
+    ]
 
 
 def _reusable(parts: list[Part], shard: Range, trained: Trained, previous: Manifest | None) -> Any | None:
     """The previous version's shard whose parts are the first ones of this shard, if there is one."""
-    if previous is None or not trained.spec.is_ivf or previous.quantizer_training["fingerprint"] != trained.fingerprint:
+    if (
+        previous is None
+        or not trained.spec.is_ivf
+        or previous.quantizer_training["fingerprint"] != trained.fingerprint
+    ):
         return None
     contents = [part.content for part in shard.of(parts)]
     fitting = [old for old in previous.shards if old.content == contents[: len(old.content)]]

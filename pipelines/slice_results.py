@@ -31,7 +31,18 @@ class SliceResult:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "SliceResult":
         """A marker's content as an object."""
-        names = ("key", "name", "documents", "rejected", "duplicates", "passages", "characters", "parts", "rejects", "usage")
+        names = (
+            "key",
+            "name",
+            "documents",
+            "rejected",
+            "duplicates",
+            "passages",
+            "characters",
+            "parts",
+            "rejects",
+            "usage",
+        )
         return cls(
             **{name: values[name] for name in names},
             marker=FileRecord(**values["marker"]),

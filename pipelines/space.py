@@ -19,7 +19,7 @@ def check_space(store: Store, needed: float, what: str) -> None:
     if free is None or free >= needed + RESERVE_BYTES:
         return
     raise StorageError(
-        f"{what} need about {needed / 1e6:,.0f} MB, and the disk of {store.url} has {free / 1e6:,.0f} MB free",
+        f"{what} need about {needed / 1e6:,.0f} MB, the disk of {store.url} has {free / 1e6:,.0f} MB free",
         hint="Make space, then run the same command: finished parts are kept.",
     )
 

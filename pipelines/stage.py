@@ -73,7 +73,9 @@ class Limits:
     retries: int = 3
 
 
-def run(name: str, tasks: list[Task], steps: list[Step], progress: Progress, limits: Limits) -> Iterator[Task]:
+def run(
+    name: str, tasks: list[Task], steps: list[Step], progress: Progress, limits: Limits
+) -> Iterator[Task]:
     """Results in the order in which they come. Raises BuildFailed at the end if parts failed.
 
     The other parts are finished before that, unless more than `limits.failed_parts` failed.
@@ -98,7 +100,10 @@ def run(name: str, tasks: list[Task], steps: list[Step], progress: Progress, lim
         first = place == 0
         if step.actors is None:
             dataset = dataset.map_batches(
-                _call, fn_args=(step.function, step.arguments, tracker, first), max_retries=limits.retries, **options
+                _call,
+                fn_args=(step.function, step.arguments, tracker, first),
+                max_retries=limits.retries,
+                **options,
             )
         else:
             dataset = dataset.map_batches(
@@ -110,7 +115,7 @@ def run(name: str, tasks: list[Task], steps: list[Step], progress: Progress, lim
         for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
             result = Task.from_table(table)
             seen.add(result.key)
-            progress.finished(result.key, int(result.values.get("rows", 0)))
+            progress.finished(result.key, int(result.values.get("rows", 0)), result.values["usage"])
             yield result
     except ray.exceptions.RayError as error:
         raise _failure(name, progress, [task.key for task in tasks if task.key not in seen], error) from error
@@ -119,13 +124,17 @@ def run(name: str, tasks: list[Task], steps: list[Step], progress: Progress, lim
         raise _failure(name, progress, missing, None)
 
 
-def _failure(name: str, progress: Progress, missing: list[str], error: BaseException | None) -> CorpusmillError:
+def _failure(
+    name: str, progress: Progress, missing: list[str], error: BaseException | None
+) -> CorpusmillError:
     reasons = progress.failures()
     if not reasons and error is not None:
         cause = getattr(error, "cause", None)
         if isinstance(cause, CorpusmillError):
             return cause
-        return BuildFailed(f"{name}: {_first_line(error)}", hint="What is finished is kept; run the same command again.")
+        return BuildFailed(
+            f"{name}: {_first_line(error)}", hint="What is finished is kept; run the same command again."
+        )
     named = "\n".join(f"  {key}: {reason}" for key, reason in list(reasons.items())[:EXAMPLES])
     return BuildFailed(
         f"{name}: {max(len(reasons), 1)} parts failed, {len(missing)} are not done:\n{named}",
@@ -138,12 +147,16 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[-1].strip() if lines else ''}"[:500]
 
 
-def _call(table: pa.Table, function: Callable[..., Task], arguments: tuple, tracker: Any, first: bool) -> pa.Table:
+def _call(
+    table: pa.Table, function: Callable[..., Task], arguments: tuple, tracker: Any, first: bool
+) -> pa.Table:
     return _measured(table, lambda task: function(task, *arguments), tracker, first)
 
 
 class _Actor:
-    def __init__(self, function: Callable[..., Function], arguments: tuple, tracker: Any, first: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Function], arguments: tuple, tracker: Any, first: bool
+    ) -> None:
         self._function = function(*arguments)
         self._tracker = tracker
         self._first = first

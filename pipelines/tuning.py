@@ -19,6 +19,7 @@ from pipelines.parts import Part, Range
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
 from pipelines.stage import Limits, Step, Task, run
+from pipelines.usage import Usage
 from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.shard import DenseShard
 from retrieval.encoder import Encoder
@@ -48,7 +49,8 @@ def tune(
     settings = context.config.dense
     given = read_queries(settings.query_file, settings.tune_queries) if settings.query_file else None
     with progress.stage("tune", len(shards)):
-        queries, description = _encode(context, parts, given, limits)
+        queries, description, usage = _encode(context, parts, given, limits)
+        progress.usages.setdefault("tune", []).append(usage)
         points = grid(trained.spec, settings.recall_k)
         tasks = [
             Task(
@@ -84,7 +86,9 @@ def read_queries(path: str, most: int) -> list[str]:
     return texts
 
 
-def draw_queries(tables: list[tuple[list[str], list[str]]], wanted: int, rng: np.random.Generator) -> list[str]:
+def draw_queries(
+    tables: list[tuple[list[str], list[str]]], wanted: int, rng: np.random.Generator
+) -> list[str]:
     """Single sentences of random passages, from (titles, texts) of some parts; at most `wanted`."""
     places = [(number, row) for number, (_, texts) in enumerate(tables) for row in range(len(texts))]
     drawn = []
@@ -113,24 +117,35 @@ def evaluate(task: Task, context: Context, trained: Trained, queries: np.ndarray
         files = [FileRecord(**file) for file in task.values["dense"]]
         shard = DenseShard.open(store.local_folder(files, folder), trained.spec, quantizer, vectors)
         result = evaluate_shard(
-            shard, vectors, queries, grid(trained.spec, context.config.dense.recall_k), context.config.dense.recall_k
+            shard,
+            vectors,
+            queries,
+            grid(trained.spec, context.config.dense.recall_k),
+            context.config.dense.recall_k,
         )
         shard.close()
     values = {"seconds": [seconds for _, seconds in result.points], "assigning": result.assigning}
     arrays = {f"scores-{number}": scores for number, (scores, _) in enumerate(result.points)}
     file = io.BytesIO()
-    np.savez(file, exact=result.exact, **arrays)
+    np.savez(file, allow_pickle=False, exact=result.exact, **arrays)
     return Task(task.key, values, {"arrays": file.getvalue()})
 
 
 def _unpack(task: Task) -> ShardResult:
     with np.load(io.BytesIO(task.buffers["arrays"]), allow_pickle=False) as arrays:
-        points = [(arrays[f"scores-{number}"], seconds) for number, seconds in enumerate(task.values["seconds"])]
+        points = [
+            (arrays[f"scores-{number}"], seconds) for number, seconds in enumerate(task.values["seconds"])
+        ]
         return ShardResult(arrays["exact"], points, task.values["assigning"])
 
 
-def _encode(context: Context, parts: list[Part], given: list[str] | None, limits: Limits) -> tuple[np.ndarray, dict[str, Any]]:
-    """Queries (q, d) float32, embedded as queries by a task, and the encoder's description: the driver loads no model."""
+def _encode(
+    context: Context, parts: list[Part], given: list[str] | None, limits: Limits
+) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+    """Queries (q, d) float32, the encoder's description, and what a task used for them.
+
+    The driver loads no model.
+    """
     rng = np.random.default_rng(context.config.dense.seed)
     chosen = rng.choice(len(parts), min(PARTS_SAMPLED, len(parts)), replace=False)
     sample = [parts[number].plain() for number in sorted(chosen)]
@@ -142,7 +157,10 @@ def _encode(context: Context, parts: list[Part], given: list[str] | None, limits
         raise cause if isinstance(cause, CorpusmillError) else error from None
 
 
-def _embed_queries(context: Context, parts: list[dict[str, Any]], given: list[str] | None) -> tuple[np.ndarray, dict[str, Any]]:
+def _embed_queries(
+    context: Context, parts: list[dict[str, Any]], given: list[str] | None
+) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+    usage = Usage()
     texts = given
     if texts is None:
         wanted = context.config.dense.tune_queries
@@ -156,4 +174,4 @@ def _embed_queries(context: Context, parts: list[dict[str, Any]], given: list[st
         texts = drawn[:wanted]
     threads = len(os.sched_getaffinity(0))
     encoder = Encoder.open(context.model(worker_cache()), sides={"query"}, threads=threads)
-    return encoder.encode_queries(texts), encoder.description
+    return encoder.encode_queries(texts), encoder.description, usage.values()

@@ -41,7 +41,8 @@ def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limi
             problems += task.values["problems"]
     if problems:
         raise IndexDamaged(
-            f"{len(problems)} artefacts are damaged, nothing was committed:\n" + "\n".join(f"  {p}" for p in problems[:10]),
+            f"{len(problems)} artefacts are damaged, nothing was committed:\n"
+            + "\n".join(f"  {p}" for p in problems[:10]),
             hint="Delete the named files together with the .json marker beside them, then build again.",
         )
 

@@ -3,12 +3,13 @@
 Packaged and Hugging Face models are found by name on every machine and are not copied.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from retrieval.models import is_local_folder, model_paths, resolve_side, suffixes
 from retrieval.settings import ModelSettings
-from retrieval.storage import FileRecord, Store
+from retrieval.storage import FileRecord, Store, sha256_of
 
 SIDES = ("passage", "query")
 
@@ -24,9 +25,7 @@ def publish(settings: ModelSettings, store: Store) -> tuple[FileRecord, ...]:
         for path in model_paths(model.folder, endings):
             key = f"{_folder(model.fingerprint)}/{path.relative_to(model.folder).as_posix()}"
             if key not in records:
-                with store.writing(key) as write:
-                    write.path.write_bytes(path.read_bytes())
-                records[key] = write.done
+                records[key] = _put(store, key, path)
     return tuple(records.values())
 
 
@@ -45,6 +44,16 @@ def use_files(
         if own:
             update[name] = store.path(folder) if store.is_local else str(cache / folder)
     return settings.model_copy(update=update)
+
+
+def _put(store: Store, key: str, path: Path) -> FileRecord:
+    """The file in the index; one that is there already has the same content, which its name carries."""
+    size = path.stat().st_size
+    if store.find(key.rpartition("/")[0]).get(key) == size:
+        return FileRecord(key, size, sha256_of(path))
+    with store.writing(key) as write:
+        shutil.copyfile(path, write.path)
+    return write.done
 
 
 def _folder(fingerprint: str) -> str:

@@ -12,6 +12,8 @@
 | metadata.NAME | as declared | a metadata field of the document; null where it has none |
 """
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 METADATA_PREFIX = "metadata."
@@ -43,7 +45,7 @@ def arrow_type(metadata_type: str) -> pa.DataType:
     return ARROW_TYPES[metadata_type]
 
 
-def part_schema(metadata: dict[str, str]) -> pa.Schema:
+def part_schema(metadata: Mapping[str, str]) -> pa.Schema:
     """Schema of the parts of an index with these metadata fields."""
     fields = [pa.field(METADATA_PREFIX + name, arrow_type(kind)) for name, kind in metadata.items()]
     return pa.schema([*BASE_SCHEMA, *fields])

@@ -82,13 +82,17 @@ class Passages:
 
     def _get(self, row: int) -> Passage:
         if not 0 <= row < self._rows:
-            raise IndexDamaged(f"row {row} lies outside the shard {self._path}", hint="Run `corpusmill verify`.")
+            raise IndexDamaged(
+                f"row {row} lies outside the shard {self._path}", hint="Run `corpusmill verify`."
+            )
         try:
             batch = self._reader.get_batch(row // BATCH_ROWS).slice(row % BATCH_ROWS, 1)
             batch.validate(full=True)
             values = batch.to_pylist()[0]
         except (pa.ArrowInvalid, OSError, UnicodeDecodeError, IndexError) as error:
-            raise IndexDamaged(f"{self._path}, row {row}: {error}", hint="Run `corpusmill verify`.") from error
+            raise IndexDamaged(
+                f"{self._path}, row {row}: {error}", hint="Run `corpusmill verify`."
+            ) from error
         return Passage(
             passage_id=passage_id(values["doc_id"], values["passage"]),
             doc_id=values["doc_id"],

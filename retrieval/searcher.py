@@ -54,7 +54,12 @@ class Searcher:
 
     @classmethod
     def open(
-        cls, url: str, *, options: dict[str, Any] | None = None, version: int | None = None, threads: int | None = None
+        cls,
+        url: str,
+        *,
+        options: dict[str, Any] | None = None,
+        version: int | None = None,
+        threads: int | None = None,
     ) -> "Searcher":
         """Open the latest version of an index, or the one named."""
         store = Store(str(url), options)
@@ -109,7 +114,9 @@ class Searcher:
             hits.append(Hit(rank, score, passages.get([number - shard.base])[0], shard.name))
         return hits
 
-    def _open(self, store: Store, shard: ShardRecord, cache: Path) -> tuple[ShardRecord, Passages, DenseShard]:
+    def _open(
+        self, store: Store, shard: ShardRecord, cache: Path
+    ) -> tuple[ShardRecord, Passages, DenseShard]:
         parts = self.manifest.parts[shard.first_part : shard.end_part]
         paths = [store.local(part.vectors, cache) for part in parts]
         vectors = ShardVectors(paths, [part.rows for part in parts], self.spec.dimension)

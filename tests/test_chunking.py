@@ -4,7 +4,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from chunking_samples import (
+from tests.chunking_samples import (
     PIECES,
     WORDPIECE,
     check_spans,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chunking_samples import check_spans, chunker, hashed_vectors
+from tests.chunking_samples import check_spans, chunker, hashed_vectors
 
 from pipelines.chunking import Chunker, sentences
 from pipelines.config import ChunkSettings

@@ -4,13 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
-from dense_data import Built, build, build_with, clustered, ivf, overlap, stored, trained
 
 from pipelines.dense.merge import merge, merge_shards
 from pipelines.dense.pieces import build_piece
 from retrieval.dense import DenseShard, Quantizer, SearchParameters
 from retrieval.errors import ConfigError, CorpusmillError, IndexDamaged, StorageError
 from retrieval.vectors import ShardVectors, exact_search
+from tests.dense_data import Built, build, build_with, clustered, ivf, overlap, stored, trained
 
 COUNT = 3000
 WIDE = SearchParameters(nprobe=32, shortlist=200, ef_search=200)

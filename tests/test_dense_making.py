@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from dense_data import build, build_with, clustered, ivf, overlap
 
 from pipelines.dense.choose import choose
 from pipelines.dense.train import sample_rows, train
@@ -11,6 +10,7 @@ from retrieval.dense import DenseSpec
 from retrieval.errors import BuildFailed, ConfigError
 from retrieval.settings import DenseSettings
 from retrieval.vectors import ShardVectors, exact_search
+from tests.dense_data import build, build_with, clustered, ivf, overlap
 
 GB = 10**9
 

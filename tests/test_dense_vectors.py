@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from dense_data import clustered, stored
 
 from retrieval.errors import IndexDamaged, ModelError
 from retrieval.vectors import ShardVectors, exact_search, open_vectors, write_vectors
+from tests.dense_data import clustered, stored
 
 
 def test_a_part_is_a_plain_npy_file_that_numpy_reads(tmp_path):

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from encoder_models import TEXTS, TITLES, model_folder
 from tokenizers import Tokenizer as Backend
 
 from retrieval.encoder import Encoder, Tokenizer, Tokens
 from retrieval.encoder.batches import length_sorted_batches
 from retrieval.errors import ConfigError, ModelError
 from retrieval.settings import ModelSettings
+from tests.encoder_models import TEXTS, TITLES, model_folder
 
 
 @pytest.fixture(scope="module")

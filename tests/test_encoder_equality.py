@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoder_models import JOINED, TEXTS, TITLES, dense, model_folder, router_folder, transformer_folder
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 
 from retrieval.encoder import Encoder
 from retrieval.errors import InputError, ModelError
 from retrieval.settings import ModelSettings
+from tests.encoder_models import JOINED, TEXTS, TITLES, dense, model_folder, router_folder, transformer_folder
 
 QUERIES = ["which function solves a linear least-squares problem?", "river", "naïve Café " * 40]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from encoder_models import dense, model_folder, router_folder
 
 from retrieval.errors import ModelError
 from retrieval.models import model_card, resolve
 from retrieval.settings import ModelSettings
+from tests.encoder_models import dense, model_folder, router_folder
 
 
 @pytest.fixture

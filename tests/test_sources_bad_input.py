@@ -4,7 +4,8 @@ import json
 
 import pyarrow as pa
 import pytest
-from source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
+
+from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
 
 GOOD = b'{"id": "good", "text": "fine"}\n'
 
@@ -59,6 +60,7 @@ CASES = {
     "encrypted PDF": ("a.pdf", pdf(["x"], encrypted=True), 0, "encrypted PDF", 0),
     "PDF without text": ("a.pdf", pdf([]), 0, "PDF without text", 0),
     "HTML without text": ("a.html", b"<html><script>1</script></html>", 0, "the text is empty", 0),
+    "deep HTML": ("a.html", b"<b>" * 1600 + b"x", 0, "nested too deeply", 0),
     "binary HTML": ("a.html", b"<p>\xff\xfe\xff", 0, "invalid UTF-8", 0),
     "not Parquet": ("a.parquet", b"PAR1 this is not", 0, "damaged Parquet", 0),
     "empty Parquet": ("a.parquet", b"", 0, "empty file", 0),
@@ -101,14 +103,14 @@ def test_legal_oddities_are_documents(tmp_path):
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
 def test_truncated_compression_keeps_the_records_before(tmp_path, format, suffix):
-    rows = [{"id": i, "text": f"{i} {hash((i, 'salt')):x}" * 20} for i in range(20_000)]
+    rows = [{"id": i, "text": f"{i} {i**5:x}" * 20} for i in range(8000)]
     cells = "".join(f"{row['id']},{row['text']}\n" for row in rows)
     plain = jsonl(rows) if format == "jsonl" else f"id,text\n{cells}".encode()
     data = COMPRESS[suffix](plain)
     (tmp_path / f"a.{format}{suffix}").write_bytes(data[: len(data) * 2 // 3])
     documents, rejects = read_all(tmp_path)
     assert [d.doc_id for d in documents] == [str(i) for i in range(len(documents))]
-    assert 8_000 < len(documents) < 19_000
+    assert 1000 < len(documents) < 7900
     assert len(rejects) == 1
     assert "end early" in rejects[0].reason
     expected = len(documents) if format == "csv" else len(jsonl(rows[: len(documents)]))
@@ -116,7 +118,7 @@ def test_truncated_compression_keeps_the_records_before(tmp_path, format, suffix
 
 
 def test_damage_inside_a_compressed_file_is_one_reject(tmp_path):
-    data = bytearray(COMPRESS[".gz"](jsonl([{"text": f"{i} {hash(str(i))}"} for i in range(20_000)])))
+    data = bytearray(COMPRESS[".gz"](jsonl([{"text": f"{i} {i**5:x}"} for i in range(20_000)])))
     data[len(data) // 2 : len(data) // 2 + 50] = b"\xff" * 50
     (tmp_path / "a.jsonl.gz").write_bytes(data)
     documents, rejects = read_all(tmp_path)

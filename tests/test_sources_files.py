@@ -4,11 +4,11 @@ import os
 
 import fsspec
 import pytest
-from source_samples import ROWS, jsonl, read_all
 
 from pipelines.config import CorpusSettings
 from pipelines.sources import cut, list_files, read
 from retrieval.errors import ConfigError, InputError, StorageError
+from tests.source_samples import ROWS, jsonl, read_all
 
 
 def _tree(folder, *names):

@@ -5,7 +5,8 @@ import io
 
 import pyarrow as pa
 import pytest
-from source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
+
+from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
 
 
 def _delimited(rows, delimiter):

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from source_samples import jsonl, parquet, read_all
 
 from pipelines.config import CorpusSettings
 from pipelines.sources import arrow_type, convert, cut, infer_schema, list_files
+from tests.source_samples import jsonl, parquet, read_all
 
 DAY = datetime.date(2019, 5, 1)
 
@@ -114,7 +114,8 @@ def test_coercion_converts_what_loses_nothing(value, type, expected):
     ("value", "type"),
     [
         ("abc", "integer"), ("007", "integer"), (3.5, "integer"), (2**63, "integer"), (True, "integer"),
-        ("9" * 10000, "integer"), (2**53 + 1, "float"), ("inf", "float"), ("1" * 400, "float"), ("yes", "boolean"),
+        ("9" * 10000, "integer"), (2**53 + 1, "float"), ("inf", "float"), ("1" * 400, "float"),
+        ("yes", "boolean"),
         (1, "boolean"), ("2019-13-01", "date"), ("2019-05-01T10:00", "date"), (20190501, "date"),
         ({"a": 1}, "string"), (["a"], "string"), (["a"], "list[integer]"), ([["a"]], "list[string]"),
     ],

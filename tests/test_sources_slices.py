@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 
 from pipelines.config import CorpusSettings
 from pipelines.sources import Document, Slice, cut, list_files, read
 from pipelines.sources.files import InputFile
+from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 
 _lines = st.lists(
     st.one_of(

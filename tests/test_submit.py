@@ -123,6 +123,7 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, di
     auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=1",
                f"--port={free_port()}", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}",
+               f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
                "--object-store-memory=100000000", "--disable-usage-stats"]  # fmt: skip
     # A short path: Ray's sockets lie below it and their names are limited to 107 bytes.
     temporary = Path(f"/tmp/cm-{os.getpid()}")

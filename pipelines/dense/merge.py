@@ -1,5 +1,6 @@
 """Merge pieces into a shard and shards into a larger shard: list by list on disk, in constant memory."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,10 @@ from retrieval.dense.spec import ROW_BYTES
 from retrieval.errors import ConfigError, IndexDamaged
 from retrieval.vectors import ShardVectors
 
-COPY_BYTES = 1 << 20
+COPY_BYTES = 1 << 18  # of a long list
+READ_BYTES = 4 << 20  # read ahead, shared by all sources
+MIN_BUFFER = 1 << 16
+LISTS_AT_ONCE = 1024
 
 
 def merge(
@@ -108,11 +112,11 @@ def _merge(
 
 def _merged(stored: list[StoredShard], offsets: list[int], check: RowCheck) -> Iterator[Any]:
     """The bytes of the merged `lists.bin`; every source is read once, from front to back."""
-    files = [piece.lists_path.open("rb", buffering=COPY_BYTES) for piece in stored]
+    buffering = max(MIN_BUFFER, READ_BYTES // len(stored))
     code_size = stored[0].code_size
-    try:
-        table = np.stack([piece.sizes for piece in stored], axis=1)
-        for sizes in table:
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(piece.lists_path.open("rb", buffering=buffering)) for piece in stored]
+        for sizes in _list_sizes(stored):
             present = np.flatnonzero(sizes).tolist()
             for number in present:
                 yield from _read(files[number], int(sizes[number]) * code_size)
@@ -121,9 +125,12 @@ def _merged(stored: list[StoredShard], offsets: list[int], check: RowCheck) -> I
                     rows = np.frombuffer(buffer, "<i8") + offsets[number]
                     check.add(rows)
                     yield rows
-    finally:
-        for file in files:
-            file.close()
+
+
+def _list_sizes(stored: list[StoredShard]) -> Iterator[np.ndarray]:
+    """For each list its size in every source, int64 (sources,)."""
+    for first in range(0, len(stored[0].sizes), LISTS_AT_ONCE):
+        yield from np.stack([piece.sizes[first : first + LISTS_AT_ONCE] for piece in stored], axis=1)
 
 
 def _read(file: BinaryIO, count: int) -> Iterator[bytes]:

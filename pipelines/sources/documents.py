@@ -1,11 +1,11 @@
 """What reading gives, and how a record becomes a document: `Document`, `Reject`, `FieldMapper`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.config import CorpusSettings, MetadataType
-from pipelines.sources.values import Mode, Unreadable, convert
+from pipelines.sources.values import PYTHON_TYPES, Mode, Unreadable, convert
 
 MAX_ID_CHARACTERS = 2048
 _MAX_REASON_CHARACTERS = 240
@@ -65,51 +65,60 @@ class FieldMapper:
         self._id_names = corpus.fields.id
         self._title_names = corpus.fields.title
         self._text_names = corpus.fields.text
-        self._schema = list(schema.items())
-        self._mode = mode
+        self._converters = [(name, _converter(type, mode)) for name, type in schema.items()]
         self._max_bytes = int(corpus.max_document_bytes)
 
     @property
     def columns(self) -> set[str]:
         """Every field name that a document may be made of."""
-        return {*self._id_names, *self._title_names, *self._text_names, *(name for name, _ in self._schema)}
+        return {
+            *self._id_names,
+            *self._title_names,
+            *self._text_names,
+            *(name for name, _ in self._converters),
+        }
 
     def __call__(self, source: str, position: int, record: Mapping[str, Any]) -> Document | Reject:
         """The document in `record`, or why there is none."""
-        doc_id = None
+        doc_id: str | None = None
         try:
             doc_id = _id_of(_first(record, self._id_names))
-            text = self._text_of(record)
+            text = _first(record, self._text_names, _MISSING)
+            if type(text) is not str or not text or text.isspace() or 4 * len(text) > self._max_bytes:
+                self._check_text(text, record)
             title = _title_of(_first(record, self._title_names))
-            metadata = self._metadata_of(record)
+            metadata = {}
+            for name, to_value in self._converters:
+                value = record.get(name)
+                metadata[name] = None if value is None else to_value(name, value)
         except _Unusable as error:
             return reject(source, position, str(error), doc_id)
         return Document(doc_id or f"{source}#{position}", title, text, metadata, source, position)
 
-    def _text_of(self, record: Mapping[str, Any]) -> str:
-        for name in self._text_names:
-            if name in record:
-                text = record[name]
-                break
-        else:
+    def _check_text(self, text: Any, record: Mapping[str, Any]) -> None:
+        if text is _MISSING:
             raise _Unusable(no_text_field(self._text_names, list(record)))
         if not isinstance(text, str):
             raise _Unusable(f"the text is {_kind(text)}, not a string")
         if not text or text.isspace():
             raise _Unusable("the text is empty")
-        if 4 * len(text) > self._max_bytes and len(text.encode()) > self._max_bytes:
+        if len(text.encode()) > self._max_bytes:
             raise _Unusable(f"the text is longer than max_document_bytes ({self._max_bytes})")
-        return text
 
-    def _metadata_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        values = {}
-        for name, kind in self._schema:
-            value = record.get(name)
-            try:
-                values[name] = None if value is None else convert(value, kind, self._mode)
-            except ValueError as error:
-                raise _Unusable(f"metadata field {name}: {error}") from error
-        return values
+
+def _converter(type: MetadataType, mode: Mode) -> Callable[[str, Any], Any]:
+    """A function of (field name, value) that gives the value as `type`."""
+    native = PYTHON_TYPES.get(type)
+
+    def to_value(name: str, value: Any) -> Any:
+        if value.__class__ is native:
+            return value
+        try:
+            return convert(value, type, mode)
+        except ValueError as error:
+            raise _Unusable(f"metadata field {name}: {error}") from error
+
+    return to_value
 
 
 def no_text_field(wanted: Sequence[str], present: Sequence[str]) -> str:
@@ -118,11 +127,14 @@ def no_text_field(wanted: Sequence[str], present: Sequence[str]) -> str:
     return f"no text field ({', '.join(wanted)}); found: {names}; set corpus.fields.text"
 
 
-def _first(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+_MISSING: Any = object()
+
+
+def _first(record: Mapping[str, Any], names: Sequence[str], default: Any = None) -> Any:
     for name in names:
         if name in record:
             return record[name]
-    return None
+    return default
 
 
 def _id_of(value: Any) -> str | None:

@@ -15,6 +15,8 @@ Mode = Literal["coerce", "reject"]
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+# Values of these classes are of the type as they are; integers and floats have limits besides.
+PYTHON_TYPES: dict[str, type] = {"string": str, "boolean": bool}
 
 
 @dataclass(frozen=True, slots=True)

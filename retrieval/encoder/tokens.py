@@ -86,6 +86,9 @@ class Tokenizer:
         config = read_json(layout.input_folder / "tokenizer_config.json") or {}
         self._tokenizer.enable_truncation(self.max_tokens, direction=config.get("truncation_side", "right"))
         self.prefix = lru_cache(maxsize=4096)(self._prefix)
+        # The chunker budgets a title the same way: half of what special tokens and the prompt leave.
+        prompt = len(self._encode([self.prompt], "title")[0].ids) if self.prompt else 0
+        self._title_tokens = max(1, (self.max_tokens - self.special_tokens - prompt) // 2)
 
     @classmethod
     def open(cls, settings: ModelSettings, side: Side = "passage") -> "Tokenizer":
@@ -93,10 +96,10 @@ class Tokenizer:
         return cls(read_layout(resolve_side(settings, side).folder, side), settings)
 
     def _prefix(self, title: str) -> str:
-        """What stands in front of a passage's text: the prompt, then the title capped to half the window."""
+        """What stands in front of a passage's text: the prompt, then the title, capped to half the room."""
         if not title:
             return self.prompt
-        most = self.max_tokens // 2
+        most = self._title_tokens
         # A token covers at least one byte, so a short title needs no counting.
         if len(title.encode("utf-8", "surrogatepass")) > most:
             offsets = self._encode([title], "title")[0].offsets

@@ -1,0 +1,129 @@
+"""Writes docs/configuration.md and configs/schema.json from the declarations of the settings.
+
+    python docs/generate.py
+
+A setting's type, default, bounds and explanation stand at its declaration and nowhere else.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipelines.config import BuildConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = Path("docs/configuration.md")
+SCHEMA = Path("configs/schema.json")
+BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+HEAD = """# Configuration
+
+<!-- Written by docs/generate.py from the declarations of the settings. Change those, then: make docs -->
+
+A build is described by one YAML file. Two keys are needed, everything else has a default:
+
+```yaml
+corpus:
+  paths: documents/
+index:
+  path: index
+```
+
+- Unknown keys are errors. The message names the key and the nearest valid one.
+- Relative paths start at the folder of the configuration file.
+- Sizes are bytes, or text with a unit: `64MB` is 64,000,000 bytes, `64MiB` is 67,108,864.
+- "not set" means that the value is found out during the build, as the explanation says.
+- [`configs/`](../configs) holds examples. [`configs/schema.json`](../configs/schema.json) is the same as a
+  JSON Schema: with the line `# yaml-language-server: $schema=PATH/TO/schema.json` on top of the file, an
+  editor completes and checks keys.
+- No secrets belong in this file: see [credentials](operations.md#credentials).
+"""
+
+
+def reference() -> str:
+    """The page, in Markdown."""
+    definitions = BuildConfig.model_json_schema()["$defs"]
+    sections = [HEAD]
+    for name, field in BuildConfig.model_fields.items():
+        sections += section(name, field.annotation, definitions)
+    return "\n".join(sections)
+
+
+def section(place: str, model: Any, definitions: dict[str, Any]) -> list[str]:
+    """A table of the settings at `place`, then the sections of those that have settings of their own."""
+    own = definitions[model.__name__]
+    lines = [
+        f"## {place}\n", f"{own['description']}\n",
+        "| setting | type | default | meaning |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    inner: list[str] = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner += section(f"{place}.{name}", field.annotation, definitions)
+            continue
+        default = "**needed**" if field.is_required() else shown(field.get_default(call_default_factory=True))
+        kind = type_of(own["properties"][name])
+        cells = (f"`{name}`", kind, default, str(field.description))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return [*lines, "", *inner]
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    """The type of a setting in words, with its bounds."""
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    options.sort(key=lambda option: "enum" not in option)  # the longest last
+    return ", or ".join(_one_type(option) for option in options)
+
+
+def _one_type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{shown_plainly(value)}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_one_type(schema['items'])}"
+    if schema.get("type") == "object":
+        values = schema.get("additionalProperties")
+        return f"mapping of names to types: {_one_type(values)}" if isinstance(values, dict) else "mapping"
+    if schema.get("examples"):
+        return f"text such as `{schema['examples'][0]}`"
+    words = {"string": "text", "integer": "integer", "number": "number", "boolean": "`true` or `false`"}
+    told = [f"{word} {schema[bound]:,}" for bound, word in BOUNDS.items() if bound in schema]
+    return ", ".join([words[schema["type"]], *told])
+
+
+def shown(value: Any) -> str:
+    """A default as it would stand in the file."""
+    if value is None:
+        return "not set"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
+        return f"{value:,}"
+    return f"`{shown_plainly(value)}`"
+
+
+def shown_plainly(value: Any) -> str:
+    """A value in YAML's flow style."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def schema() -> str:
+    """The JSON Schema of the configuration file."""
+    return json.dumps(BuildConfig.model_json_schema(), indent=2) + "\n"
+
+
+def main() -> None:
+    """Write both files."""
+    for path, content in ((REFERENCE, reference()), (SCHEMA, schema())):
+        (ROOT / path).write_text(content, "utf-8")
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

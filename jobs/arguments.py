@@ -1,0 +1,74 @@
+"""What all commands share: reading arguments, telling errors, printing JSON."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from jobs.terminal import err, safe
+from pipelines.config import BuildConfig, load_config, validate
+from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.storage import Store
+
+
+def read_settings(config: Path | None, corpus: list[str] | None, index: str | None) -> BuildConfig:
+    """The configuration of a build from its file, or from --corpus and --index alone."""
+    if config is not None and not corpus and not index:
+        return load_config(config)
+    if config is not None:
+        raise ConfigError("give a configuration file, or --corpus and --index, not both")
+    if not corpus or not index:
+        raise ConfigError(
+            "nothing says what to build",
+            hint="corpusmill build CONFIG, or corpusmill build --corpus PATH --index PATH",
+        )
+    return validate({"corpus": {"paths": corpus}, "index": {"path": index}}, "the command line")
+
+
+def resume_command(config: Path | None, corpus: list[str] | None, index: str | None) -> str:
+    """What to type to go on."""
+    words = ["corpusmill", "build"]
+    words += [str(config)] if config else []
+    for path in corpus or []:
+        words += ["--corpus", path]
+    words += ["--index", index] if index else []
+    return shlex.join(words)
+
+
+def open_store(where: str) -> Store:
+    """The store of an index that is named by its place or by the configuration that builds it."""
+    if where.endswith((".yaml", ".yml")) and Path(where).is_file():
+        index = load_config(where).index
+        return Store(index.path, index.storage_options)
+    if "://" not in where and not Path(where).is_dir():
+        raise ConfigError(
+            f"there is no index {where}", hint=f"Build it: corpusmill build --corpus PATH --index {where}"
+        )
+    return Store(where)
+
+
+def run(work: Callable[[], None]) -> None:
+    """Run a command; what goes wrong is told without a traceback."""
+    try:
+        work()
+    except CorpusmillError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(error: CorpusmillError, *more: str) -> NoReturn:
+    """Print an error with its hint and leave with its exit code."""
+    err.print(safe(f"Error: {error.message}"))
+    for line in (error.hint, *more):
+        if line:
+            err.print(safe(line))
+    raise typer.Exit(error.exit_code)
+
+
+def show_json(values: dict[str, Any]) -> None:
+    """One JSON object on standard output; ASCII, so that no terminal or pipe can spoil it."""
+    print(json.dumps(values, default=str))

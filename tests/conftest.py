@@ -1,0 +1,80 @@
+"""What the tests share: one Ray of two CPUs, a small corpus, and a way to build it."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+TOPICS = ("volcanoes", "glaciers", "bridges", "violins", "bees", "comets", "rivers", "clocks")
+
+
+def make_documents(count: int, first: int = 0) -> list[dict[str, Any]]:
+    """Documents that differ, some of them long enough for several passages; the same for the same numbers."""
+    documents = []
+    for number in range(first, first + count):
+        topic = TOPICS[number % len(TOPICS)]
+        sentences = [
+            f"Note {number}.{line} is about {topic}, seen in {1500 + number} near place {line * 7 % 13}."
+            for line in range(3 + (number % 9) * 5)
+        ]
+        text = "\n\n".join(" ".join(sentences[start : start + 4]) for start in range(0, len(sentences), 4))
+        documents.append(
+            {"_id": f"d{number:05d}", "title": f"On {topic} {number}", "text": text, "year": 1500 + number}
+        )
+    return documents
+
+
+def write_jsonl(path: Path, documents: list[dict[str, Any]]) -> Path:
+    """Write documents as JSONL."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(document) + "\n" for document in documents), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A local Ray with two CPUs that all tests of a session share."""
+    import ray
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    if not ray.is_initialized():
+        ray.init(
+            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+            logging_level=logging.CRITICAL, object_store_memory=500_000_000,
+        )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def build(ray_session: None) -> Callable[..., Any]:
+    """Build with a configuration given as plain values; the messages are kept in `build.messages`."""
+    from pipelines.config import validate
+    from pipelines.index import build as build_index
+
+    def run(corpus: Any, index: Path | str, /, **sections: dict[str, Any]) -> Any:
+        values: dict[str, Any] = {
+            "corpus": {"paths": [str(path) for path in (corpus if isinstance(corpus, list) else [corpus])]},
+            "index": {"path": str(index)},
+            "dense": {"tune_queries": 20},
+        }
+        for name, section in sections.items():
+            values.setdefault(name, {}).update(section)
+        messages: list[str] = []
+
+        def listen(event: dict[str, Any]) -> None:
+            if "message" in event:
+                messages.append(event["message"])
+
+        run.messages = messages  # type: ignore[attr-defined]
+        return build_index(validate(values, "test"), "corpusmill build", listen)
+
+    return run

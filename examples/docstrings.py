@@ -35,8 +35,7 @@ IMPORTED = {
     "scipy": "scipy.special",
     "torch": "torch torch.linalg torch.special torch.fft",
 }
-# Tests, vendored and internal code, duplicates.
-SKIPPED = set(
+SKIPPED = set(  # tests, vendored and internal code, duplicates
     "tests test testing conftest benchmarks examples _vendor vendored thirdparty_files externals internal "
     "internals site-packages lib2to3 idlelib turtledemo ensurepip matlib f2py v1 models llm rllib".split()
 )
@@ -193,13 +192,14 @@ class Sources:
             if module and module.doc:
                 yield document(module_name, "module", module.doc)
         for origin, definition in origins.items():
+            parent = self.module(paths[origin].rpartition(".")[0])
             for suffix, kind, doc in definition:
-                yield document(paths[origin] + suffix, kind, doc)
+                yield document(paths[origin] + suffix, kind, doc, parent is not None and parent.is_package)
 
 
-def document(name: str, kind: str, doc: object) -> Document:
-    """A document ranked by how near the top of its package the name stands."""
-    rank = (name.count("."), kind == "method", len(name), name)
+def document(name: str, kind: str, doc: object, in_package: bool = True) -> Document:
+    """A document ranked by depth; what a package itself exports (torch.optim.Adam) counts as nearer."""
+    rank = (name.count(".") - in_package, kind == "method", len(name), name)
     return Document(rank, name, kind, inspect.cleandoc(doc).strip() if isinstance(doc, str) else "")
 
 

@@ -23,7 +23,7 @@ def status(store: Store) -> dict[str, Any]:
             hint=f"Start one: corpusmill build --corpus PATH --index {store.url}",
         )
     manifest = read_manifest(store, latest) if latest is not None else None
-    state = _state(store, progress)
+    state = _state(store, progress, manifest)
     values: dict[str, Any] = {
         "index": store.url,
         "state": state,
@@ -76,10 +76,12 @@ def _chosen_recall(manifest: Manifest) -> float | None:
     return None
 
 
-def _state(store: Store, progress: dict[str, Any] | None) -> str:
+def _state(store: Store, progress: dict[str, Any] | None, manifest: Manifest | None) -> str:
     """`running` only while the builder lives; `lost` if it vanished without a word."""
     if progress is None:
         return "done"
+    if manifest is not None and manifest.fingerprint == progress.get("fingerprint"):
+        return "done"  # it was committed, whatever became of its builder then
     if progress.get("state") != "running":
         return str(progress.get("state"))
     who = holder(store)

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from pipelines.config import BuildConfig
+from pipelines.config import BuildConfig, load_config
 from retrieval.errors import BuildFailed, ConfigError, CorpusmillError
 
 PACKAGES = ("retrieval", "pipelines", "jobs")
@@ -31,7 +30,7 @@ MAX_PACKAGE_BYTES = 20_000_000
 READY_SECONDS = 60.0
 NO_AGENT = "No available agent"
 _SECRET = re.compile(r"secret|password|passwd|token|credential|(^|_)key(_|$|id)", re.IGNORECASE)
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*(://|::)", re.IGNORECASE)
 
 
 class SubmitError(CorpusmillError):
@@ -45,7 +44,7 @@ class Submission:
     submission_id: str
     address: str
     entrypoint: str
-    config: str
+    arguments: tuple[str, ...]  # of `corpusmill submit`, to submit the same again
 
     @property
     def follow(self) -> str:
@@ -62,7 +61,7 @@ class Submission:
     @property
     def resume(self) -> str:
         """The same submission: a build goes on where the last one stopped."""
-        return f"corpusmill submit {shlex.quote(self.config)} --address {shlex.quote(self.address)}"
+        return shlex.join(["corpusmill", "submit", *self.arguments, "--address", self.address])
 
     def _job(self, action: str) -> str:
         # Not --address: Ray lets RAY_ADDRESS win over it, and only this variable over both.
@@ -87,8 +86,9 @@ def submit(
     Raises ConfigError for a configuration that a cluster cannot run, SubmitError if the cluster cannot
     be reached or refuses the job.
     """
-    config = cluster_config(read_config(config_path), shared_disk=shared_disk)
-    variables = passed_variables(env)
+    config = cluster_config(load_config(config_path), shared_disk=shared_disk)
+    names = tuple(env)
+    variables = passed_variables(names)
     address = job_server(address)
     name = re.sub(r"[^a-z0-9]+", "-", config.index.path.rstrip("/").rsplit("/", 1)[-1].lower()).strip("-")
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -103,7 +103,8 @@ def submit(
             metadata={"corpusmill_index": config.index.path},
         )
         _when_ready(send)
-    return Submission(submission_id, address, entrypoint, str(config_path))
+    options = [*(["--shared-disk"] if shared_disk else []), *(f"--env={name}" for name in names)]
+    return Submission(submission_id, address, entrypoint, (str(config_path), *options))
 
 
 async def follow(submission: Submission, write: Callable[[str], Any]) -> str:
@@ -118,20 +119,12 @@ async def follow(submission: Submission, write: Callable[[str], Any]) -> str:
         details = client.get_job_info(submission.submission_id)
     state = str(details.status.value)
     if state in {"FAILED", "STOPPED"}:
-        reason = f": {details.message}" if details.message else ""
+        reason = str(details.message or "no reason given").partition(", last available logs")[0]
         raise BuildFailed(
-            f"job {submission.submission_id} {state.lower()}{reason}", hint=f"Go on with: {submission.resume}"
+            f"job {submission.submission_id} {state.lower()}: {reason}",
+            hint=f"Go on with: {submission.resume}",
         )
     return state
-
-
-def read_config(path: Path) -> BuildConfig:
-    """The configuration file, validated."""
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-        return BuildConfig.model_validate(values)
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"{path}: {error}") from error
 
 
 def cluster_config(config: BuildConfig, *, shared_disk: bool) -> BuildConfig:

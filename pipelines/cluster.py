@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import psutil
@@ -24,6 +26,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by the build itself
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = settings.address or os.environ.get("RAY_ADDRESS")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     options = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     try:
         if address:
@@ -42,6 +45,8 @@ def connected(settings: RaySettings) -> Iterator[None]:
             f"no Ray at {address or 'this machine'}: {str(error).splitlines()[0]}",
             hint="Check ray.address, or leave it and RAY_ADDRESS unset to build on this machine.",
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets its own, which ends the process without a word
     try:
         yield
     finally:

@@ -51,7 +51,8 @@ class Lease:
         """Let the next builder start at once."""
         self._stop.set()
         self._thread.join()
-        with contextlib.suppress(IndexBusy):
+        # On a full disk or an unreachable store the lease expires instead; the error that led here counts.
+        with contextlib.suppress(IndexBusy, OSError, StorageError):
             self.check()
             self.store.put(_key(self.number), json.dumps({**self._holder, "released": True}).encode())
 
@@ -100,6 +101,7 @@ def lives(store: Store, seconds: float = LOST_AFTER_SECONDS) -> bool:
 
 
 def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
+    older = _numbers(store)  # before the look at the holder: whoever acquires since then takes our number
     current = holder(store)
     if current is not None and not dead_here(current):
         say(f"Another builder may be at work ({_describe(current)}): watching its heartbeat.")
@@ -114,7 +116,6 @@ def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "beat": 0,
     }
-    older = _numbers(store)
     number = max(older, default=0) + 1
     if not store.create(_key(number), json.dumps(me).encode()):
         raise _busy(store, store.read_json(_key(number)))

@@ -83,12 +83,14 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = BUILD_S
 class Build:
     """A build as a process of its own, as a person starts it: `python -m jobs build CONFIG`.
 
-    `extra` go in front of the configuration: the stage in which the driver kills itself.
+    `extra` go in front of the configuration: the stage in which the driver kills itself. `prefix` goes
+    in front of the whole command.
     """
 
     config: Path
     extra: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
 
     def __enter__(self) -> "Build":
         self.mark = uuid.uuid4().hex
@@ -97,8 +99,9 @@ class Build:
         env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", MARK: self.mark, **self.env}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *program, str(self.config)], stdout=log, stderr=log, env=env, cwd=self.config.parent
-            )
+                [*self.prefix, sys.executable, *program, str(self.config)],
+                stdout=log, stderr=log, env=env, cwd=self.config.parent,
+            )  # fmt: skip
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from jobs.submit import (
+    ENTRYPOINT,
     SubmitError,
     cluster_config,
     job_server,
@@ -121,13 +122,16 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, di
     token.write_text("0123456789abcdef" * 4)
     token.chmod(0o600)
     auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=1",
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2",
                f"--port={free_port()}", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}",
                f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
-               "--object-store-memory=100000000", "--disable-usage-stats"]  # fmt: skip
+               "--object-store-memory=200000000", "--disable-usage-stats"]  # fmt: skip
     # A short path: Ray's sockets lie below it and their names are limited to 107 bytes.
     temporary = Path(f"/tmp/cm-{os.getpid()}")
     environment = {**os.environ, **auth, "RAY_TMPDIR": str(temporary)}
+    environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"  # else SIGTERM waits half a minute
+    # A job's `python` is the one on the head's PATH.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment.pop("RAY_ADDRESS", None)
     head = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -145,22 +149,19 @@ CLIENT = """
 import asyncio, sys
 from pathlib import Path
 from jobs.submit import follow, submit
-job = submit(Path(sys.argv[1]), sys.argv[2], env=["AWS_REGION"], entrypoint=sys.argv[3])
+job = submit(Path(sys.argv[1]), sys.argv[2], shared_disk=True, env=["AWS_REGION"], entrypoint=sys.argv[3])
 print(job.submission_id)
 print(asyncio.run(follow(job, print)))
 """
-JOB = """
-import os, yaml, retrieval.errors
-print(yaml.safe_load(open('config.yaml')), os.environ['AWS_REGION'])
-"""
 
 
-def test_a_job_runs_on_a_cluster_with_token_authentication(
+def test_a_build_runs_as_a_job_on_a_cluster_with_token_authentication(
     ray_head: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:
     address, auth = ray_head
-    path = tmp_path / "build.yaml"
-    path.write_text("corpus: {paths: s3://b/c}\nindex: {path: s3://b/my_index}\n")
+    corpus, index, path = tmp_path / "corpus.jsonl", tmp_path / "my_index", tmp_path / "build.yaml"
+    corpus.write_text('{"id": "a", "text": "A corpus of one document."}\n')
+    path.write_text(f"corpus: {{paths: {corpus}}}\nindex: {{path: {index}}}\n")
     wait_for(address)
 
     def client(entrypoint: str, **variables: str) -> subprocess.CompletedProcess:
@@ -169,16 +170,19 @@ def test_a_job_runs_on_a_cluster_with_token_authentication(
         command = [sys.executable, "-c", CLIENT, str(path), address, entrypoint]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    done = client(f'python -c "{JOB.strip()}"', **auth)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("corpusmill-my-index-")
-    assert "s3://b/my_index" in done.stdout
-    assert "eu-central-1" in done.stdout
-    assert done.stdout.strip().endswith("SUCCEEDED")
+    built = client(ENTRYPOINT, **auth)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert built.stdout.startswith("corpusmill-my-index-")
+    assert built.stdout.strip().endswith("SUCCEEDED")
+    assert (index / "LATEST").is_file()
 
-    failed = client("python -c 'raise SystemExit(3)'", **auth)
-    assert "failed" in failed.stderr
-    assert f"Go on with: corpusmill submit {path} --address {address}" in failed.stderr
+    failed = client("echo region $AWS_REGION; exit 3", **auth)
+    assert "region eu-central-1" in failed.stdout
+    assert "failed: Job entrypoint command failed with exit code 3\n" in failed.stderr
+    assert (
+        f"Go on with: corpusmill submit {path} --shared-disk --env=AWS_REGION --address {address}"
+        in failed.stderr
+    )
 
     denied = client("true", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="f" * 64)
     assert "RAY_AUTH_TOKEN_PATH" in denied.stderr.strip().splitlines()[-1]

@@ -1,0 +1,154 @@
+"""A build on a Ray cluster whose only shared place is an S3 server, with a node lost on the way."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from moto.server import ThreadedMotoServer
+
+from retrieval.storage import Store
+from tests.faults_tools import (
+    MARK, ROOT, Build, assert_sound, contents, make_corpus, make_model, run, settings, wait_until, write_config,
+)  # fmt: skip
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, Any]]:
+    """Options of a store on a real S3 server; the keys are in the environment, as they should be."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as env:
+        env.setenv("AWS_ACCESS_KEY_ID", "test")
+        env.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        env.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        options = {"endpoint_url": f"http://{host}:{port}"}
+        Store("s3://cluster", options).fs.mkdir("cluster")
+        yield options
+    server.stop()
+
+
+@pytest.fixture
+def cluster(s3: dict[str, Any], tmp_path: Path) -> Iterator[tuple[Any, Any]]:
+    """A head that runs no work and three nodes of two CPUs, each with its own folder for temporary files.
+
+    The cluster and the node that is to be lost.
+    """
+    from ray.cluster_utils import Cluster
+
+    mark = uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as env:
+        env.setenv(MARK, mark)
+        env.setenv("HF_HUB_OFFLINE", "1")
+        env.setenv("PYTHONPATH", str(ROOT))
+        cluster = Cluster()
+        nodes = []
+        for name, cpus in [("head", 0), ("one", 2), ("two", 2), ("lost", 2)]:
+            (tmp_path / name).mkdir()
+            nodes.append(
+                cluster.add_node(
+                    num_cpus=cpus, env_vars={"TMPDIR": str(tmp_path / name)}, object_store_memory=200_000_000
+                )
+            )
+        cluster.wait_for_nodes()
+    try:
+        yield cluster, nodes[-1]
+    finally:
+        cluster.shutdown()
+
+        def marked() -> list[psutil.Process]:
+            return [process for process in psutil.process_iter() if _mark(process) == mark]
+
+        wait_until(lambda: not marked(), "the end of the cluster's processes", 60)
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(MARK)
+    except psutil.Error:
+        return None
+
+
+def hidden(folder: Path) -> tuple[Path, list[str]]:
+    """A path at which only the driver finds `folder`, and what its command has to begin with.
+
+    The driver runs in a mount namespace of its own, where this is permitted; elsewhere all see it.
+    """
+    place = folder.with_name(f"{folder.name}-of-the-driver")
+    place.mkdir()
+    prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind "{folder}" "{place}" && exec "$@"', "sh"]
+    if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True).returncode == 0:
+        return place, prefix
+    return folder, []
+
+
+def command(config: Path, cache: Path, *words: str) -> dict[str, Any]:
+    """Run a command with a cache of its own; the JSON that it prints."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CORPUSMILL_CACHE": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", words[0], str(config), *words[1:], "--json"],
+        capture_output=True, text=True, env=env, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_build_on_a_cluster_survives_a_node(
+    cluster: tuple[Any, Any], s3: dict[str, Any], tmp_path: Path
+) -> None:
+    nodes, lost = cluster
+    corpus, model = make_corpus(tmp_path / "corpus"), make_model(tmp_path / "model")
+    Store("s3://cluster", s3).fs.put(f"{corpus}/", "cluster/corpus/", recursive=True)
+    place, prefix = hidden(model)
+    values = settings("s3://cluster/corpus", "s3://cluster/index", place)
+    for section in ("corpus", "index"):
+        values[section]["storage_options"] = s3
+    values["ray"] = {"address": nodes.address}
+    config = write_config(tmp_path / "cluster.yaml", values)
+    store = Store("s3://cluster/index", s3)
+
+    def embedded() -> int:
+        return sum(key.endswith(".json") for key in store.find("vectors"))
+
+    (tmp_path / "driver").mkdir()
+    with Build(config, env={"TMPDIR": str(tmp_path / "driver")}, prefix=tuple(prefix)) as build:
+
+        def ready() -> bool:
+            assert build.process.poll() is None, build.output()
+            return embedded() >= 2
+
+        wait_until(ready, "two parts with vectors")
+        nodes.remove_node(lost, allow_graceful=False)
+        assert embedded() < 15, "the stage was over before the node was lost"
+        build.finish()
+
+    manifest = assert_sound(store, tmp_path / "cache")
+    local = write_config(tmp_path / "local.yaml", settings(corpus, tmp_path / "index", model))
+    run(local)
+    reference, found = contents(Store(str(tmp_path / "index"))), contents(store)
+    assert {**found, "vectors": None} == {**reference, "vectors": None}
+    ours = [part.vectors for part in manifest.parts]
+    for record in ours:
+        (path,) = (tmp_path / "index").glob(f"vectors/*/{Path(record.key).name}")
+        here = np.load(store.local(record, tmp_path / "cache"), allow_pickle=False)
+        np.testing.assert_allclose(here.astype(np.float32), np.load(path).astype(np.float32), atol=2e-3)
+
+    assert command(config, tmp_path / "other", "verify")["intact"] is True
+    hits = command(config, tmp_path / "other", "search", "Note 17.1 is about glaciers", "-k", "5")["hits"]
+    expected = command(local, tmp_path / "other", "search", "Note 17.1 is about glaciers", "-k", "5")["hits"]
+    assert [hit["passage_id"] for hit in hits] == [hit["passage_id"] for hit in expected]
+    assert len(hits) == 5
+    # Nothing of the build stays on the nodes but what they cache on purpose.
+    left = [path for name in ("one", "two", "driver") for path in (tmp_path / name).glob("corpusmill-*")]
+    assert {path.name for path in left} <= {"corpusmill-cache"}

@@ -1,0 +1,74 @@
+"""A stage on Ray Data: every part comes back once, failures are named, the others are finished."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.progress import Progress, start_tracker
+from pipelines.stage import Limits, Step, Task, run
+from retrieval.errors import BuildFailed
+from retrieval.storage import Store
+
+
+def enlarge(task: Task, bad: list[str]) -> Task:
+    if task.key in bad:
+        raise ValueError(f"cannot use {task.key}")
+    task.buffers["data"] = task.key.encode() * 3
+    return task
+
+
+def counting(start: int):  # noqa: ANN201
+    """Called once in each actor; what it returns is called for each part."""
+    state = {"calls": start}
+
+    def count(task: Task) -> Task:
+        state["calls"] += 1
+        data = bytes(task.buffers["data"])
+        return Task(task.key, {"data": data.decode(), "rows": len(data), "calls": state["calls"]})
+
+    return count
+
+
+@pytest.fixture
+def progress(ray_session: None, tmp_path: Path) -> Progress:
+    progress = Progress(Store(str(tmp_path)), "resume me", lambda event: None)
+    progress.begin("test", start_tracker())
+    return progress
+
+
+def test_parts_keep_together_through_tasks_and_an_actor(progress: Progress) -> None:
+    tasks = [Task(f"part-{number}", {"number": number}) for number in range(12)]
+    with progress.stage("work", len(tasks)):
+        results = list(
+            run("work", tasks, [Step(enlarge, ([],)), Step(counting, (100,), actors=1)], progress, Limits())
+        )
+    assert {task.key: task.values["data"] for task in results} == {task.key: task.key * 3 for task in tasks}
+    assert sorted(task.values["calls"] for task in results) == list(range(101, 113))
+    assert all(task.values["usage"]["peak_memory_bytes"] > 0 for task in results)
+    snapshot = progress.snapshot("running")
+    assert snapshot["parts"]["done"] == 12
+    assert snapshot["rows"] == sum(3 * len(task.key) for task in tasks)
+    progress.end("done")
+    assert progress.store.read_json("progress.json")["state"] == "done"
+
+
+def test_a_failed_part_is_named_after_the_others_are_done(progress: Progress) -> None:
+    tasks = [Task(f"part-{number}", {}) for number in range(6)]
+    done = []
+    stage = run(
+        "work", tasks, [Step(enlarge, (["part-2"],)), Step(counting, (0,), actors=1)], progress, Limits()
+    )
+
+    def work() -> None:
+        with progress.stage("work", len(tasks)):
+            done.extend(stage)
+
+    with pytest.raises(BuildFailed, match="cannot use part-2"):
+        work()
+    assert {task.key for task in done} == {"part-0", "part-1", "part-3", "part-4", "part-5"}
+    progress.end("failed")
+
+
+def test_nothing_to_do_starts_nothing(progress: Progress) -> None:
+    assert list(run("work", [], [Step(enlarge, ([],))], progress, Limits())) == []
+    progress.end("done")

@@ -39,14 +39,11 @@ def read_ids(store: Store, record: FileRecord, first: int, last: int) -> np.ndar
     """(n, 2) uint64 hashes whose first byte is in [first, last), sorted."""
     path = store.path(record.key)
     with storage_errors(store.url):
-        offsets = np.load(io.BytesIO(store.fs.cat_file(path, 0, _TABLE_BYTES)), allow_pickle=False)
-        start, end = int(offsets[first]), int(offsets[last])
-        data = (
-            store.fs.cat_file(path, _HEADER_BYTES + 16 * start, _HEADER_BYTES + 16 * end)
-            if end > start
-            else b""
-        )
-    if len(data) != 16 * (end - start):
+        table = store.fs.cat_file(path, start=0, end=_TABLE_BYTES)
+        offsets = np.load(io.BytesIO(table), allow_pickle=False)
+        span = [_HEADER_BYTES + 16 * int(offsets[place]) for place in (first, last)]
+        data = store.fs.cat_file(path, start=span[0], end=span[1]) if span[1] > span[0] else b""
+    if len(data) != span[1] - span[0]:
         raise IndexDamaged(
             f"{store.url}/{record.key} is truncated", hint="Delete it and its marker, then build again."
         )

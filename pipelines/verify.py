@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 
+from pipelines.counts import Expected, expectations, problem
 from pipelines.progress import Progress
 from pipelines.stage import Limits, Step, Task, run
 from retrieval.errors import IndexDamaged
 from retrieval.manifest import Manifest
-from retrieval.storage import FileRecord, Store
+from retrieval.storage import Store
 
 FILES_A_TASK = 256
 BYTES_A_TASK = 2_000_000_000
@@ -18,14 +18,14 @@ THREADS = 4
 def verify(store: Store, manifest: Manifest, listener: Callable[[int, int], None]) -> list[str]:
     """Everything that is wrong with a version, a line each; `listener` gets bytes done and in all."""
     problems = wrong_counts(manifest)
-    files = manifest.files()
-    total, done = sum(file.bytes for file in files), 0
+    items = expectations(manifest)
+    total, done = sum(item.file.bytes for item in items), 0
     with ThreadPoolExecutor(THREADS) as pool:
-        for file, problem in zip(files, pool.map(store.check, files), strict=True):
-            done += file.bytes
+        for item, found in zip(items, pool.map(lambda item: problem(store, item), items), strict=True):
+            done += item.file.bytes
             listener(done, total)
-            if problem:
-                problems.append(f"{file.key}: {problem}")
+            if found:
+                problems.append(f"{item.file.key}: {found}")
     return problems
 
 
@@ -33,16 +33,16 @@ def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limi
     """The same on all workers, before a commit; raises IndexDamaged."""
     problems = wrong_counts(manifest)
     tasks = [
-        Task(f"files-{number:06d}", {"files": [asdict(file) for file in group]})
-        for number, group in enumerate(_groups(manifest.files()))
+        Task(f"files-{number:06d}", {"items": [item.plain() for item in group]})
+        for number, group in enumerate(_groups(expectations(manifest)))
     ]
     with progress.stage("verify", len(tasks)):
         for task in run("verify", tasks, [Step(_check, (store,))], progress, limits):
             problems += task.values["problems"]
     if problems:
+        named = "\n".join(f"  {line}" for line in problems[:10])
         raise IndexDamaged(
-            f"{len(problems)} artefacts are damaged, nothing was committed:\n"
-            + "\n".join(f"  {p}" for p in problems[:10]),
+            f"{len(problems)} artefacts are damaged, nothing was committed:\n{named}",
             hint="Delete the named files together with the .json marker beside them, then build again.",
         )
 
@@ -74,20 +74,20 @@ def wrong_counts(manifest: Manifest) -> list[str]:
     return problems
 
 
-def _groups(files: list[FileRecord]) -> Iterator[list[FileRecord]]:
-    group: list[FileRecord] = []
+def _groups(items: list[Expected]) -> Iterator[list[Expected]]:
+    group: list[Expected] = []
     size = 0
-    for file in files:
-        if group and (len(group) >= FILES_A_TASK or size + file.bytes > BYTES_A_TASK):
+    for item in items:
+        if group and (len(group) >= FILES_A_TASK or size + item.file.bytes > BYTES_A_TASK):
             yield group
             group, size = [], 0
-        group.append(file)
-        size += file.bytes
+        group.append(item)
+        size += item.file.bytes
     if group:
         yield group
 
 
 def _check(task: Task, store: Store) -> Task:
-    records = [FileRecord(**file) for file in task.values["files"]]
-    problems = [f"{record.key}: {problem}" for record in records if (problem := store.check(record))]
-    return Task(task.key, {"problems": problems, "rows": len(records)})
+    items = [Expected.from_plain(values) for values in task.values["items"]]
+    problems = [f"{item.file.key}: {found}" for item in items if (found := problem(store, item))]
+    return Task(task.key, {"problems": problems, "rows": len(items)})

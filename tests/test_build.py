@@ -252,6 +252,17 @@ def test_verify_names_every_damaged_file(build: Callable[..., Any], tmp_path: Pa
     assert verify(Store(str(index)), manifest, lambda done, total: None) == []
 
 
+def test_verify_counts_again(built: tuple[Path, Path]) -> None:
+    store = Store(str(built[1]))
+    manifest = read_manifest(store)
+    manifest.parts[0].documents += 1
+    manifest.parts[1].documents -= 1
+    problems = verify(store, manifest, lambda done, total: None)
+    assert len(problems) == 2
+    assert manifest.parts[0].passages.key in problems[0]
+    assert "documents, the manifest says" in problems[0]
+
+
 def test_unknown_keys_are_named_with_the_nearest_one() -> None:
     from retrieval.errors import ConfigError
 

@@ -1,6 +1,7 @@
 """A build on a Ray cluster whose only shared place is an S3 server, with a node lost on the way."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, Any]]:
     """Options of a store on a real S3 server; the keys are in the environment, as they should be."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request would bury what fails
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -128,7 +130,7 @@ def test_a_build_on_a_cluster_survives_a_node(
             assert build.process.poll() is None, build.output()
             return embedded() >= 2
 
-        wait_until(ready, "two parts with vectors")
+        wait_until(ready, "two parts with vectors", step=0.3)
         nodes.remove_node(lost, allow_graceful=False)
         assert embedded() < 15, "the stage was over before the node was lost"
         build.finish()

@@ -10,7 +10,8 @@ EXTRAS ?= cpu,dev
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+comma := ,
+STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 # 7,000 documents hold 3.1 million tokens, some 17,000 passages: 2 minutes on 2 cores with AMX, and still
 # no more than 6 where the encoder is two and a half times slower. The script would give 20,000.
 DEMO_DOCUMENTS ?= 7000
@@ -59,7 +60,7 @@ demo-steps: install
 	$(BIN)/python examples/docstrings.py demo/corpus.jsonl --max-documents $(DEMO_DOCUMENTS)
 	$(BIN)/corpusmill build --corpus demo/corpus.jsonl --index demo/index
 	$(BIN)/corpusmill search demo/index "which function solves a linear least-squares problem?" -k 3
-	$(BIN)/corpusmill search demo/index "how do I join two tables on a common column?" -k 3
+	$(BIN)/corpusmill search demo/index "how do I merge two DataFrames on a key column?" -k 3
 	$(BIN)/corpusmill search demo/index "run a function on many batches of a dataset in parallel" -k 3
 
 schema: install

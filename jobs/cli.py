@@ -1,5 +1,6 @@
 """The command line. Every command reads its arguments, calls one function, and prints what it gives."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -42,7 +43,8 @@ def build(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = read_settings(config, corpus, index)
-        with BuildView() as view:
+        # Ray prints what befalls nodes and workers; standard output is for results alone.
+        with BuildView() as view, contextlib.redirect_stdout(sys.stderr):
             if err.is_terminal:
                 view({"message": f"If this stops, go on with: {command}"})
             from pipelines.index import build as build_index

@@ -10,7 +10,7 @@ from retrieval.model_files import use_files
 from retrieval.settings import ModelSettings, fingerprint
 from retrieval.storage import FileRecord, Store
 
-PARTS_CODE = 1  # raised when the code changes what a part holds; likewise below
+PARTS_CODE = 2  # raised when the code changes what a part holds; likewise below
 VECTORS_CODE = 1
 DENSE_CODE = 1
 PASSAGES_CODE = 1

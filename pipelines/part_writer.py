@@ -55,10 +55,10 @@ class PartWriter:
         self.characters += len(document.text)
         self._ids.append(id_hash(document.doc_id))
         extra = [document.metadata.get(name) for name in self.metadata]
-        self._part_documents += 1
         for number, (start, end) in enumerate(spans):
             if len(self._columns[0]) >= self.part_passages:
                 self._flush()
+            self._part_documents += number == 0  # a document counts in the part of its first passage
             row = (
                 document.doc_id, number, document.title, document.text[start:end], start, end,
                 document.source, document.position, *extra,

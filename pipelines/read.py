@@ -16,12 +16,13 @@ from pipelines.sources.slices import Slice
 from pipelines.stage import Limits, Step, Task, run
 from pipelines.usage import Usage
 from retrieval.encoder import Encoder, Tokenizer
-from retrieval.errors import InputError, ModelError
+from retrieval.errors import BuildFailed, InputError, ModelError
 from retrieval.settings import ModelSettings
 
 BATCH_DOCUMENTS = 256
 BATCH_CHARACTERS = 1_000_000
 DUPLICATE = "duplicate id"
+EARLY_DOCUMENTS = 10_000  # a build is not stopped early for fewer
 
 
 def read_slices(
@@ -64,21 +65,30 @@ def read_slice(task: Task, context: Context) -> Task:
     rejects = RejectWriter(keep=EXAMPLES)
     writer = PartWriter(context.store, folder, task.key, context.metadata, context.config.index.part_passages)
     chunker = _chunker(context)
-    documents = kept(read(entry, context.config.corpus, context.metadata), drop)
-    for batch in batches(documents, rejects):
+    tally = Tally(drop)
+    for batch in batches(read(entry, context.config.corpus, context.metadata), rejects, tally):
         spans = chunker.split([document.title for document in batch], [document.text for document in batch])
         for document, found in zip(batch, spans, strict=True):
-            if found:
+            if not found:
+                rejects.add(Reject(document.source, document.position, document.doc_id, "no text"))
+            elif tally.keeps(document):
                 writer.add(document, found)
             else:
-                rejects.add(Reject(document.source, document.position, document.doc_id, "no text"))
+                reason = f"{DUPLICATE}, another one is kept"
+                rejects.add(Reject(document.source, document.position, document.doc_id, reason))
+    if tally.read != writer.documents + len(rejects.lines):
+        raise BuildFailed(
+            f"{tally.read} records were read from slice {task.key}, but {writer.documents} documents and "
+            f"{len(rejects.lines)} rejects were written"
+        )
     files, ids = writer.finish(rejects)
     marker = {
         "key": entry.key,
         "name": task.key,
         "documents": writer.documents,
         "rejected": len(rejects.lines),
-        "duplicates": sum(DUPLICATE.encode() in line for line in rejects.lines) if drop else 0,
+        "read": tally.read,
+        "duplicates": tally.duplicates,
         "passages": writer.passages,
         "characters": writer.characters,
         "parts": [asdict(part) for part in writer.parts],
@@ -91,31 +101,37 @@ def read_slice(task: Task, context: Context) -> Task:
     return Task(task.key, {**written, "rows": writer.passages})
 
 
-def kept(documents: Iterable[Document | Reject], drop: dict[str, int]) -> Iterator[Document | Reject]:
-    """Documents without those that `drop` names by the hash of their id.
+class Tally:
+    """Counts what is read, and decides which documents of a repeated id stay.
 
-    The value says which of the slice's documents with that id stays, counted from 0; -1: none.
+    `drop`: by hash of the id, which of the slice's documents with it stays, counted from 0; -1: none.
     """
-    seen: dict[str, int] = {}
-    for document in documents:
-        name = id_hash(document.doc_id).hex() if drop and isinstance(document, Document) else ""
-        if name not in drop:
-            yield document
-            continue
-        seen[name] = seen.get(name, -1) + 1
-        if seen[name] == drop[name]:
-            yield document
-        else:
-            yield Reject(
-                document.source, document.position, document.doc_id, f"{DUPLICATE}, another one is kept"
-            )
+
+    def __init__(self, drop: dict[str, int]) -> None:
+        self.read = 0
+        self.duplicates = 0
+        self._drop = drop
+        self._seen: dict[str, int] = {}
+
+    def keeps(self, document: Document) -> bool:
+        """Whether a document with passages stays; called once for each, in the slice's order."""
+        name = id_hash(document.doc_id).hex() if self._drop else ""
+        if name not in self._drop:
+            return True
+        self._seen[name] = self._seen.get(name, -1) + 1
+        stays = self._seen[name] == self._drop[name]
+        self.duplicates += not stays
+        return stays
 
 
-def batches(documents: Iterable[Document | Reject], rejects: RejectWriter) -> Iterator[list[Document]]:
-    """Documents in batches bounded in number and characters; rejects are put aside."""
+def batches(
+    documents: Iterable[Document | Reject], rejects: RejectWriter, tally: Tally
+) -> Iterator[list[Document]]:
+    """Documents in batches bounded in number and characters; rejects are put aside, all are counted."""
     batch: list[Document] = []
     characters = 0
     for document in documents:
+        tally.read += 1
         if isinstance(document, Reject):
             rejects.add(document)
             continue
@@ -137,12 +153,15 @@ class RejectGuard:
         self._results = list(done)
 
     def add(self, result: SliceResult) -> None:
-        """Stop early where the documents still to come can hardly save the build."""
+        """Stop early where half of the slices have ten times the rejects that the share allows.
+
+        Slices differ, so a smaller excess is judged at the end.
+        """
         self._results.append(result)
-        read_share = len(self._results) / self._slices
         rejected = sum(done.rejected - done.duplicates for done in self._results)
         documents = sum(done.documents + done.rejected for done in self._results)
-        if read_share >= 0.2 and rejected > self._share * documents / read_share:
+        many = documents >= EARLY_DOCUMENTS and 2 * len(self._results) >= self._slices
+        if many and rejected > 10 * self._share * documents:
             self.check(self._results)
 
     def check(self, results: list[SliceResult]) -> None:

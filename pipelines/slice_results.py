@@ -17,6 +17,7 @@ class SliceResult:
     key: str
     name: str
     marker: FileRecord
+    read: int
     documents: int
     rejected: int
     duplicates: int
@@ -34,6 +35,7 @@ class SliceResult:
         names = (
             "key",
             "name",
+            "read",
             "documents",
             "rejected",
             "duplicates",
@@ -54,6 +56,7 @@ class SliceResult:
         """The entry of the manifest."""
         return SliceRecord(
             key=self.key,
+            read=self.read,
             documents=self.documents,
             rejected=self.rejected,
             parts=len(self.parts),

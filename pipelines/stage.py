@@ -108,7 +108,9 @@ def run(
         else:
             dataset = dataset.map_batches(
                 _Actor, fn_constructor_args=(step.function, step.arguments, tracker, first),
-                compute=ActorPoolStrategy(size=step.actors, max_tasks_in_flight_per_actor=3), **options,
+                compute=ActorPoolStrategy(size=step.actors, max_tasks_in_flight_per_actor=3),
+                # Ray's default is to retry without end, so a part that kills its actor would hang the stage.
+                max_restarts=-1, max_task_retries=limits.retries, **options,
             )  # fmt: skip
     seen = set()
     try:

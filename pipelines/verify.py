@@ -57,6 +57,8 @@ def wrong_counts(manifest: Manifest) -> list[str]:
             f"slices have {documents} documents and {rejected} rejects, "
             f"the manifest {manifest.documents} and {manifest.rejected}"
         )
+    lost = [entry.key for entry in manifest.slices if entry.read != entry.documents + entry.rejected]
+    problems += [f"slice {key}: documents read are not documents indexed and rejected" for key in lost]
     in_parts = sum(part.documents for part in manifest.parts)
     if in_parts != manifest.documents:
         problems.append(f"parts have {in_parts} documents, the manifest {manifest.documents}")

@@ -30,9 +30,10 @@ class PartRecord(_Record):
 
 
 class SliceRecord(_Record):
-    """What reading one slice gave; documents read = documents + rejected."""
+    """What reading one slice gave; read = documents + rejected, which verification checks."""
 
     key: str
+    read: int
     documents: int
     rejected: int
     parts: int

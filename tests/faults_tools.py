@@ -97,10 +97,11 @@ class Build:
         self.log = self.config.with_name(f"{self.config.stem}-{self.mark[:6]}.log")
         program = [str(ROOT / "tests" / "faults_driver.py"), *self.extra] if self.extra else ["-m", "jobs", "build"]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", MARK: self.mark, **self.env}
-        with open(self.log, "wb") as log:
+        self.results = self.log.with_suffix(".out")
+        with open(self.log, "wb") as log, open(self.results, "wb") as out:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, *program, str(self.config)],
-                stdout=log, stderr=log, env=env, cwd=self.config.parent,
+                stdout=out, stderr=log, env=env, cwd=self.config.parent,
             )  # fmt: skip
         return self
 
@@ -122,8 +123,8 @@ class Build:
         return self.output()
 
     def output(self) -> str:
-        """What was printed so far."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        """What was printed so far: results, then progress and errors."""
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in (self.results, self.log))
 
     def processes(self, title: str = "") -> list[psutil.Process]:
         """Living processes of this build whose title or command begins with `title`; see MARK."""

@@ -134,6 +134,8 @@ def test_a_build_on_a_cluster_survives_a_node(
         nodes.remove_node(lost, allow_graceful=False)
         assert embedded() < 15, "the stage was over before the node was lost"
         build.finish()
+        results = build.results.read_text().splitlines()
+        assert len(results) == 2 and results[0].startswith("Version 1 of s3://cluster/index"), results
 
     manifest = assert_sound(store, tmp_path / "cache")
     local = write_config(tmp_path / "local.yaml", settings(corpus, tmp_path / "index", model))

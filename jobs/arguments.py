@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import typer
 
 from jobs.terminal import err, safe
-from pipelines.config import BuildConfig, load_config, validate
+from pipelines.config import BuildConfig, load_config, validate, without_credentials
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.storage import Store
 
@@ -33,8 +33,8 @@ def resume_command(config: Path | None, corpus: list[str] | None, index: str | N
     words = ["corpusmill", "build"]
     words += [str(config)] if config else []
     for path in corpus or []:
-        words += ["--corpus", path]
-    words += ["--index", index] if index else []
+        words += ["--corpus", without_credentials(path)]
+    words += ["--index", without_credentials(index)] if index else []
     return shlex.join(words)
 
 

@@ -88,7 +88,7 @@ def search(
 
     def work() -> None:
         store = open_store(where)
-        with Searcher.open(store.url, options=store.options) as searcher:
+        with Searcher.open(store.url, options=store.options, say=err.print) as searcher:
             hits = searcher(query, k)
             version = searcher.manifest.version
         if json_:
@@ -146,7 +146,7 @@ def verify(
         elif problems:
             for problem in problems:
                 out.print(safe(problem))
-            out.print("Delete what is named together with the .json marker beside it, then build again.")
+            out.print("Delete what is named, then run the build again: it makes just that again.")
         else:
             out.print(
                 f"Version {manifest.version} is intact: {len(files)} files, {manifest.passages:,} passages."
@@ -168,7 +168,7 @@ def prune(
     from pipelines.prune import prune as prune_index
 
     def work() -> None:
-        found = prune_index(open_store(where), keep, dry_run=dry_run)
+        found = prune_index(open_store(where), keep, dry_run=dry_run, say=err.print)
         size = sum(found.files.values())
         if json_:
             show_json({

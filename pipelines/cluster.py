@@ -16,6 +16,13 @@ from retrieval.errors import ConfigError
 OBJECT_STORE_BYTES = 2_000_000_000  # parts on their way are a few megabytes each
 
 
+def has_gpus(settings: RaySettings) -> bool:
+    """Whether work is given GPUs: the configuration says so, or some are there now."""
+    if settings.embed_gpus is not None:
+        return settings.embed_gpus > 0
+    return bool(ray.cluster_resources().get("GPU", 0) >= 1)
+
+
 @contextlib.contextmanager
 def connected(settings: RaySettings) -> Iterator[None]:
     """Within the block Ray is ready. A cluster that was joined before, or started by others, stays."""

@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from typing import Any
 
+from pipelines.config import without_credentials
+from pipelines.costs import cost, stage_costs
 from pipelines.lease import Lease
 from pipelines.parts import Part, Range
 from pipelines.plan import Plan, next_version
@@ -14,17 +16,16 @@ from pipelines.quantize import Trained
 from pipelines.slice_results import SliceResult
 from pipelines.stage import Limits
 from pipelines.tuning import Tuning
-from pipelines.usage import total
 from pipelines.verify import verify_on_workers
 from retrieval.errors import IndexBusy
-from retrieval.manifest import LATEST, Manifest, ShardRecord, StageCost, version_key
+from retrieval.manifest import LATEST, Manifest, ShardRecord, version_key
 from retrieval.storage import FileRecord, Store
 
 
 def commit(manifest: Manifest, store: Store, lease: Lease, progress: Progress, limits: Limits) -> Manifest:
     """Verify every artefact, then make the version exist. Before this it does not, after it it is whole."""
     verify_on_workers(store, manifest, progress, limits)
-    manifest.costs.append(_cost(progress, "verify", [], len(manifest.files()), 0))
+    manifest.costs.append(cost(progress, "verify", [], 0))
     lease.check()
     data = manifest.model_dump_json(indent=1).encode()
     if not store.create(version_key(manifest.version), data):
@@ -94,7 +95,7 @@ def make_manifest(work: Work, progress: Progress) -> Manifest:
             "chosen": tuning.tuned.parameters.model_dump(),
             "table": tuning.tuned.table,
         },
-        costs=_costs(work, progress),
+        costs=stage_costs(progress, plan.previous, work.results, parts, work.passages, work.dense, trained),
         warnings=[tuning.tuned.warning] if tuning.tuned.warning else [],
     )
 
@@ -109,18 +110,11 @@ def public_config(plan: Plan) -> dict[str, Any]:
     return values
 
 
-def without_credentials(url: str) -> str:
-    """A URL without the user and password that may stand in front of its host."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if separator else url
-
-
 def _shard(shard: Range, parts: list[Part], arrow: dict[str, Any], lists: dict[str, Any]) -> ShardRecord:
     own = shard.of(parts)
     dense = [FileRecord(**file) for file in [*lists["files"], lists["marker"]]]
     return ShardRecord(
-        name=lists["marker"]["key"].split("/")[-2],
+        name=lists["marker"]["key"].rpartition("/")[2].removesuffix(".json"),
         base=shard.base,
         rows=shard.rows,
         first_part=shard.first,
@@ -128,45 +122,6 @@ def _shard(shard: Range, parts: list[Part], arrow: dict[str, Any], lists: dict[s
         content=[part.content for part in own],
         passages=[FileRecord(**file) for file in [*arrow["files"], arrow["marker"]]],
         dense=dense,
-    )
-
-
-def _costs(work: Work, progress: Progress) -> list[StageCost]:
-    """Cost of each stage as the markers tell it, so that interrupted runs are counted."""
-    parts, trained = work.parts, work.trained
-    documents = sum(result.documents + result.rejected for result in work.results)
-    rows = sum(part.rows for part in parts)
-    read_bytes = sum(file.bytes for result in work.results for file in result.files)
-    read_bytes += sum(part.passages.bytes for part in parts)
-    vector_bytes = sum(part.vectors.file.bytes for part in parts)
-    pieces = [usage for marker in work.dense for usage in marker["pieces_usage"]]
-    stages: list[tuple[str, list[dict[str, Any]], int, int]] = [
-        ("read", [result.usage for result in work.results], documents, read_bytes),
-        ("duplicates", [], documents, 0),
-        ("embed", [part.vectors.usage for part in parts], rows, vector_bytes),
-        ("passages", [marker["usage"] for marker in work.passages], rows, _bytes(work.passages)),
-        ("train", [trained.usage], trained.spec.train_vectors, sum(file.bytes for file in trained.files)),
-        ("pieces", pieces, rows, 0),
-        ("merge", [marker["usage"] for marker in work.dense], rows, _bytes(work.dense)),
-        ("tune", [], 0, 0),
-    ]
-    return [_cost(progress, *stage) for stage in stages]
-
-
-def _bytes(markers: list[dict[str, Any]]) -> int:
-    return sum(file["bytes"] for marker in markers for file in marker["files"])
-
-
-def _cost(progress: Progress, stage: str, usages: list[dict[str, Any]], rows: int, written: int) -> StageCost:
-    wall = progress.walls.get(stage, 0.0)
-    usages = usages or progress.usages.get(stage, [])  # a stage without markers is done whole in one run
-    return StageCost(
-        stage=stage,
-        wall_seconds=round(wall, 3),
-        rows=rows,
-        rows_per_second=round(rows / wall, 1) if wall > 0 else 0.0,
-        bytes_written=written,
-        **total(usages),
     )
 
 

@@ -233,3 +233,14 @@ def _relative_to(config: BuildConfig, folder: Path) -> BuildConfig:
     if config.dense.query_file:
         update["dense"] = config.dense.model_copy(update={"query_file": absolute(config.dense.query_file)})
     return config.model_copy(update=update)
+
+
+def without_credentials(url: str) -> str:
+    """A URL without user and password, and over HTTP without its query, which may be a signature."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    if scheme.startswith("http"):
+        rest = rest.partition("?")[0]
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

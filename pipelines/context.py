@@ -1,12 +1,16 @@
 """What every worker of a build needs to know, and the names of what it makes."""
 
+import os
+import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import BuildConfig, MetadataType
+from retrieval.errors import ModelError, StorageError
 from retrieval.model_files import use_files
+from retrieval.models import model_card
 from retrieval.settings import ModelSettings, fingerprint
 from retrieval.storage import FileRecord, Store
 
@@ -62,12 +66,25 @@ class Context:
         return [self.model_card["passage"]["fingerprint"], model.max_tokens, model.passage_prompt]
 
     def model(self, cache: Path) -> ModelSettings:
-        """The model's settings, with the index's own copy of its files where the index has one."""
-        return use_files(self.config.model, self.model_card, self.model_files, self.store, cache)
+        """The model's settings, with the index's own copy of its files where the index has one.
+
+        Raises ModelError where this machine has other files under the model's name than the driver.
+        """
+        settings = use_files(self.config.model, self.model_card, self.model_files, self.store, cache)
+        here = model_card(settings)
+        for side in ("passage", "query"):
+            if here[side]["fingerprint"] != self.model_card[side]["fingerprint"]:
+                raise ModelError(
+                    f"{socket.gethostname()} has another model {here[side]['name']} than the builder",
+                    hint="Set model.revision, or install the same model on all nodes.",
+                )
+        return settings
 
 
 def worker_cache() -> Path:
     """A folder of this machine for what workers of one user fetch and keep, such as models."""
-    path = Path(tempfile.gettempdir()) / "corpusmill-cache"
+    path = Path(tempfile.gettempdir()) / f"corpusmill-{os.getuid()}"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_uid != os.getuid():
+        raise StorageError(f"{path} belongs to another user", hint="Remove it, or set TMPDIR.")
     return path

@@ -1,7 +1,6 @@
 """Finds documents that share an id, in bounded memory: hashes of ids, by ranges of their first byte."""
 
 import itertools
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -30,15 +29,14 @@ def find_duplicates(
     documents = sum(result.documents for result in results)
     ranges = max(1, min(PREFIXES, -(-documents // IDS_A_TASK)))
     bounds = [PREFIXES * step // ranges for step in range(ranges + 1)]
-    slices = [[result.key, asdict(result.ids)] for result in results if result.ids]
+    slices = [(result.key, result.ids) for result in results if result.ids]
     tasks = [
-        Task(f"ids-{first:03d}", {"slices": slices, "first": first, "last": last, "policy": policy})
-        for first, last in itertools.pairwise(bounds)
+        Task(f"ids-{first:03d}", {"first": first, "last": last}) for first, last in itertools.pairwise(bounds)
     ]
     drops: dict[str, dict[str, int]] = {}
     found = 0
     with progress.stage("duplicates", len(tasks)):
-        for task in run("duplicates", tasks, [Step(_find, (context,))], progress, limits):
+        for task in run("duplicates", tasks, [Step(_find, (context, slices, policy))], progress, limits):
             found += task.values["found"]
             for key, hashes in task.values["drops"].items():
                 drops.setdefault(key, {}).update(hashes)
@@ -56,11 +54,11 @@ def find_duplicates(
     return {key: dict(sorted(hashes.items())) for key, hashes in drops.items()}
 
 
-def _find(task: Task, context: Context) -> Task:
-    first, last, policy = task.values["first"], task.values["last"], task.values["policy"]
+def _find(task: Task, context: Context, slices: list[tuple[str, FileRecord]], policy: str) -> Task:
+    first, last = task.values["first"], task.values["last"]
     keys, hashes, owners = [], [], []
-    for number, (key, record) in enumerate(task.values["slices"]):
-        values = read_ids(context.store, FileRecord(**record), first, last)
+    for number, (key, record) in enumerate(slices):
+        values = read_ids(context.store, record, first, last)
         keys.append(key)
         hashes.append(values)
         owners.append(np.full(len(values), number, np.int64))

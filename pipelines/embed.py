@@ -17,7 +17,7 @@ import ray
 
 from pipelines.config import RaySettings
 from pipelines.context import Context, worker_cache
-from pipelines.markers import read_markers, write_marker
+from pipelines.markers import attempt, read_markers, write_marker
 from pipelines.progress import Progress
 from pipelines.space import check_space, vectors_estimate
 from pipelines.stage import Limits, Step, Task, run
@@ -137,7 +137,7 @@ def encoding(context: Context, threads: int | None) -> Callable[[Task], Task]:
 def write_part(task: Task, context: Context, folder: str) -> Task:
     """Write the vectors, and last the marker."""
     vectors = np.frombuffer(task.buffers["vectors"], np.float16).reshape(task.values["rows"], -1)
-    with context.store.writing(f"{folder}/{task.key}.npy") as write:
+    with context.store.writing(f"{folder}/{task.key}-{attempt()}.npy") as write:
         write_vectors(write.path, vectors)
     names = ("rows", "dimension", "metric", "dtype", "device", "tokens", "truncated", "usage")
     values = {"file": asdict(write.done), **{name: task.values[name] for name in names}}

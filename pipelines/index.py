@@ -55,9 +55,10 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
     with leases.holding(store, progress.say) as lease, connected(config.ray):
         _recover(store)
         # Another builder may have finished between the look above and the lease.
-        plan = make_plan(config, store, lambda _text: None)
+        plan = make_plan(config, store, lambda _text: None, plan.listing)
         if plan.finished and plan.previous is not None:
             return Built(plan.previous, changed=False)
+        progress.guard = lease.ensure
         progress.version = plan.previous.version if plan.previous else None
         progress.begin(plan.fingerprint, start_tracker())
         state = "failed"
@@ -101,12 +102,8 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
     lease.check()
     trained = trained_quantizer(context, parts, plan.previous, progress, limits)
     progress.say(f"Dense index: {trained.reason}")
-    # Pieces and the shards that they are merged into lie side by side for a while.
-    check_space(
-        store, 2.0 * trained.spec.bytes_per_vector * sum(part.rows for part in parts), "the dense index"
-    )
     dense = build_dense(context, parts, shards, trained, plan.previous, progress, limits)
-    tuning = tune(context, parts, shards, dense, trained, progress, limits)
+    tuning = tune(context, parts, shards, dense, trained, plan.queries, progress, limits)
     if tuning.tuned.warning:
         progress.say(f"Warning: {tuning.tuned.warning}")
 

@@ -33,6 +33,7 @@ class Lease:
         self.number = number
         self._holder = holder
         self._beat = 0
+        self._lost = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
@@ -46,6 +47,11 @@ class Lease:
                 f"another builder took over {self.store.url}: {who}",
                 hint="Follow it: corpusmill status " + self.store.url,
             )
+
+    def ensure(self) -> None:
+        """As `check`, but only if a heartbeat has noticed the loss: cheap enough for every result."""
+        if self._lost:
+            self.check()
 
     def release(self) -> None:
         """Let the next builder start at once."""
@@ -61,6 +67,9 @@ class Lease:
             self._beat += 1
             # A missed beat is no loss: the next one follows, and `check` guards the commit.
             with contextlib.suppress(OSError, StorageError):
+                self._lost = max(_numbers(self.store), default=0) > self.number
+                if self._lost:
+                    return
                 self.store.put(_key(self.number), json.dumps({**self._holder, "beat": self._beat}).encode())
 
 

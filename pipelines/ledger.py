@@ -26,6 +26,7 @@ class Ledger:
     slices: list[Slice] = field(default_factory=list)
     metadata: dict[str, MetadataType] | None = None
     cutting: dict[str, Any] = field(default_factory=dict)
+    mapping: dict[str, Any] = field(default_factory=dict)
     segments: int = 0
 
 
@@ -52,6 +53,7 @@ def read(store: Store) -> Ledger:
         ledger.slices += [Slice.from_dict(entry) for entry in segment["added"]]
         ledger.metadata = segment["metadata"]
         ledger.cutting = segment["cutting"]
+        ledger.mapping = segment["mapping"]
         ledger.segments += 1
     return ledger
 
@@ -103,10 +105,12 @@ def append(
     number = ledger.segments + 1
     segment = {
         "segment": number,
-        "added": [entry.to_dict() for entry in change.added],
+        "added": [_without_places(entry) for entry in change.added],
         "retired": change.retired,
         "metadata": metadata,
         "cutting": cutting_values(corpus),
+        # Whose sample `metadata` shows; none where it was declared.
+        "mapping": mapping_values(corpus) if corpus.metadata == "auto" else ledger.mapping,
     }
     data = json.dumps(segment, ensure_ascii=False).encode("utf-8", "surrogateescape")
     if not store.create(f"{FOLDER}/{number:06d}.json", data):
@@ -117,3 +121,14 @@ def append(
 def cutting_values(corpus: CorpusSettings) -> dict[str, Any]:
     """The settings that slices depend on."""
     return {"slice_bytes": int(corpus.slice_bytes), "format": corpus.format}
+
+
+def mapping_values(corpus: CorpusSettings) -> dict[str, Any]:
+    """The settings that an inferred metadata schema depends on."""
+    return {"fields": corpus.fields.model_dump(mode="json"), "format": corpus.format}
+
+
+def _without_places(entry: Slice) -> dict[str, Any]:
+    """A slice without the URLs of its files: they may move, and a URL may hold a secret."""
+    values = entry.to_dict()
+    return {**values, "files": [{**file, "url": ""} for file in values["files"]]}

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pipelines import ledger
 from pipelines.config import BuildConfig, MetadataType
 from pipelines.context import Context
+from pipelines.queries import read_queries
 from pipelines.sources.files import Listing, list_files
 from pipelines.sources.metadata import infer_schema
 from pipelines.sources.slices import Slice, cut
 from retrieval.manifest import FORMAT, Manifest, latest_version, read_manifest, versions
 from retrieval.models import model_card
 from retrieval.settings import fingerprint
-from retrieval.storage import Store, sha256_of
+from retrieval.storage import Store
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,33 @@ class Plan:
     old: ledger.Ledger
     listing: Listing
     previous: Manifest | None
-    inferred: bool
+    queries: list[str] | None
+    missing: int  # files that the previous version names and that are gone or truncated
 
     @property
     def fingerprint(self) -> str:
         """Names the version that this build makes: its slices in order and every setting that counts."""
         config, context = self.context.config, self.context
         dense = config.dense.fingerprint_values(leave_out={"query_file"})
-        query_file = config.dense.query_file
         return fingerprint(
             FORMAT, context.parts_fingerprint, context.vectors_fingerprint, context.model_card,
             [entry.key for entry in self.slices], config.corpus.duplicates, config.index.shard_passages,
             config.model.fingerprint_values(leave_out={"device"}), dense,
-            sha256_of(Path(query_file)) if query_file and Path(query_file).is_file() else query_file,
+            self.queries,
         )  # fmt: skip
 
     @property
     def finished(self) -> bool:
-        """Whether the latest version is exactly this."""
-        return not self.change and self.previous is not None and self.previous.fingerprint == self.fingerprint
+        """Whether the latest version is exactly this, and whole as far as sizes tell."""
+        same = self.previous is not None and self.previous.fingerprint == self.fingerprint
+        return same and not self.change and not self.missing
 
 
-def make_plan(config: BuildConfig, store: Store, say: Callable[[str], None]) -> Plan:
-    """Look at the input, the ledger and the model; writes nothing."""
-    listing = list_files(config.corpus)
+def make_plan(
+    config: BuildConfig, store: Store, say: Callable[[str], None], listing: Listing | None = None
+) -> Plan:
+    """Look at the input (or take its listing), the ledger and the model; writes nothing."""
+    listing = listing or list_files(config.corpus)
     old = ledger.read(store)
 
     def cut_files(files: list[Any]) -> list[Slice]:
@@ -60,37 +63,48 @@ def make_plan(config: BuildConfig, store: Store, say: Callable[[str], None]) -> 
     retired = set(change.retired)
     kept = [entry for entry in ledger.relocated(old, listing.files) if entry.key not in retired]
     slices = kept + change.added
-    metadata, inferred = schema(config, old, slices, say)
-    context = Context(config, store, metadata, model_card(config.model))
+    context = Context(config, store, schema(config, old, slices, say), model_card(config.model))
+    dense = config.dense
+    queries = read_queries(dense.query_file, dense.tune_queries) if dense.query_file else None
     previous = read_manifest(store) if latest_version(store) is not None else None
-    return Plan(context, slices, change, old, listing, previous, inferred)
+    missing = len(_missing(store, previous)) if previous else 0
+    if missing:
+        say(f"{missing} files of the latest version are missing or truncated: they are made again.")
+    return Plan(context, slices, change, old, listing, previous, queries, missing)
+
+
+def _missing(store: Store, manifest: Manifest) -> list[str]:
+    there = store.find("")
+    return [file.key for file in manifest.files() if there.get(file.key) != file.bytes]
 
 
 def schema(
     config: BuildConfig, old: ledger.Ledger, slices: list[Slice], say: Callable[[str], None]
-) -> tuple[dict[str, MetadataType], bool]:
-    """Metadata fields and types: as declared, as the ledger fixed them, or as a sample shows."""
+) -> dict[str, MetadataType]:
+    """Metadata fields and types: as declared, as the ledger fixed them, or as a sample shows.
+
+    What the ledger fixed holds while the field mapping is the same.
+    """
     declared = config.corpus.metadata
     if declared == "none":
-        return {}, False
+        return {}
     if declared != "auto":
-        return dict(declared), False
-    if old.metadata is not None:
-        return dict(old.metadata), False
+        return dict(declared)
+    if old.metadata is not None and old.mapping == ledger.mapping_values(config.corpus):
+        return dict(old.metadata)
     found = infer_schema(slices, config.corpus)
     shown = ", ".join(f"{name}: {kind}" for name, kind in found.items()) or "none"
     say(f"Metadata fields taken from a sample: {shown}. Declare corpus.metadata to change them.")
-    return dict(found), True
+    return dict(found)
 
 
 def record_plan(plan: Plan) -> Plan:
     """Append what changed to the ledger; only the holder of the lease does that."""
-    if not plan.change:
-        return plan
     corpus = plan.context.config.corpus
-    metadata = plan.old.metadata
-    if metadata is None and corpus.metadata == "auto":
-        metadata = plan.context.metadata
+    inferred = corpus.metadata == "auto"
+    metadata = plan.context.metadata if inferred else plan.old.metadata
+    if not plan.change and (not inferred or plan.old.mapping == ledger.mapping_values(corpus)):
+        return plan
     now = ledger.append(plan.context.store, plan.old, plan.change, corpus, metadata)
     return replace(
         plan, slices=ledger.relocated(now, plan.listing.files), change=ledger.Change([], []), old=now

@@ -90,11 +90,15 @@ class Progress:
         self.counts = {"documents": 0, "rejected": 0, "passages": 0, "truncated": 0}
         self.version: int | None = None
         self.fingerprint = ""
-        self.walls: dict[str, float] = {}
+        self.walls: dict[
+            str, float
+        ] = {}  # seconds by stage, and rows done in them, over all runs of the build
+        self.rows: dict[str, int] = {}
         self.usages: dict[str, list[dict[str, Any]]] = {}  # of this run, by stage
+        self.guard: Callable[[], None] = lambda: None  # raises once this builder must stop
+        self.tracker: Any = None
         self._listener = listener
         self._stage = StageState("plan", 0, 0)
-        self._tracker: Any = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -108,8 +112,9 @@ class Progress:
         earlier = self.store.read_json(KEY) or {}
         if earlier.get("fingerprint") == fingerprint and isinstance(earlier.get("wall_seconds"), dict):
             self.walls = {str(k): float(v) for k, v in earlier["wall_seconds"].items()}
+            self.rows = {str(k): int(v) for k, v in (earlier.get("rows_by_stage") or {}).items()}
         self.fingerprint = fingerprint
-        self._tracker = tracker
+        self.tracker = tracker
         self._thread = threading.Thread(target=self._report, name="progress", daemon=True)
         self._thread.start()
 
@@ -132,7 +137,8 @@ class Progress:
             self.usages.setdefault(self._stage.stage, []).append(usage)
             self._stage.done += 1
             self._stage.rows_done += rows
-        self._tracker.finished.remote(key)
+            self.rows[self._stage.stage] = self.rows.get(self._stage.stage, 0) + rows
+        self.tracker.finished.remote(key)
 
     def failures(self) -> dict[str, str]:
         """Keys and reasons of what failed in this stage."""
@@ -169,6 +175,7 @@ class Progress:
                 "version": self.version,
                 "fingerprint": self.fingerprint,
                 "wall_seconds": {name: round(seconds, 3) for name, seconds in self.walls.items()},
+                "rows_by_stage": dict(self.rows),
                 "updated": time.time(),
                 "resume": self.command,
             }
@@ -185,7 +192,7 @@ class Progress:
     def _poll(self) -> None:
         # The tracker is a courtesy: a build goes on without it.
         with contextlib.suppress(ray.exceptions.RayError):
-            running, failed = ray.get(self._tracker.state.remote(), timeout=2)
+            running, failed = ray.get(self.tracker.state.remote(), timeout=2)
             with self._lock:
                 self._stage.running, self._stage.failed = running, failed
 

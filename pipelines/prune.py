@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,9 @@ class Pruned:
     dropped: list[int]
 
 
-def prune(store: Store, keep: int, *, dry_run: bool) -> Pruned:
+def prune(
+    store: Store, keep: int, *, dry_run: bool, say: Callable[[str], None] = lambda _text: None
+) -> Pruned:
     """Keep the latest version and the `keep - 1` before it. Holds the lease, so that no build runs.
 
     Raises IndexBusy while a builder is at work, CorpusmillError where there is no version to keep.
@@ -37,7 +40,7 @@ def prune(store: Store, keep: int, *, dry_run: bool) -> Pruned:
         )
     if dry_run:
         return _find(store, latest, keep)
-    with leases.holding(store):
+    with leases.holding(store, say):
         found = _find(store, latest, keep)
         # A version goes before its artefacts: it never names what is gone.
         first = [version_key(number) for number in found.dropped]
@@ -49,8 +52,8 @@ def prune(store: Store, keep: int, *, dry_run: bool) -> Pruned:
 
 
 def _find(store: Store, latest: int, keep: int) -> Pruned:
-    numbers = [number for number in versions(store) if number <= latest]
-    kept = numbers[-keep:]
+    numbers = versions(store)  # one that is not announced yet is committed all the same
+    kept = sorted({*numbers[-keep:], latest})
     named = {file.key for number in kept for file in read_manifest(store, number).files()}
     named |= {version_key(number) for number in kept} | {LATEST, PROGRESS}
     files = {

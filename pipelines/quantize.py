@@ -10,16 +10,16 @@ import numpy as np
 import psutil
 import ray
 
+from pipelines.cluster import has_gpus
 from pipelines.context import DENSE_CODE, Context
 from pipelines.dense.choose import choose
 from pipelines.dense.train import sample_rows, train
-from pipelines.markers import read_marker, write_marker
+from pipelines.markers import attempt, read_markers, write_marker
 from pipelines.parts import Part
 from pipelines.progress import Progress
-from pipelines.stage import Limits
+from pipelines.stage import Limits, result_of
 from pipelines.usage import Usage
 from retrieval.dense.spec import DenseSpec
-from retrieval.errors import BuildFailed, CorpusmillError
 from retrieval.manifest import Manifest
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord
@@ -48,7 +48,10 @@ def trained_quantizer(
     rows = sum(part.rows for part in parts)
     budget = psutil.virtual_memory().total // 2
     spec, reason = choose(settings, rows, parts[0].vectors.dimension, budget, metric=parts[0].vectors.metric)
+    there = context.store.find("quantizer")
     kept = _keep(previous, context, spec, rows)
+    if kept is not None and any(there.get(file.key) != file.bytes for file in kept.files):
+        kept = None
     if kept is not None:
         return kept
     # Without lists there is nothing to train, so nothing depends on the parts.
@@ -61,7 +64,7 @@ def trained_quantizer(
         context.vectors_fingerprint,
         contents,
     )
-    marker = read_marker(context.store, f"quantizer/{name}/marker")
+    marker = read_markers(context.store, "quantizer").get(name)
     if marker is None:
         with progress.stage("train", 1, rows_total=spec.train_vectors):
             marker = _train_remotely(context, parts, spec, name, limits)
@@ -103,7 +106,7 @@ def _train_remotely(
         chosen = [(parts[number].plain(), wanted[number]) for number in group if len(wanted[number])]
         if chosen:
             samples.append(sample.remote(context, spec.dimension, chosen))
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 and spec.is_ivf else 0
+    gpus = 1 if spec.is_ivf and has_gpus(context.config.ray) else 0
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_train)
     training = {
         "fingerprint": name,
@@ -111,13 +114,7 @@ def _train_remotely(
         "vectors_fingerprint": context.vectors_fingerprint,
         "rows": sum(part.rows for part in parts),
     }
-    try:
-        return ray.get(remote.remote(context, spec, name, training, *samples))
-    except ray.exceptions.RayTaskError as error:
-        cause = error.as_instanceof_cause()
-        raise (
-            cause if isinstance(cause, CorpusmillError) else BuildFailed(f"training failed: {error.cause}")
-        ) from error
+    return result_of("train", remote.remote(context, spec, name, training, *samples))
 
 
 def _sample(context: Context, dimension: int, chosen: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
@@ -138,13 +135,14 @@ def _train(
     usage = Usage()
     sample = np.concatenate(samples) if samples else np.empty((0, spec.dimension), np.float16)
     threads = len(os.sched_getaffinity(0))
-    with context.store.writing_folder(f"quantizer/{name}") as folder:
+    with context.store.writing_folder(f"quantizer/{name}-{attempt()}") as folder:
         stats = train(spec, sample, context.config.dense.seed, folder.path, threads=threads)
     marker = {
         "files": [asdict(record) for record in folder.records],
         "training": {
             **training, "seconds": round(stats.seconds, 3), "device": stats.device, "vectors": stats.vectors,
+            "id": stats.quantizer,
         },
         "usage": usage.values(gpu_seconds=0.0 if stats.device == "cpu" else stats.seconds),
     }  # fmt: skip
-    return write_marker(context.store, f"quantizer/{name}/marker", marker)
+    return write_marker(context.store, f"quantizer/{name}", marker)

@@ -220,7 +220,8 @@ def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
 
 
 def _sentence_encoder(model: ModelSettings) -> Callable[[list[str]], np.ndarray]:
-    encoder = Encoder.open(model, sides={"passage"}, threads=1)
+    # Reading takes no GPU from those that embed.
+    encoder = Encoder.open(model.model_copy(update={"device": "cpu"}), sides={"passage"}, threads=1)
     return lambda texts: encoder.encode_passages([""] * len(texts), texts)
 
 

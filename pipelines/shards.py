@@ -11,17 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
+from pipelines.cluster import has_gpus
 from pipelines.context import PASSAGES_CODE, Context
+from pipelines.dense.gpu import gpu_count
 from pipelines.dense.merge import merge
 from pipelines.dense.pieces import build_piece
-from pipelines.markers import read_markers, write_marker
+from pipelines.markers import attempt, read_markers, write_marker
 from pipelines.parts import Part, Range, cut, name_of_passages, name_of_vectors
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
+from pipelines.space import check_space
 from pipelines.stage import Limits, Step, Task, run
 from pipelines.usage import Usage
 from retrieval.dense.quantizer import Quantizer
-from retrieval.manifest import Manifest
+from retrieval.manifest import Manifest, ShardRecord
 from retrieval.parts import part_schema
 from retrieval.passages import write_passages
 from retrieval.settings import fingerprint
@@ -29,6 +32,7 @@ from retrieval.storage import FileRecord
 from retrieval.vectors import ShardVectors
 
 PASSAGES = "passages"
+UNPACKED = 2.5  # Arrow against compressed Parquet; an estimate
 
 
 def build_passages(
@@ -41,6 +45,10 @@ def build_passages(
         name: Task(name, {"parts": [part.plain() for part in shard.of(parts)]})
         for name, shard in zip(names, shards, strict=True)
     }
+    finished = read_markers(context.store, folder)
+    missing = [part for name in names if name not in finished for part in tasks[name].values["parts"]]
+    size = sum(part["passages"]["bytes"] for part in missing)
+    check_space(context.store, UNPACKED * size, "the passages of the shards")
     steps = [Step(write_shard_passages, (context, folder))]
     markers = _missing(context, PASSAGES, folder, tasks, steps, progress, limits)
     return [markers[name] for name in names]
@@ -72,43 +80,65 @@ def build_dense(
     appended parts are added without touching what was there.
     """
     folder = f"dense/{trained.fingerprint}"
-    done = read_markers(context.store, folder, "/marker")
+    # A quantizer that had to be trained again has another id, and lists made with the old one are useless.
+    found = read_markers(context.store, folder)
+    done = {name: values for name, values in found.items() if values["quantizer"] == trained.training["id"]}
     names = [name_of_vectors(shard.of(parts)) for shard in shards]
     pieces: dict[str, Task] = {}
     merges: dict[str, Task] = {}
     for name, shard in zip(names, shards, strict=True):
-        if name in done:
-            continue
-        start = _reusable(parts, shard, trained, previous)
-        ranges = _pieces(
-            context, parts, shard, trained, start.rows if start else 0, len(start.content) if start else 0
-        )
-        own = {f"{name}-{piece.base:012d}": piece for piece in ranges}
-        for key, piece in own.items():
-            pieces[key] = Task(
-                key, {"parts": [part.plain() for part in piece.of(parts)], "first_row": piece.base}
-            )
-        merges[name] = Task(
-            name,
-            {
+        if name not in done:
+            start = _reusable(context, parts, shard, trained, previous)
+            own = _piece_tasks(context, parts, shard, trained, start)
+            pieces |= own
+            values = {
                 "pieces": list(own),
                 "start": [asdict(file) for file in start.dense] if start else [],
                 "parts": [part.plain() for part in shard.of(parts)],
-            },
-        )
-    threads = max(1, int(ray.cluster_resources().get("CPU", 1) / max(1, len(pieces))))
-    gpus = 1 if trained.spec.is_ivf and ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    step = Step(write_piece, (context, trained, f"{folder}/pieces", threads), gpus=gpus)
-    built = _missing(context, "pieces", f"{folder}/pieces", pieces, [step], progress, limits)
+            }
+            merges[name] = Task(name, values)
+    rows = sum(part["rows"] for task in merges.values() for part in task.values["parts"])
+    # Pieces and the shards that they are merged into lie side by side for a while.
+    check_space(context.store, 2.0 * trained.spec.stored_bytes_per_vector * rows, "the dense index")
+    threads, gpus = _piece_resources(context, trained, len(pieces))
+    folder_of_pieces = f"{folder}/pieces-{trained.training['id']}"
+    step = Step(write_piece, (context, trained, folder_of_pieces, threads), cpus=threads, gpus=gpus)
+    built = _missing(context, "pieces", folder_of_pieces, pieces, [step], progress, limits)
     for task in merges.values():
         task.values["pieces"] = [built[key] for key in task.values["pieces"]]
     with progress.stage("merge", len(shards), len(shards) - len(merges)):
-        for result in run(
-            "merge", list(merges.values()), [Step(merge_shard, (context, trained, folder))], progress, limits
-        ):
+        step = Step(merge_shard, (context, trained, folder))
+        for result in run("merge", list(merges.values()), [step], progress, limits):
             done[result.key] = result.values
-    context.store.delete(list(context.store.find(f"{folder}/pieces")))
+    progress.guard()
+    context.store.delete(list(context.store.find(folder_of_pieces)))
     return [done[name] for name in names]
+
+
+def _piece_tasks(
+    context: Context, parts: list[Part], shard: Range, trained: Trained, start: ShardRecord | None
+) -> dict[str, Task]:
+    """Pieces of a shard by name, after the rows that it starts from."""
+    name = name_of_vectors(shard.of(parts))
+    first_row, skipped = (start.rows, len(start.content)) if start else (0, 0)
+    return {
+        f"{name}-{piece.base:012d}-{piece.rows}": Task(
+            f"{name}-{piece.base:012d}-{piece.rows}",
+            {"parts": [part.plain() for part in piece.of(parts)], "first_row": piece.base},
+        )
+        for piece in _pieces(context, parts, shard, trained, first_row, skipped)
+    }
+
+
+def _piece_resources(context: Context, trained: Trained, pieces: int) -> tuple[int, int]:
+    """Threads (and logical CPUs) and GPUs of a piece's task: a node's cores are shared by what it runs."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = max((int(node.get("CPU", 0)) for node in nodes), default=1)
+    if trained.spec.is_ivf and has_gpus(context.config.ray):
+        on_a_node = max((int(node.get("GPU", 0)) for node in nodes), default=1)
+        return max(1, cores // max(1, on_a_node)), 1
+    total = sum(int(node.get("CPU", 0)) for node in nodes)
+    return max(1, min(cores, total // max(1, pieces))), 0
 
 
 def write_piece(task: Task, context: Context, trained: Trained, folder: str, threads: int) -> Task:
@@ -117,12 +147,12 @@ def write_piece(task: Task, context: Context, trained: Trained, folder: str, thr
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
         quantizer = _quantizer(context, trained, Path(temporary))
         vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
-        with context.store.writing_folder(f"{folder}/{task.key}") as out:
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
             stats = build_piece(quantizer, vectors, task.values["first_row"], out.path, threads=threads)
     values = {
         "files": [asdict(record) for record in out.records],
         "rows": stats.vectors,
-        "usage": usage.values(),
+        "usage": usage.values(gpu_seconds=stats.seconds if gpu_count() else 0.0),
     }
     return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
 
@@ -139,7 +169,7 @@ def merge_shard(task: Task, context: Context, trained: Trained, folder: str) -> 
         vectors = None
         if trained.spec.type == "hnsw":
             vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
-        with context.store.writing_folder(f"{folder}/{task.key}") as out:
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
             stats = merge(
                 quantizer, folders, out.path, vectors=vectors,
                 hnsw_max_vectors=context.config.dense.hnsw_max_vectors, threads=len(os.sched_getaffinity(0)),
@@ -150,8 +180,9 @@ def merge_shard(task: Task, context: Context, trained: Trained, folder: str) -> 
         "rows": stats.vectors,
         "usage": usage.values(),
         "pieces_usage": earlier,
+        "quantizer": trained.training["id"],
     }
-    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}/marker", values))
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
 
 
 def _pieces(
@@ -166,16 +197,25 @@ def _pieces(
     ]
 
 
-def _reusable(parts: list[Part], shard: Range, trained: Trained, previous: Manifest | None) -> Any | None:
-    """The previous version's shard whose parts are the first ones of this shard, if there is one."""
+def _reusable(
+    context: Context, parts: list[Part], shard: Range, trained: Trained, previous: Manifest | None
+) -> ShardRecord | None:
+    """The previous version's whole shard whose parts are the first ones of this longer shard, if any."""
     if (
         previous is None
         or not trained.spec.is_ivf
-        or previous.quantizer_training["fingerprint"] != trained.fingerprint
+        or previous.quantizer_training["id"] != trained.training["id"]
     ):
         return None
     contents = [part.content for part in shard.of(parts)]
-    fitting = [old for old in previous.shards if old.content == contents[: len(old.content)]]
+    there = context.store.find(f"dense/{trained.fingerprint}")
+    fitting = [
+        old
+        for old in previous.shards
+        if len(old.content) < len(contents)
+        and old.content == contents[: len(old.content)]
+        and all(there.get(file.key) == file.bytes for file in old.dense)
+    ]
     return max(fitting, key=lambda old: old.rows, default=None)
 
 

@@ -19,7 +19,8 @@ def check_space(store: Store, needed: float, what: str) -> None:
     if free is None or free >= needed + RESERVE_BYTES:
         return
     raise StorageError(
-        f"{what} need about {needed / 1e6:,.0f} MB, the disk of {store.url} has {free / 1e6:,.0f} MB free",
+        f"{what} need about {(needed + RESERVE_BYTES) / 1e6:,.0f} MB with some to spare, "
+        f"the disk of {store.url} has {free / 1e6:,.0f} MB free",
         hint="Make space, then run the same command: finished parts are kept.",
     )
 

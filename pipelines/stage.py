@@ -21,6 +21,8 @@ from pipelines.progress import EXAMPLES, Progress
 from pipelines.usage import Usage
 from retrieval.errors import BuildFailed, CorpusmillError
 
+GO_ON = "What is finished is kept; run the same command again."
+
 
 @dataclass
 class Task:
@@ -88,7 +90,7 @@ def run(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.verbose_stats_logs = False
-    tracker = progress._tracker
+    tracker = progress.tracker
     dataset = ray.data.from_items(
         [{"key": task.key, "values": json.dumps(task.values).encode()} for task in tasks],
         override_num_blocks=len(tasks),
@@ -117,6 +119,7 @@ def run(
         for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
             result = Task.from_table(table)
             seen.add(result.key)
+            progress.guard()
             progress.finished(result.key, int(result.values.get("rows", 0)), result.values["usage"])
             yield result
     except ray.exceptions.RayError as error:
@@ -124,6 +127,17 @@ def run(
     missing = [task.key for task in tasks if task.key not in seen]
     if missing:
         raise _failure(name, progress, missing, None)
+
+
+def result_of(name: str, reference: Any) -> Any:
+    """The result of a single Ray task; raises its own CorpusmillError, or BuildFailed for any other."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, CorpusmillError):
+            raise cause from error
+        raise BuildFailed(f"{name}: {_first_line(error)}", hint=GO_ON) from error
 
 
 def _failure(
@@ -134,14 +148,19 @@ def _failure(
         cause = getattr(error, "cause", None)
         if isinstance(cause, CorpusmillError):
             return cause
-        return BuildFailed(
-            f"{name}: {_first_line(error)}", hint="What is finished is kept; run the same command again."
-        )
-    named = "\n".join(f"  {key}: {reason}" for key, reason in list(reasons.items())[:EXAMPLES])
+        return BuildFailed(f"{name}: {_first_line(error)}", hint=GO_ON)
+    keys: dict[str, list[str]] = {}  # a cause that many parts share is told once
+    for key, reason in reasons.items():
+        keys.setdefault(reason, []).append(key)
+    named = "\n".join(f"  {_named(failed)}: {reason}" for reason, failed in list(keys.items())[:EXAMPLES])
     return BuildFailed(
         f"{name}: {max(len(reasons), 1)} parts failed, {len(missing)} are not done:\n{named}",
         hint="What is finished is kept. Mend the cause, then run the same command again.",
     )
+
+
+def _named(keys: list[str]) -> str:
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,35 +1,33 @@
 """Stage 7a: tune how far a search looks, against exact search, with queries that are not in the corpus."""
 
 import io
-import json
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 import ray
 
-from pipelines.chunking.boundaries import sentences
+from pipelines.cluster import has_gpus
 from pipelines.context import Context, worker_cache
-from pipelines.dense.tune import ShardResult, Tuned, combine, evaluate_shard, grid
+from pipelines.dense.tune import ShardResult, Tuned, combine, evaluate_shard, grid, merge_results
 from pipelines.parts import Part, Range
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
-from pipelines.stage import Limits, Step, Task, run
+from pipelines.queries import draw_queries
+from pipelines.stage import GO_ON, Limits, Step, Task, result_of, run
 from pipelines.usage import Usage
 from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.shard import DenseShard
 from retrieval.encoder import Encoder
-from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.errors import BuildFailed
 from retrieval.storage import FileRecord
 from retrieval.vectors import ShardVectors
 
-SENTENCE_WORDS = (4, 40)  # a query is neither a heading nor a table
 PARTS_SAMPLED = 50
-MAX_QUERY_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,13 @@ class Tuning:
 
 def tune(
     context: Context, parts: list[Part], shards: list[Range], dense: list[dict[str, Any]], trained: Trained,
-    progress: Progress, limits: Limits,
+    given: list[str] | None, progress: Progress, limits: Limits,
 ) -> Tuning:  # fmt: skip
-    """Find the search parameters that meet the recall target at the least cost."""
+    """Find the search parameters that meet the recall target at the least cost.
+
+    given: the user's queries; None draws sentences from passages.
+    """
     settings = context.config.dense
-    given = read_queries(settings.query_file, settings.tune_queries) if settings.query_file else None
     with progress.stage("tune", len(shards)):
         queries, description, usage = _encode(context, parts, given, limits)
         progress.usages.setdefault("tune", []).append(usage)
@@ -60,51 +60,17 @@ def tune(
             for number, (shard, marker) in enumerate(zip(shards, dense, strict=True))
         ]
         step = Step(evaluate, (context, trained, queries))
-        found = {task.key: _unpack(task) for task in run("tune", tasks, [step], progress, limits)}
-    results = [found[task.key] for task in tasks]
-    tuned = combine(results, points, trained.spec, settings)
+        merged: ShardResult | None = None
+        for task in run("tune", tasks, [step], progress, limits):
+            result = _unpack(task)
+            merged = result if merged is None else merge_results(merged, result)
+    if merged is None:
+        raise BuildFailed("there is no shard to tune", hint=GO_ON)
+    tuned = combine([merged], points, trained.spec, settings)
     source = f"the {len(queries)} first queries of {settings.query_file}" if given else (
         f"{len(queries)} sentences drawn from passages, embedded as queries"
     )  # fmt: skip
     return Tuning(tuned, source, description)
-
-
-def read_queries(path: str, most: int) -> list[str]:
-    """Queries of a file: JSONL with `text`, or one a line. Raises ConfigError if it cannot be used."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for _, line in zip(range(most * 2), file, strict=False) if line.strip()]
-        texts = [json.loads(line)["text"] if line.startswith("{") else line for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"dense.query_file {path} cannot be read: {error!r}",
-            hint='Give JSONL with a "text" in every line, or one query a line, in UTF-8.',
-        ) from error
-    texts = [text[:MAX_QUERY_CHARACTERS] for text in texts if isinstance(text, str) and text.strip()][:most]
-    if not texts:
-        raise ConfigError(f"dense.query_file {path} holds no queries")
-    return texts
-
-
-def draw_queries(
-    tables: list[tuple[list[str], list[str]]], wanted: int, rng: np.random.Generator
-) -> list[str]:
-    """Single sentences of random passages, from (titles, texts) of some parts; at most `wanted`."""
-    places = [(number, row) for number, (_, texts) in enumerate(tables) for row in range(len(texts))]
-    drawn = []
-    for place in rng.permutation(len(places))[: wanted * 2]:
-        number, row = places[place]
-        titles, texts = tables[number]
-        spans = sentences(texts[row])
-        found = [texts[row][start:end].strip() for start, end in spans]
-        fitting = [s for s in found if SENTENCE_WORDS[0] <= len(s.split()) <= SENTENCE_WORDS[1]]
-        words = (fitting[int(rng.integers(len(fitting)))] if fitting else texts[row]).split()
-        if len(spans) < 2 and not titles[row]:
-            words = words[: max(1, len(words) // 2)]  # the whole passage would be a corpus vector
-        drawn.append(" ".join(words[: SENTENCE_WORDS[1]])[:MAX_QUERY_CHARACTERS])
-        if len(drawn) == wanted:
-            break
-    return drawn
 
 
 def evaluate(task: Task, context: Context, trained: Trained, queries: np.ndarray) -> Task:
@@ -149,16 +115,13 @@ def _encode(
     rng = np.random.default_rng(context.config.dense.seed)
     chosen = rng.choice(len(parts), min(PARTS_SAMPLED, len(parts)), replace=False)
     sample = [parts[number].plain() for number in sorted(chosen)]
-    remote = ray.remote(num_cpus=1, max_retries=limits.retries)(_embed_queries)
-    try:
-        return ray.get(remote.remote(context, sample, given))
-    except ray.exceptions.RayTaskError as error:
-        cause = error.as_instanceof_cause()
-        raise cause if isinstance(cause, CorpusmillError) else error from None
+    gpus = 1 if has_gpus(context.config.ray) else 0
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_embed_queries)
+    return result_of("tune", remote.remote(context, sample, given, "auto" if gpus else "cpu"))
 
 
 def _embed_queries(
-    context: Context, parts: list[dict[str, Any]], given: list[str] | None
+    context: Context, parts: list[dict[str, Any]], given: list[str] | None, device: Literal["auto", "cpu"]
 ) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     usage = Usage()
     texts = given
@@ -170,8 +133,9 @@ def _embed_queries(
         for part in parts:
             with context.store.fs.open(context.store.path(part["passages"]["key"]), "rb") as file:
                 table = pq.read_table(file, columns=["title", "text"])
-            drawn += draw_queries([(table["title"].to_pylist(), table["text"].to_pylist())], share, rng)
+            drawn += draw_queries(table["title"].to_pylist(), table["text"].to_pylist(), share, rng)
         texts = drawn[:wanted]
     threads = len(os.sched_getaffinity(0))
-    encoder = Encoder.open(context.model(worker_cache()), sides={"query"}, threads=threads)
+    model = context.model(worker_cache()).model_copy(update={"device": device})
+    encoder = Encoder.open(model, sides={"query"}, threads=threads)
     return encoder.encode_queries(texts), encoder.description, usage.values()

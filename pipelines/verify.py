@@ -43,7 +43,7 @@ def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limi
         named = "\n".join(f"  {line}" for line in problems[:10])
         raise IndexDamaged(
             f"{len(problems)} artefacts are damaged, nothing was committed:\n{named}",
-            hint="Delete the named files together with the .json marker beside them, then build again.",
+            hint="Delete the named files, then run the same command: it makes just them again.",
         )
 
 

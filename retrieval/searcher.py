@@ -1,7 +1,7 @@
 """Search in one index version: encode the query, search every shard, re-score exactly, fetch passages."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,10 @@ class Hit:
 class Searcher:
     """Opens an index and searches it; a context manager."""
 
-    def __init__(self, store: Store, manifest: Manifest, cache: Path, threads: int | None = None) -> None:
+    def __init__(
+        self, store: Store, manifest: Manifest, cache: Path, threads: int | None = None,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:  # fmt: skip
         """Open every shard of a version; files on object storage are copied to `cache` and checked.
 
         Raises IndexDamaged where a file is missing or changed, ModelError where the model of the index
@@ -46,24 +49,22 @@ class Searcher:
         """
         self.manifest = manifest
         self.spec = DenseSpec.model_validate(manifest.dense)
-        quantizer_files = [file for file in manifest.quantizer if not file.key.endswith("/marker.json")]
         _check_sizes(store, manifest.files())
-        self._quantizer = Quantizer.open(store.local_folder(quantizer_files, cache), self.spec)
+        if not store.is_local:
+            size = sum(file.bytes for file in manifest.files()) / 1e6
+            say(f"Version {manifest.version} of {store.url}, {size:,.0f} MB, is kept in {cache}.")
+        self._quantizer = Quantizer.open(store.local_folder(manifest.quantizer, cache), self.spec)
         self._shards = [self._open(store, shard, cache) for shard in manifest.shards]
         self._encoder = self._open_encoder(store, cache, threads or len(os.sched_getaffinity(0)))
 
     @classmethod
     def open(
-        cls,
-        url: str,
-        *,
-        options: dict[str, Any] | None = None,
-        version: int | None = None,
-        threads: int | None = None,
-    ) -> "Searcher":
-        """Open the latest version of an index, or the one named."""
+        cls, url: str, *, options: dict[str, Any] | None = None, version: int | None = None,
+        threads: int | None = None, say: Callable[[str], None] = lambda _text: None,
+    ) -> "Searcher":  # fmt: skip
+        """Open the latest version of an index, or the one named; `say` is told what takes long."""
         store = Store(str(url), options)
-        return cls(store, read_manifest(store, version), default_cache(store.url), threads)
+        return cls(store, read_manifest(store, version), default_cache(store.url), threads, say)
 
     def __enter__(self) -> "Searcher":
         return self

@@ -56,7 +56,8 @@ class Store:
         self.is_local = isinstance(self.fs, LocalFileSystem)
 
     def __reduce__(self) -> tuple:
-        return Store, (self.url, self.options)
+        # Workers have other working folders than the driver.
+        return Store, (self.root if self.is_local else self.url, self.options)
 
     def path(self, key: str) -> str:
         """Path of `key` in the file system."""
@@ -119,7 +120,7 @@ class Store:
                 target = Path(self.path(key))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    os.link(temporary, target)
+                    _link(temporary, target)
                 except FileExistsError:
                     return False
                 _flush(target.parent)
@@ -252,7 +253,7 @@ class LocalFolder:
     records: list[FileRecord] = field(default_factory=list)
 
 
-REPAIR = "Run `corpusmill verify` for the whole damage; delete what is named and build again to restore it."
+REPAIR = "Run `corpusmill verify` for the whole damage; delete what it names and build again."
 
 
 def _flush(path: Path) -> None:
@@ -261,3 +262,14 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a whole file its name unless that is taken, also where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        with open(target, "xb") as file:
+            file.write(source.read_bytes())

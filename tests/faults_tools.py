@@ -49,7 +49,7 @@ def make_corpus(folder: Path) -> Path:
     return folder
 
 
-def settings(corpus: Path | str, index: Path | str, model: Path, **sections: dict[str, Any]) -> dict[str, Any]:
+def settings(corpus: Path | str, index: Path | str, model: Path, /, **sections: dict[str, Any]) -> dict[str, Any]:
     """A configuration with some 20 slices and parts, three shards and six pieces."""
     values: dict[str, Any] = {
         "corpus": {"paths": [str(corpus)], "slice_bytes": 100_000, "duplicates": "keep_first"},

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.config import validate
 from pipelines.verify import verify
-from retrieval.errors import InputError
+from retrieval.errors import IndexDamaged, InputError
 from retrieval.manifest import read_manifest
 from retrieval.searcher import Searcher
 from retrieval.storage import Store
@@ -250,6 +250,57 @@ def test_verify_names_every_damaged_file(build: Callable[..., Any], tmp_path: Pa
         assert any(record.key in problem for problem in problems), record.key
         path.write_bytes(good)
     assert verify(Store(str(index)), manifest, lambda done, total: None) == []
+
+
+def test_what_is_deleted_is_made_again(build: Callable[..., Any], tmp_path: Path) -> None:
+    corpus, index = write_jsonl(tmp_path / "c.jsonl", make_documents(60)), tmp_path / "index"
+    settings = {"dense": {"type": "ivf_flat", "nlist": 4}, "index": {"part_passages": 50}}
+    first = build(corpus, index, **settings).manifest
+    old_passages, old_vectors = passages(index), vectors(index)
+    shard = first.shards[0]
+    victims = [
+        first.parts[1].vectors,
+        first.parts[2].passages,
+        first.quantizer[0],
+        shard.dense[0],
+        shard.passages[0],
+    ]
+    for record in victims:
+        (index / record.key).unlink()
+    with pytest.raises(IndexDamaged, match="is missing"):
+        Searcher.open(str(index))
+    again = build(corpus, index, **settings)
+    assert again.changed
+    assert verify(Store(str(index)), again.manifest, lambda done, total: None) == []
+    pd.testing.assert_frame_equal(passages(index), old_passages)
+    np.testing.assert_array_equal(vectors(index), old_vectors)
+    assert not build(corpus, index, **settings).changed
+
+
+def test_a_part_that_is_full_to_the_brim_counts_its_own_documents(
+    build: Callable[..., Any], tmp_path: Path
+) -> None:
+    rows = [{"_id": f"x{number}", "text": f"text number {number}"} for number in range(7)]
+    corpus = write_jsonl(tmp_path / "c.jsonl", rows)
+    manifest = build(corpus, tmp_path / "index", index={"part_passages": 3}).manifest
+    assert [(part.rows, part.documents) for part in manifest.parts] == [(3, 3), (3, 3), (1, 1)]
+
+
+def test_an_empty_file_that_is_read_first_stops_nothing(build: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "0.jsonl").touch()
+    write_jsonl(tmp_path / "corpus" / "1.jsonl", make_documents(150))
+    manifest = build(tmp_path / "corpus", tmp_path / "index").manifest
+    assert (manifest.documents, manifest.rejected) == (150, 1)
+
+
+def test_another_mapping_looks_at_the_metadata_again(build: Callable[..., Any], tmp_path: Path) -> None:
+    rows = [{"_id": f"x{number}", "main_text": f"text {number}", "year": number} for number in range(5)]
+    corpus = write_jsonl(tmp_path / "c.jsonl", rows)
+    with pytest.raises(InputError, match="main_text"):
+        build(corpus, tmp_path / "index")
+    manifest = build(corpus, tmp_path / "index", corpus={"fields": {"text": "main_text"}}).manifest
+    assert manifest.metadata == {"year": "integer"}
 
 
 def test_verify_counts_again(built: tuple[Path, Path]) -> None:

@@ -1,6 +1,6 @@
 """What a second run does: nothing, or only what the change asks for."""
 
-import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,19 +36,28 @@ class Place:
     def store(self) -> Store:
         return Store(str(self.index))
 
-    def build(self, model: Path | None = None, **sections: dict[str, Any]) -> str:
+    def build(self, **sections: dict[str, Any]) -> str:
         """Build with these settings; what was printed."""
-        values = settings(self.corpus, self.index, model or self.model, **sections)
+        values = settings(self.corpus, self.index, self.model, **sections)
         return run(write_config(self.root / "build.yaml", values))
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = tmp_path_factory.mktemp("rerun")
     place = Place(
-        tmp_path, make_corpus(tmp_path / "corpus"), make_model(tmp_path / "a"), make_model(tmp_path / "b", seed=1)
+        root, make_corpus(root / "corpus"), make_model(root / "a"), make_model(root / "b", seed=1)
     )
     place.build()
     return place
+
+
+@pytest.fixture
+def place(built: Place, tmp_path: Path) -> Place:
+    """A corpus and its index for one test; both may be moved, which is what copies of them are."""
+    shutil.copytree(built.corpus, tmp_path / "corpus")
+    shutil.copytree(built.index, tmp_path / "index")
+    return Place(tmp_path, tmp_path / "corpus", built.model, built.other)
 
 
 def folders(index: Path, *names: str) -> dict[str, tuple[int, int, int]]:
@@ -80,7 +89,7 @@ def test_a_finished_build_does_nothing_and_settings_redo_what_depends_on_them(pl
 
     # Another window: its tokenizer measures other passages, so parts and vectors are new.
     kept = finished(place.index)
-    place.build(model={"name": str(place.model), "max_tokens": 64})
+    place.build(model={"max_tokens": 64})
     assert_untouched(kept, place.index)
     manifest = assert_sound(place.store)
     assert manifest.version == 3
@@ -88,7 +97,7 @@ def test_a_finished_build_does_nothing_and_settings_redo_what_depends_on_them(pl
 
     # Another model with the same tokenizer: vectors are new.
     kept = finished(place.index)
-    place.build(model=place.other)
+    place.build(model={"name": str(place.other)})
     assert_untouched(kept, place.index)
     manifest = assert_sound(place.store)
     other = contents(place.store)
@@ -150,9 +159,9 @@ def test_a_changed_and_a_removed_file(place: Place) -> None:
     assert now["keys"][: len(unchanged)] == unchanged
     # The old version is still whole.
     assert contents(place.store, read_manifest(place.store, 1)) == first
-    # The file comes back: its parts are found again.
+    # A file by the name of the removed one is a new file.
     kept = finished(place.index)
     write_jsonl(place.corpus / "1.jsonl", make_documents(30, first=8000))
     place.build()
     assert_untouched(kept, place.index)
-    assert len(read_manifest(place.store).slices) == len(json.loads((place.index / "versions/000002.json").read_text())["slices"]) + 1
+    assert contents(place.store)["keys"][: len(now["keys"])] == now["keys"]

@@ -81,6 +81,25 @@ def test_a_fenced_builder_must_not_commit(tmp_path: Path) -> None:
             lease.check()
 
 
+def test_a_heartbeat_notices_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.1)
+    store = Store(str(tmp_path))
+    with leases.holding(store) as lease:
+        lease.ensure()
+        store.create(
+            f"lease/{lease.number + 1:08d}.json", json.dumps({"pid": os.getpid(), "host": "other"}).encode()
+        )
+
+        def wait_for_the_loss() -> None:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                lease.ensure()
+                time.sleep(0.05)
+
+        with pytest.raises(IndexBusy, match="took over"):
+            wait_for_the_loss()
+
+
 def test_a_released_lease_is_free(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     for number in (1, 2, 3):

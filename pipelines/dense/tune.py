@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -68,6 +69,17 @@ def evaluate_shard(
     return ShardResult(exact, results, assigning)
 
 
+def merge_results(left: ShardResult, right: ShardResult) -> ShardResult:
+    """Two shards' answers as those of one: the best scores of both, seconds added up."""
+    k = left.exact.shape[1]
+    points = [
+        (_merge(ours, theirs, k), seconds + more)
+        for (ours, seconds), (theirs, more) in zip(left.points, right.points, strict=True)
+    ]
+    assigning = [max(pair) for pair in zip(left.assigning, right.assigning, strict=True)]
+    return ShardResult(_merge(left.exact, right.exact, k), points, assigning)
+
+
 def combine(
     shards: Sequence[ShardResult],
     points: Sequence[SearchParameters],
@@ -79,17 +91,12 @@ def combine(
     recall@k is the share of the k exact scores that a search reaches, so that vectors which are
     equal count alike. Milliseconds are summed over shards: a batch of all queries, on one machine.
     """
-    exact = shards[0].exact
-    k = exact.shape[1]
-    for shard in shards[1:]:
-        exact = _merge(exact, shard.exact, k)
+    merged = reduce(merge_results, shards)
+    exact = merged.exact
     table: list[dict[str, float | int]] = []
     for number, parameters in enumerate(points):
-        scores = shards[0].points[number][0]
-        for shard in shards[1:]:
-            scores = _merge(scores, shard.points[number][0], k)
-        seconds = sum(shard.points[number][1] for shard in shards)
-        seconds += max(shard.assigning[number] for shard in shards)
+        scores, seconds = merged.points[number]
+        seconds += merged.assigning[number]
         row: dict[str, float | int] = dict(_shown(spec, parameters))
         row["recall"] = round(recall(scores, exact), 4)
         row["ms_per_query"] = round(1000 * seconds / max(1, len(exact)), 4)

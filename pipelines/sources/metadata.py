@@ -4,31 +4,17 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-import pyarrow as pa
-
 from pipelines.config import CorpusSettings, MetadataType
 from pipelines.sources.documents import Reject
 from pipelines.sources.read import records
 from pipelines.sources.slices import Slice
-from pipelines.sources.values import convert, kind_of, list_item
+from pipelines.sources.values import convert, kind_of
+from retrieval.parts import arrow_type
 
 __all__ = ["arrow_type", "convert", "infer_schema"]
 
 _SAMPLE_SLICES = 8
 _FORMATS = {"jsonl", "parquet", "csv", "tsv"}
-_ARROW = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "float": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-}
-
-
-def arrow_type(type: MetadataType) -> pa.DataType:
-    """Arrow type of a metadata column: string, int64, float64, bool, date32, or a list of one."""
-    item = list_item(type)
-    return pa.list_(_ARROW[item]) if item else _ARROW[type]
 
 
 def infer_schema(

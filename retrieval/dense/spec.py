@@ -57,6 +57,11 @@ class DenseSpec(Settings):
         return 2 * self.dimension + 8 * self.hnsw_m + 16 if self.type == "hnsw" else 0
 
     @property
+    def stored_bytes_per_vector(self) -> int:
+        """Bytes of a vector's own share of the files of a shard."""
+        return 8 * self.hnsw_m + 16 if self.type == "hnsw" else self.bytes_per_vector
+
+    @property
     def factory(self) -> str:
         """The index in FAISS's notation, for people."""
         if self.type == "flat":

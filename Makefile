@@ -1,5 +1,5 @@
 # What a person runs: everything sets up .venv first, and does nothing where nothing changed.
-#   make install | test | test-faults | lint | format | demo | schema | docs | clean
+#   make install | test | test-faults | lint | format | demo | docs | clean
 #
 #   PYTHON=...           interpreter to make .venv from (3.11 or later)
 #   EXTRAS=gpu,dev       optional groups of pyproject.toml; cpu and gpu exclude each other (make clean between)
@@ -20,7 +20,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install test test-faults lint format demo schema docs clean
+.PHONY: install test test-faults lint format demo docs clean
 
 install: $(STAMP)
 
@@ -62,9 +62,6 @@ demo-steps: install
 	$(BIN)/corpusmill search demo/index "which function solves a linear least-squares problem?" -k 3
 	$(BIN)/corpusmill search demo/index "how do I merge two DataFrames on a key column?" -k 3
 	$(BIN)/corpusmill search demo/index "run a function on many batches of a dataset in parallel" -k 3
-
-schema: install
-	$(BIN)/python -c 'import json; from pipelines.config import BuildConfig; print(json.dumps(BuildConfig.model_json_schema(), indent=2))' > configs/schema.json
 
 docs: install
 	$(BIN)/python docs/generate.py

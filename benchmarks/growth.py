@@ -30,7 +30,7 @@ STARTUP_PASSAGES = 64
 ALONE_PASSAGES = 3000
 
 
-def timed_build(folder: Path, table: pa.Table, dense: str) -> dict[str, Any]:
+def timed_build(folder: Path, table: pa.Table, dense: str, max_tokens: int | None) -> dict[str, Any]:
     """Build an index over `table` as a user would, by the command line; seconds, by stage too."""
     folder.mkdir()
     pq.write_table(table, folder / "corpus.parquet", row_group_size=10_000)
@@ -39,6 +39,7 @@ def timed_build(folder: Path, table: pa.Table, dense: str) -> dict[str, Any]:
         "index": {"path": "index"},
         "chunk": {"method": "none"},
         "dense": {"type": dense},
+        "model": {"max_tokens": max_tokens},
     }
     (folder / "build.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     began = time.perf_counter()
@@ -75,23 +76,28 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, nargs="+", required=True, help="Parquet with title and text")
     parser.add_argument("--sizes", default="10000,40000,160000")
     parser.add_argument("--dense", default="ivf_pq")
+    parser.add_argument("--max-tokens", type=int, help="a shorter window, so that other stages weigh more")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     tables = [pq.read_table(path, columns=["title", "text"]) for path in options.corpus]
     plain = pa.schema([("title", pa.string()), ("text", pa.string())])
     table = pa.concat_tables([part.cast(plain) for part in tables])
-    encoder = Encoder.open(ModelSettings(), sides={"passage"}, threads=os.cpu_count())
+    encoder = Encoder.open(
+        ModelSettings(max_tokens=options.max_tokens), sides={"passage"}, threads=os.cpu_count()
+    )
     alone(encoder, table.slice(0, 500))
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        startup = timed_build(root / "startup", table.slice(0, STARTUP_PASSAGES), "flat")["seconds"]
+        startup = timed_build(root / "startup", table.slice(0, STARTUP_PASSAGES), "flat", options.max_tokens)[
+            "seconds"
+        ]
         print(f"start-up: {startup:.1f} s", flush=True)
         for size in sizes:
             part = table.slice(0, size)
             before = alone(encoder, part)
-            row = timed_build(root / str(size), part, options.dense)
+            row = timed_build(root / str(size), part, options.dense, options.max_tokens)
             rate = (before + alone(encoder, part)) / 2
             net = row["seconds"] - startup
             row |= {

@@ -34,7 +34,7 @@ def status(store: Store) -> dict[str, Any]:
         return values | _of_manifest(manifest)
     names = (
         "stage", "documents", "rejected", "passages", "truncated", "parts", "rows", "rows_total",
-        "rows_per_second", "eta_seconds", "failures", "resume",
+        "rows_per_second", "eta_seconds", "failures", "error", "resume",
     )  # fmt: skip
     values |= {name: progress.get(name) for name in names}
     if state in ("running", "lost"):
@@ -115,6 +115,7 @@ def lines(values: dict[str, Any]) -> list[str]:
             for cost in values["costs"]
         ]
     else:
+        told += [f"error: {values['error']}"] if values.get("error") else []
         told += [f"failed: {key}: {reason}" for key, reason in (values.get("failures") or {}).items()]
         told.append(f"to go on: {values.get('resume')}")
     return told

@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
+import warnings
 from collections.abc import Iterator
 
 import psutil
@@ -33,7 +35,11 @@ def connected(settings: RaySettings) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told by the build itself
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = settings.address or os.environ.get("RAY_ADDRESS")
+    # The named parameters that Ray's warning asks for do not cover retries yet.
+    warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
     on_sigterm = signal.getsignal(signal.SIGTERM)
+    if address:
+        _check_answers(address)
     options = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     try:
         if address:
@@ -58,3 +64,17 @@ def connected(settings: RaySettings) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise ConfigError if nothing listens there: Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].partition(":")
+    if address in ("auto", "local") or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ConfigError(
+            f"no Ray at {address}: {error}",
+            hint="Start it, or leave ray.address and RAY_ADDRESS unset to build on this machine.",
+        ) from error

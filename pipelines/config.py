@@ -177,7 +177,10 @@ def load_config(path: str | Path) -> BuildConfig:
             hint="Start from configs/laptop.yaml, or: corpusmill build --corpus PATH --index PATH",
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+        raise ConfigError(
+            f"{path} cannot be read as YAML: {error}",
+            hint="A corpus is named so: corpusmill build --corpus PATH --index PATH",
+        ) from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no keys", hint="It needs corpus.paths and index.path at least.")
     return _relative_to(validate(values, str(path)), path.resolve().parent)

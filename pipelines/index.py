@@ -26,7 +26,7 @@ from pipelines.slice_results import finished_slices
 from pipelines.space import check_space, passages_estimate
 from pipelines.stage import Limits
 from pipelines.tuning import tune
-from retrieval.errors import InputError
+from retrieval.errors import CorpusmillError, InputError
 from retrieval.manifest import Manifest, latest_version, read_manifest, versions
 from retrieval.model_files import publish
 from retrieval.storage import TEMPORARY, Store
@@ -66,6 +66,9 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
             manifest = _stages(record_plan(plan), lease, progress)
             progress.version = manifest.version
             state = "done"
+        except CorpusmillError as error:
+            progress.error = error.message
+            raise
         except (KeyboardInterrupt, SystemExit):
             state = "interrupted"
             raise

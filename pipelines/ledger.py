@@ -6,7 +6,7 @@ fixes the metadata schema that a sample showed, so that a later file cannot chan
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,12 +85,13 @@ def compare(
     return Change(cut(fresh_files) if fresh_files else [], retired)
 
 
-def relocated(ledger: Ledger, files: list[InputFile]) -> list[Slice]:
-    """The active slices with the addresses that their files have now: a corpus may move."""
+def relocated(ledger: Ledger, files: list[InputFile], retired: Set[str] = frozenset()) -> list[Slice]:
+    """The active slices but `retired` ones, with the places that their files have now: a corpus may move."""
     current = {file.name: file for file in files}
     return [
         Slice(tuple(current.get(file.name, file) for file in entry.files), entry.start, entry.end)
         for entry in ledger.slices
+        if entry.key not in retired
     ]
 
 

@@ -60,9 +60,7 @@ def make_plan(
         return list(cut(files, int(config.corpus.slice_bytes), config.corpus.storage_options))
 
     change = ledger.compare(old, listing.files, config.corpus, cut_files)
-    retired = set(change.retired)
-    kept = [entry for entry in ledger.relocated(old, listing.files) if entry.key not in retired]
-    slices = kept + change.added
+    slices = ledger.relocated(old, listing.files, set(change.retired)) + change.added
     context = Context(config, store, schema(config, old, slices, say), model_card(config.model))
     dense = config.dense
     queries = read_queries(dense.query_file, dense.tune_queries) if dense.query_file else None

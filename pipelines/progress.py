@@ -90,6 +90,7 @@ class Progress:
         self.counts = {"documents": 0, "rejected": 0, "passages": 0, "truncated": 0}
         self.version: int | None = None
         self.fingerprint = ""
+        self.error = ""
         self.walls: dict[
             str, float
         ] = {}  # seconds by stage, and rows done in them, over all runs of the build
@@ -170,6 +171,7 @@ class Progress:
                 "rows_total": stage.rows_total,
                 "rows_per_second": round(stage.rate(), 1),
                 "eta_seconds": None if eta is None else round(eta),
+                "error": self.error,
                 "failures": dict(list(stage.failed.items())[:EXAMPLES]),
                 **self.counts,
                 "version": self.version,

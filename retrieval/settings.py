@@ -103,7 +103,11 @@ class DenseSettings(Settings):
         5_000_000, ge=1, description="Largest shard that a graph is built for: it is built in memory."
     )
     recall_target: float = Field(
-        0.95, gt=0, le=1, description="recall@`recall_k` against exact search that tuning aims at."
+        0.95,
+        gt=0,
+        le=1,
+        description="recall@`recall_k` against exact search that tuning aims at; the lower 95 % confidence "
+        "bound of what it measures has to meet it.",
     )
     recall_k: int = Field(10, ge=1, le=1000, description="k of the recall that tuning aims at.")
     memory_budget: Bytes | None = Field(

@@ -97,7 +97,7 @@ class Store:
             with self.writing(key) as file:
                 file.path.write_bytes(data)
         else:
-            with storage_errors(self.url):
+            with storage_errors(self.url), self._no_bucket():
                 self.fs.pipe_file(self.path(key), data)
         return FileRecord(key, len(data), hashlib.sha256(data).hexdigest())
 
@@ -110,7 +110,8 @@ class Store:
         with storage_errors(self.url):
             if not self.is_local:
                 try:
-                    self.fs.pipe_file(self.path(key), data, mode="create")
+                    with self._no_bucket():
+                        self.fs.pipe_file(self.path(key), data, mode="create")
                 except FileExistsError:
                     return False
                 return True
@@ -140,7 +141,8 @@ class Store:
                 os.replace(temporary, target)
                 _flush(target.parent)
             else:
-                self.fs.put_file(str(temporary), self.path(key))
+                with self._no_bucket():
+                    self.fs.put_file(str(temporary), self.path(key))
 
     @contextlib.contextmanager
     def writing_folder(self, key: str) -> Iterator["LocalFolder"]:
@@ -218,6 +220,16 @@ class Store:
         while not folder.exists():
             folder = folder.parent
         return shutil.disk_usage(folder).free
+
+    @contextlib.contextmanager
+    def _no_bucket(self) -> Iterator[None]:
+        """Writing to an object store can only miss the bucket."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{self.url}: there is no such bucket", hint="Create it first, or check its name."
+            ) from error
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Path]:

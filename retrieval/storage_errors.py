@@ -27,6 +27,8 @@ def storage_errors(url: str) -> Iterator[None]:
                 f"no space is left on the disk of {url}",
                 hint="Make space, then run the same command: finished parts are kept.",
             ) from error
+        if error.errno == errno.EROFS:
+            raise StorageError(f"{url} is on a read-only file system", hint="Name another place.") from error
         if isinstance(error, PermissionError):
             raise StorageError(
                 f"no permission for {url}: {error}", hint="Check owner, mode or credentials."

@@ -1,6 +1,5 @@
-"""What the fault tests share: a corpus, builds as processes of their own, and what an index holds."""
+"""What the fault tests share: a corpus, models, and builds as processes of their own."""
 
-import hashlib
 import json
 import os
 import signal
@@ -8,21 +7,18 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
-import pyarrow.parquet as pq
+import pytest
 
-from pipelines.verify import verify
-from retrieval.manifest import Manifest, read_manifest
-from retrieval.searcher import Searcher
 from retrieval.storage import Store
 from tests.conftest import make_documents
 from tests.encoder_models import model_folder
+from tests.faults_checks import assert_sound, contents
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD_SECONDS = 600  # generous: the machine may be busy; nothing waits this long on an idle one
@@ -49,7 +45,9 @@ def make_corpus(folder: Path) -> Path:
     return folder
 
 
-def settings(corpus: Path | str, index: Path | str, model: Path, /, **sections: dict[str, Any]) -> dict[str, Any]:
+def settings(
+    corpus: Path | str, index: Path | str, model: Path, /, **sections: dict[str, Any]
+) -> dict[str, Any]:
     """A configuration with some 20 slices and parts, three shards and six pieces."""
     values: dict[str, Any] = {
         "corpus": {"paths": [str(corpus)], "slice_bytes": 100_000, "duplicates": "keep_first"},
@@ -69,7 +67,9 @@ def write_config(path: Path, values: dict[str, Any]) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = BUILD_SECONDS, step: float = 0.05) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str, seconds: float = BUILD_SECONDS, step: float = 0.05
+) -> Any:
     """The first true value of the condition; fails, saying what was waited for, after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -95,7 +95,9 @@ class Build:
     def __enter__(self) -> "Build":
         self.mark = uuid.uuid4().hex
         self.log = self.config.with_name(f"{self.config.stem}-{self.mark[:6]}.log")
-        program = [str(ROOT / "tests" / "faults_driver.py"), *self.extra] if self.extra else ["-m", "jobs", "build"]
+        program = ["-m", "jobs", "build"]
+        if self.extra:
+            program = [str(ROOT / "tests" / "faults_driver.py"), *self.extra]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", MARK: self.mark, **self.env}
         self.results = self.log.with_suffix(".out")
         with open(self.log, "wb") as log, open(self.results, "wb") as out:
@@ -124,7 +126,9 @@ class Build:
 
     def output(self) -> str:
         """What was printed so far: results, then progress and errors."""
-        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in (self.results, self.log))
+        return "".join(
+            path.read_text(encoding="utf-8", errors="replace") for path in (self.results, self.log)
+        )
 
     def processes(self, title: str = "") -> list[psutil.Process]:
         """Living processes of this build whose title or command begins with `title`; see MARK."""
@@ -144,6 +148,41 @@ class Build:
         self.process.send_signal(number)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A corpus, two models, and the index that was built without a fault; nobody changes them."""
+
+    root: Path
+    corpus: Path
+    model: Path
+    other_model: Path
+    index: Path
+    contents: dict[str, Any]
+
+    def config(
+        self, folder: Path, index: Path | None = None, **sections: dict[str, Any]
+    ) -> tuple[Path, Path]:
+        """A configuration in a folder, and the index there that it builds from the same corpus."""
+        index = index or folder / "index"
+        values = settings(self.corpus, index, self.model, **sections)
+        return write_config(folder / "build.yaml", values), index
+
+
+_places: list[Place] = []
+
+
+def shared_place(factory: pytest.TempPathFactory) -> Place:
+    """The place that all fault tests of a session share, made at its first use."""
+    if not _places:
+        root = factory.mktemp("shared")
+        corpus, model, other = make_corpus(root / "corpus"), make_model(root / "a"), make_model(root / "b", 1)
+        index = root / "index"
+        run(write_config(root / "index.yaml", settings(corpus, index, model)))
+        assert_sound(Store(str(index)))
+        _places.append(Place(root, corpus, model, other, index, contents(Store(str(index)))))
+    return _places[0]
+
+
 def run(config: Path, *extra: str, env: dict[str, str] | None = None) -> str:
     """Build to the end; what was printed."""
     with Build(config, extra, env or {}) as build:
@@ -153,95 +192,3 @@ def run(config: Path, *extra: str, env: dict[str, str] | None = None) -> str:
 def progress(index: Path) -> dict[str, Any]:
     """What `progress.json` says; empty before it exists."""
     return Store(str(index)).read_json("progress.json") or {} if index.exists() else {}
-
-
-def files_of(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Inode, modification time and size of every file below a folder."""
-    found = {}
-    for path in folder.rglob("*"):
-        if path.is_file():
-            stat = path.stat()
-            found[str(path.relative_to(folder))] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-    return found
-
-
-def finished(index: Path) -> dict[str, tuple[int, int, int]]:
-    """The same of what is finished: markers and the files that they list, versions and the ledger."""
-    files = files_of(index)
-    kept = {}
-    for key in files:
-        if key.startswith(("versions/", "ledger/", "models/")):
-            kept[key] = files[key]
-        elif key.endswith(".json") and key.startswith(("parts/", "vectors/", "passages/", "quantizer/", "dense/")):
-            names = {key, *_listed(json.loads((index / key).read_bytes()))}
-            kept |= {name: files[name] for name in names if name in files}
-    return kept
-
-
-def _listed(value: Any) -> Iterator[str]:
-    """Keys of all file records in a marker."""
-    if isinstance(value, dict):
-        if "sha256" in value:
-            yield value["key"]
-        for inner in value.values():
-            yield from _listed(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _listed(inner)
-
-
-def markers(index: Path, stage: str) -> list[str]:
-    """Keys of the markers of a stage, which name its finished parts."""
-    folder = {"read": "parts", "embed": "vectors"}.get(stage, stage)
-    return [key for key in files_of(index) if key.startswith(f"{folder}/") and key.endswith(".json")]
-
-
-def assert_untouched(before: dict[str, Any], index: Path, *, except_for: tuple[str, ...] = ()) -> None:
-    """Every file of `before` is there and is the same file."""
-    now = files_of(index)
-    changed = [key for key in before if now.get(key) != before[key] and not any(part in key for part in except_for)]
-    assert not changed, f"changed or gone: {changed}"
-
-
-def contents(store: Store, manifest: Manifest | None = None) -> dict[str, Any]:
-    """What an index holds, in the order of passage ids: counts, a hash of all rows, a hash of the vectors."""
-    manifest = manifest or read_manifest(store)
-    digest = hashlib.sha256()
-    keys: list[str] = []
-    for part in manifest.parts:
-        with store.fs.open(store.path(part.passages.key), "rb") as file:
-            table = pq.read_table(file, columns=["doc_id", "passage", "title", "text", "start", "end", "position"])
-        rows = table.to_pylist()
-        assert len(rows) == part.rows
-        keys += [f"{row['doc_id']}#{row['passage']}" for row in rows]
-        digest.update(json.dumps(rows).encode())
-    assert len(keys) == manifest.passages
-    assert len(set(keys)) == len(keys), "a passage occurs twice"
-    return {
-        "documents": manifest.documents,
-        "rejected": manifest.rejected,
-        "keys": keys,
-        "rows": digest.hexdigest(),
-        "vectors": [part.vectors.sha256 for part in manifest.parts],
-        "bases": [(shard.base, shard.rows) for shard in manifest.shards],
-    }
-
-
-def assert_sound(store: Store, cache: Path | None = None) -> Manifest:
-    """The latest version verifies, and the vector of a passage finds that passage at its id."""
-    manifest = read_manifest(store)
-    assert verify(store, manifest, lambda _done, _total: None) == []
-    with Searcher(store, manifest, cache or Path(store.root)) as searcher:
-        wanted = np.linspace(0, manifest.passages - 1, 40).astype(np.int64)
-        vectors = np.concatenate([shard[2]._vectors.take(own) for shard, own in _by_shard(searcher, wanted)])
-        scores, ids = searcher.search_vectors(vectors.astype(np.float32), 3)
-    assert np.isfinite(scores).all()
-    found = float(np.mean((ids == wanted[:, None]).any(axis=1)))
-    assert found >= 0.95, f"only {found:.0%} of the passages find themselves"
-    return manifest
-
-
-def _by_shard(searcher: Searcher, wanted: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
-    for shard in searcher._shards:
-        base, rows = shard[0].base, shard[0].rows
-        yield shard, wanted[(wanted >= base) & (wanted < base + rows)] - base

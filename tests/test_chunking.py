@@ -4,6 +4,9 @@ import random
 from itertools import pairwise
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from pipelines.chunking import sentences
 from tests.chunking_samples import (
     PIECES,
     WORDPIECE,
@@ -14,9 +17,6 @@ from tests.chunking_samples import (
     prose,
     soup,
 )
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-
-from pipelines.chunking import sentences
 
 VARIANTS = [
     {"unit": "characters", "size": 40},

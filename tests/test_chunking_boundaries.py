@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.chunking_samples import check_spans, chunker, hashed_vectors
 
 from pipelines.chunking import Chunker, sentences
 from pipelines.config import ChunkSettings
 from retrieval.errors import ConfigError, ModelError
+from tests.chunking_samples import check_spans, chunker, hashed_vectors
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
 CJK = "一二三四五六七八九十"

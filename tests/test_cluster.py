@@ -16,10 +16,10 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
+from retrieval.manifest import read_manifest
 from retrieval.storage import Store
-from tests.faults_tools import (
-    MARK, ROOT, Build, assert_sound, contents, make_corpus, make_model, run, settings, wait_until, write_config,
-)  # fmt: skip
+from tests.faults_checks import assert_sound, contents
+from tests.faults_tools import MARK, ROOT, Build, settings, shared_place, wait_until, write_config
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
@@ -82,12 +82,12 @@ def _mark(process: psutil.Process) -> str | None:
         return None
 
 
-def hidden(folder: Path) -> tuple[Path, list[str]]:
+def hidden(folder: Path, root: Path) -> tuple[Path, list[str]]:
     """A path at which only the driver finds `folder`, and what its command has to begin with.
 
     The driver runs in a mount namespace of its own, where this is permitted; elsewhere all see it.
     """
-    place = folder.with_name(f"{folder.name}-of-the-driver")
+    place = root / "seen-by-the-driver"
     place.mkdir()
     prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind "{folder}" "{place}" && exec "$@"', "sh"]
     if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True).returncode == 0:
@@ -95,11 +95,11 @@ def hidden(folder: Path) -> tuple[Path, list[str]]:
     return folder, []
 
 
-def command(config: Path, cache: Path, *words: str) -> dict[str, Any]:
+def command(where: Path, cache: Path, *words: str) -> dict[str, Any]:
     """Run a command with a cache of its own; the JSON that it prints."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CORPUSMILL_CACHE": str(cache)}
     done = subprocess.run(
-        [sys.executable, "-m", "jobs", words[0], str(config), *words[1:], "--json"],
+        [sys.executable, "-m", "jobs", words[0], str(where), *words[1:], "--json"],
         capture_output=True, text=True, env=env, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -107,13 +107,12 @@ def command(config: Path, cache: Path, *words: str) -> dict[str, Any]:
 
 
 def test_a_build_on_a_cluster_survives_a_node(
-    cluster: tuple[Any, Any], s3: dict[str, Any], tmp_path: Path
+    cluster: tuple[Any, Any], s3: dict[str, Any], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    nodes, lost = cluster
-    corpus, model = make_corpus(tmp_path / "corpus"), make_model(tmp_path / "model")
-    Store("s3://cluster", s3).fs.put(f"{corpus}/", "cluster/corpus/", recursive=True)
-    place, prefix = hidden(model)
-    values = settings("s3://cluster/corpus", "s3://cluster/index", place)
+    (nodes, lost), local = cluster, shared_place(tmp_path_factory)
+    Store("s3://cluster", s3).fs.put(f"{local.corpus}/", "cluster/corpus/", recursive=True)
+    model, prefix = hidden(local.model, tmp_path)
+    values = settings("s3://cluster/corpus", "s3://cluster/index", model)
     for section in ("corpus", "index"):
         values[section]["storage_options"] = s3
     values["ray"] = {"address": nodes.address}
@@ -138,21 +137,19 @@ def test_a_build_on_a_cluster_survives_a_node(
         assert len(results) == 2 and results[0].startswith("Version 1 of s3://cluster/index"), results
 
     manifest = assert_sound(store, tmp_path / "cache")
-    local = write_config(tmp_path / "local.yaml", settings(corpus, tmp_path / "index", model))
-    run(local)
-    reference, found = contents(Store(str(tmp_path / "index"))), contents(store)
-    assert {**found, "vectors": None} == {**reference, "vectors": None}
-    ours = [part.vectors for part in manifest.parts]
-    for record in ours:
-        (path,) = (tmp_path / "index").glob(f"vectors/*/{Path(record.key).name}")
-        here = np.load(store.local(record, tmp_path / "cache"), allow_pickle=False)
-        np.testing.assert_allclose(here.astype(np.float32), np.load(path).astype(np.float32), atol=2e-3)
+    assert {**contents(store), "vectors": None} == {**local.contents, "vectors": None}
+    here = read_manifest(Store(str(local.index)))
+    for ours, theirs in zip(manifest.parts, here.parts, strict=True):
+        built = np.load(store.local(ours.vectors, tmp_path / "cache"), allow_pickle=False).astype(np.float32)
+        np.testing.assert_allclose(built, np.load(local.index / theirs.vectors.key), atol=2e-3)
 
     assert command(config, tmp_path / "other", "verify")["intact"] is True
-    hits = command(config, tmp_path / "other", "search", "Note 17.1 is about glaciers", "-k", "5")["hits"]
-    expected = command(local, tmp_path / "other", "search", "Note 17.1 is about glaciers", "-k", "5")["hits"]
-    assert [hit["passage_id"] for hit in hits] == [hit["passage_id"] for hit in expected]
-    assert len(hits) == 5
+    found, expected = (
+        command(where, tmp_path / "other", "search", "Note 17.1 is about glaciers", "-k", "5")["hits"]
+        for where in (config, local.index)
+    )
+    assert [hit["passage_id"] for hit in found] == [hit["passage_id"] for hit in expected]
+    assert len(found) == 5
     # Nothing of the build stays on the nodes but what they cache on purpose.
     left = [path for name in ("one", "two", "driver") for path in (tmp_path / name).glob("corpusmill-*")]
     assert {path.name for path in left} <= {"corpusmill-cache"}

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.dense.choose import choose
 from pipelines.dense.train import sample_rows, train
-from pipelines.dense.tune import combine, evaluate_shard, grid, recall
+from pipelines.dense.tune import combine, evaluate_shard, grid, lower_bound, recall
 from retrieval.dense import DenseSpec
 from retrieval.errors import BuildFailed, ConfigError
 from retrieval.settings import DenseSettings
@@ -101,8 +101,15 @@ def test_too_small_a_sample_fails_clearly(tmp_path):
 def test_recall_counts_equal_vectors_alike():
     exact = np.array([[0.9, 0.5], [0.8, -np.inf]], np.float32)
     assert recall(np.array([[0.9, 0.5], [0.8, -np.inf]], np.float32), exact) == 1.0
-    assert recall(np.array([[0.9, 0.4], [0.8, -np.inf]], np.float32), exact) == pytest.approx(2 / 3)
+    assert recall(np.array([[0.9, 0.4], [0.8, -np.inf]], np.float32), exact) == pytest.approx(0.75)
     assert recall(np.full((2, 2), -np.inf, np.float32), exact) == 0.0
+
+
+def test_the_lower_bound_nears_the_mean_with_more_queries():
+    few, many = np.array([1.0, 0.9] * 10), np.array([1.0, 0.9] * 1000)
+    assert lower_bound(few) < lower_bound(many) < 0.95
+    assert lower_bound(many) > 0.948
+    assert lower_bound(np.ones(100)) == 1.0
 
 
 @pytest.mark.parametrize("kind", ["ivf_pq", "ivf_flat", "hnsw", "flat"])

@@ -32,7 +32,7 @@ def test_the_three_scales_are_there() -> None:
 
 def test_the_schema_is_current() -> None:
     stored = json.loads((ROOT / "configs" / "schema.json").read_text())
-    assert stored == BuildConfig.model_json_schema(), "run: make schema"
+    assert stored == BuildConfig.model_json_schema(), "run: make docs"
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,8 @@ import pytest
 
 from pipelines import lease as leases
 from retrieval.storage import Store
-from tests.faults_tools import (
-    Build, assert_sound, contents, files_of, make_corpus, make_model, markers, run, settings, wait_until, write_config,
-)  # fmt: skip
+from tests.faults_checks import assert_sound, contents, files_of, markers
+from tests.faults_tools import Build, run, shared_place, wait_until, write_config
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
@@ -21,9 +20,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A configuration and its index."""
-    root = tmp_path_factory.mktemp("builders")
-    corpus, model = make_corpus(root / "corpus"), make_model(root / "model")
-    return write_config(root / "build.yaml", settings(corpus, root / "index", model)), root / "index"
+    return shared_place(tmp_path_factory).config(tmp_path_factory.mktemp("builders"))
 
 
 def lease_file(index: Path) -> Path:
@@ -47,11 +44,15 @@ def test_the_second_builder_names_the_first_and_leaves(place: tuple[Path, Path])
         # A builder on the machine of the lost one need not wait for the lease to expire.
         number = int(lease_file(index).stem)
         with Build(config, ("read", "1", "1", "600")) as third:
-            wait_until(lambda: int(lease_file(index).stem) > number, "the next lease", leases.LOST_AFTER_SECONDS)
+            wait_until(
+                lambda: int(lease_file(index).stem) > number, "the next lease", leases.LOST_AFTER_SECONDS
+            )
             assert third.wait() == -signal.SIGKILL
 
 
-def test_a_lost_builder_of_another_machine_is_replaced_when_its_lease_expires(place: tuple[Path, Path]) -> None:
+def test_a_lost_builder_of_another_machine_is_replaced_when_its_lease_expires(
+    place: tuple[Path, Path],
+) -> None:
     config, index = place
     with Build(config, ("embed", "1", "2", "600")) as lost:
         assert lost.wait() == -signal.SIGKILL, lost.output()
@@ -66,6 +67,27 @@ def test_a_lost_builder_of_another_machine_is_replaced_when_its_lease_expires(pl
     assert all(now[key] == before[key] for key in before)
 
 
+def test_a_builder_that_was_replaced_while_it_slept_commits_nothing(place: tuple[Path, Path]) -> None:
+    config, index = place
+    values = json.loads(config.read_text())
+    values["model"]["max_tokens"] = 96
+    config = write_config(config.with_name("asleep.yaml"), values)
+    before = set(markers(index, "embed"))
+    with Build(config) as asleep:
+        wait_until(lambda: len(set(markers(index, "embed")) - before) >= 2, "two parts with vectors")
+        asleep.signal(signal.SIGSTOP)  # as a virtual machine that is moved, or a laptop that is closed
+        run(config)
+        made = files_of(index)
+        asleep.signal(signal.SIGCONT)
+        assert asleep.wait() == 3, asleep.output()
+        assert "took over" in asleep.output()
+    now = files_of(index)
+    assert {key: now.get(key) for key in made if key != "progress.json"} == {
+        key: made[key] for key in made if key != "progress.json"
+    }
+    assert assert_sound(Store(str(index))).version == 2
+
+
 def test_builders_started_together_make_one_version(place: tuple[Path, Path]) -> None:
     config, index = place
     values = json.loads(config.read_text())
@@ -75,7 +97,7 @@ def test_builders_started_together_make_one_version(place: tuple[Path, Path]) ->
         codes = sorted([one.wait(), two.wait()])
         assert codes == [0, 3], one.output() + two.output()
     store = Store(str(index))
-    assert assert_sound(store).version == 2
+    assert assert_sound(store).version == 3
     assert contents(store)["documents"] == 1197
 
 

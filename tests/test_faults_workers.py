@@ -1,93 +1,77 @@
-"""A build whose workers, actors or helpers are killed finishes by itself; a stopped one says how to go on."""
+"""A build whose workers are killed finishes by itself; a stopped one says how to go on; one CPU is enough."""
 
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from retrieval.errors import IndexBusy
 from retrieval.storage import Store
-from tests.faults_tools import (
-    Build, assert_sound, contents, make_corpus, make_model, markers, progress, run, settings, wait_until, write_config,
-)  # fmt: skip
+from tests.faults_checks import assert_sound, contents, markers
+from tests.faults_tools import Build, Place, progress, run, shared_place, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 
-@dataclass
-class Place:
-    """A corpus, a model, and what an index of them holds that was built without a fault."""
-
-    root: Path
-    corpus: Path
-    model: Path
-    reference: dict[str, Any]
-
-    def config(self, name: str, **sections: dict[str, Any]) -> tuple[Path, Path]:
-        """A configuration and its index, by name."""
-        index = self.root / name
-        return write_config(
-            self.root / f"{name}.yaml", settings(self.corpus, index, self.model, **sections)
-        ), index
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    root = tmp_path_factory.mktemp("workers")
-    corpus, model = make_corpus(root / "corpus"), make_model(root / "model")
-    place = Place(root, corpus, model, {})
-    config, index = place.config("reference")
-    run(config)
-    place.reference = contents(Store(str(index)))
-    return place
+    return shared_place(tmp_path_factory)
 
 
-def killed_while(build: Build, index: Path, stage: str, title: str) -> int:
-    """Kill the processes with this title once two parts of the stage are done; how many there were."""
-
-    def ready() -> list[psutil.Process]:
-        assert build.process.poll() is None, build.output()
-        return build.processes(title) if len(markers(index, stage)) >= 2 else []
-
-    victims = wait_until(ready, f"{title} in {stage}")
-    assert len(markers(index, stage)) < 20, "the stage was over before anything was killed"
-    for victim in victims:
-        victim.send_signal(signal.SIGKILL)
-    return len(victims)
+def assert_same(place: Place, index: Path) -> None:
+    """The index is sound, and holds what a build without a fault holds."""
+    assert_sound(Store(str(index)))
+    assert contents(Store(str(index))) == place.contents
 
 
 @pytest.mark.parametrize(
-    ("stage", "title"),
+    ("stage", "titles"),
     [
-        ("read", "ray::MapBatches"),
-        ("embed", "ray::MapWorker"),
-        ("embed", "ray::MapBatches"),
-        ("embed", "ray::Tracker"),
+        ("read", ["ray::MapBatches"]),  # tasks
+        ("embed", ["ray::MapWorker"]),  # the actor with the encoder
+        ("embed", ["ray::MapBatches", "ray::Tracker"]),  # tasks, and what counts them
     ],
 )
-def test_a_worker_is_killed(place: Place, stage: str, title: str) -> None:
-    config, index = place.config(f"{stage}-{title.partition('::')[2]}")
+def test_a_worker_is_killed(place: Place, tmp_path: Path, stage: str, titles: list[str]) -> None:
+    config, index = place.config(tmp_path)
     with Build(config) as build:
-        assert killed_while(build, index, stage, title) >= 1
+
+        def victims() -> list[psutil.Process]:
+            assert build.process.poll() is None, build.output()
+            if len(markers(index, stage)) < 2:
+                return []
+            found = [build.processes(title) for title in titles]
+            return [process for group in found for process in group] if all(found) else []
+
+        killed = wait_until(victims, f"{titles} in {stage}")
+        assert len(markers(index, stage)) < 20, "the stage was over before anything was killed"
+        for victim in killed:
+            victim.send_signal(signal.SIGKILL)
         build.finish()
         wait_until(lambda: not build.processes(), "the end of all processes", 60)
-    assert_sound(Store(str(index)))
-    assert contents(Store(str(index))) == place.reference
+    assert_same(place, index)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGINT, 130)])
-def test_a_stopped_build_says_how_to_go_on(place: Place, number: signal.Signals, code: int) -> None:
-    config, index = place.config(f"stopped-{number.name}")
-    with Build(config) as build:
-        wait_until(lambda: len(markers(index, "embed")) >= 2, "two parts with vectors")
-        build.signal(number)
-        assert build.wait(120) == code, build.output()
-        assert f"To go on: corpusmill build {config}" in build.output()
-        assert progress(index)["state"] == "interrupted"
-        wait_until(lambda: not build.processes(), "the end of all processes", 60)
+def test_a_stopped_build_says_how_to_go_on(place: Place, tmp_path: Path) -> None:
+    config, index = place.config(tmp_path)
+    for number, stage, more in [(signal.SIGTERM, "read", 2), (signal.SIGINT, "embed", 2)]:
+        with Build(config) as build:
+            wait_until(lambda stage=stage, more=more: len(markers(index, stage)) >= more, f"parts in {stage}")
+            build.signal(number)
+            assert build.wait(120) == 130, build.output()
+            assert f"To go on: corpusmill build {config}" in build.output()
+            assert progress(index)["state"] == "interrupted"
+            wait_until(lambda build=build: not build.processes(), "the end of all processes", 60)
+        assert not (index / "LATEST").exists()
     run(config)
-    assert contents(Store(str(index))) == place.reference
+    assert_same(place, index)
+
+
+@pytest.mark.parametrize("ray", [{"cpus": 1}, {"cpus": 2, "embed_workers": 2}])
+def test_actors_leave_a_cpu_to_the_tasks_around_them(
+    place: Place, tmp_path: Path, ray: dict[str, int]
+) -> None:
+    # Actors that took every CPU would wait for tokens, and the tokens for a CPU, without end.
+    config, index = place.config(tmp_path, ray=ray)
+    run(config)
+    assert contents(Store(str(index)))["keys"] == place.contents["keys"]

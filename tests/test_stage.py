@@ -17,7 +17,7 @@ def enlarge(task: Task, bad: list[str]) -> Task:
     return task
 
 
-def counting(start: int):  # noqa: ANN201
+def counting(start: int):
     """Called once in each actor; what it returns is called for each part."""
     state = {"calls": start}
 

@@ -26,6 +26,7 @@ class Tracker:
     def __init__(self) -> None:
         self._running: dict[str, float] = {}
         self._failed: dict[str, str] = {}
+        self._begun: dict[str, int] = {}
 
     def started(self, key: str) -> None:
         self._running[key] = time.time()
@@ -37,6 +38,12 @@ class Tracker:
 
     def finished(self, key: str) -> None:
         self._running.pop(key, None)
+        self._begun.pop(key, None)
+
+    def begun(self, key: str) -> int:
+        """How often actors have begun with a part, this time counted."""
+        self._begun[key] = self._begun.get(key, 0) + 1
+        return self._begun[key]
 
     def state(self) -> tuple[list[str], dict[str, str]]:
         """Keys of running parts, and reasons of failed ones."""

@@ -5,6 +5,7 @@ Data bundles small blocks and would mix parts otherwise. A step is a function ru
 whose objects live in actors for the whole stage.
 """
 
+import contextlib
 import json
 import os
 import traceback
@@ -109,11 +110,15 @@ def run(
             )
         else:
             dataset = dataset.map_batches(
-                _Actor, fn_constructor_args=(step.function, step.arguments, tracker, first),
+                _Actor,
+                fn_constructor_args=(step.function, step.arguments, tracker, first, limits.retries),
                 compute=ActorPoolStrategy(size=step.actors, max_tasks_in_flight_per_actor=3),
-                # Ray's default is to retry without end, so a part that kills its actor would hang the stage.
-                max_restarts=-1, max_task_retries=limits.retries, **options,
-            )  # fmt: skip
+                # Without end: while a lost node is not yet known to be dead, a call fails many times a
+                # minute. A part that ends its actor is stopped by counting how often it was begun.
+                max_restarts=-1,
+                max_task_retries=-1,
+                **options,
+            )
     seen = set()
     try:
         for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
@@ -149,12 +154,17 @@ def _failure(
         if isinstance(cause, CorpusmillError):
             return cause
         return BuildFailed(f"{name}: {_first_line(error)}", hint=GO_ON)
+    if not reasons:
+        return BuildFailed(
+            f"{name}: {len(missing)} parts were lost with their workers or nodes: {_named(missing)}",
+            hint=GO_ON,
+        )
     keys: dict[str, list[str]] = {}  # a cause that many parts share is told once
     for key, reason in reasons.items():
         keys.setdefault(reason, []).append(key)
     named = "\n".join(f"  {_named(failed)}: {reason}" for reason, failed in list(keys.items())[:EXAMPLES])
     return BuildFailed(
-        f"{name}: {max(len(reasons), 1)} parts failed, {len(missing)} are not done:\n{named}",
+        f"{name}: {len(reasons)} parts failed, {len(missing)} are not done:\n{named}",
         hint="What is finished is kept. Mend the cause, then run the same command again.",
     )
 
@@ -176,14 +186,27 @@ def _call(
 
 class _Actor:
     def __init__(
-        self, function: Callable[..., Function], arguments: tuple, tracker: Any, first: bool
+        self, function: Callable[..., Function], arguments: tuple, tracker: Any, first: bool, retries: int
     ) -> None:
         self._function = function(*arguments)
         self._tracker = tracker
         self._first = first
+        self._retries = retries
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return _measured(table, self._function, self._tracker, self._first)
+        return _measured(table, self._guarded, self._tracker, self._first)
+
+    def _guarded(self, task: Task) -> Task:
+        """The function, unless the part has ended the processes of several actors already."""
+        lost = 0
+        with contextlib.suppress(ray.exceptions.RayError):  # a build goes on without its tracker
+            lost = ray.get(self._tracker.begun.remote(task.key), timeout=10) - 1
+        if lost > self._retries:
+            raise BuildFailed(
+                f"the process that worked on it ended {lost} times without a word",
+                hint="If it ran out of memory, set model.batch_tokens or index.part_passages lower.",
+            )
+        return self._function(task)
 
 
 def _measured(table: pa.Table, function: Function, tracker: Any, first: bool) -> pa.Table:

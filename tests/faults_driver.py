@@ -35,7 +35,9 @@ def arm(stage: str, occurrence: int, results: int, seconds: float) -> None:
             if name == stage:
                 entered += 1
                 if entered == occurrence:
-                    threading.Timer(seconds, die).start()
+                    timer = threading.Timer(seconds, die)
+                    timer.daemon = True
+                    timer.start()
             yield
 
     def counting(self: Progress, *arguments: Any) -> None:

@@ -43,7 +43,7 @@ def test_the_second_builder_names_the_first_and_leaves(place: tuple[Path, Path])
         first.wait()
         # A builder on the machine of the lost one need not wait for the lease to expire.
         number = int(lease_file(index).stem)
-        with Build(config, ("read", "1", "1", "600")) as third:
+        with Build(config, ("read", "1", "1", "0")) as third:
             wait_until(
                 lambda: int(lease_file(index).stem) > number, "the next lease", leases.LOST_AFTER_SECONDS
             )

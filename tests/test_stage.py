@@ -1,5 +1,6 @@
 """A stage on Ray Data: every part comes back once, failures are named, the others are finished."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,32 @@ def test_a_failed_part_is_named_after_the_others_are_done(progress: Progress) ->
     with pytest.raises(BuildFailed, match="cannot use part-2"):
         work()
     assert {task.key for task in done} == {"part-0", "part-1", "part-3", "part-4", "part-5"}
+    progress.end("failed")
+
+
+def ending(bad: str):
+    """A part that ends the process of its actor, as one that takes too much memory does."""
+
+    def work(task: Task) -> Task:
+        if task.key == bad:
+            os._exit(1)
+        return Task(task.key, {})
+
+    return work
+
+
+def test_a_part_that_ends_its_actor_is_named(progress: Progress) -> None:
+    tasks = [Task(f"part-{number}", {}) for number in range(4)]
+    done = []
+    stage = run("work", tasks, [Step(ending, ("part-2",), actors=1)], progress, Limits(retries=2))
+
+    def work() -> None:
+        with progress.stage("work", len(tasks)):
+            done.extend(stage)
+
+    with pytest.raises(BuildFailed, match="part-2: the process that worked on it ended 3 times"):
+        work()
+    assert {task.key for task in done} == {"part-0", "part-1", "part-3"}
     progress.end("failed")
 
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
+from pipelines.context import worker_cache
 from retrieval.manifest import read_manifest
 from retrieval.storage import Store
 from tests.faults_checks import assert_sound, contents
@@ -152,4 +153,4 @@ def test_a_build_on_a_cluster_survives_a_node(
     assert len(found) == 5
     # Nothing of the build stays on the nodes but what they cache on purpose.
     left = [path for name in ("one", "two", "driver") for path in (tmp_path / name).glob("corpusmill-*")]
-    assert {path.name for path in left} <= {"corpusmill-cache"}
+    assert {path.name for path in left} <= {worker_cache().name}

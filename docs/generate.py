@@ -83,6 +83,8 @@ def type_of(schema: dict[str, Any]) -> str:
 
 
 def _one_type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return "settings as in [`model`](#model)"
     if "enum" in schema:
         return ", ".join(f"`{shown_plainly(value)}`" for value in schema["enum"])
     if schema.get("type") == "array":

@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import fail, open_store, read_settings, resume_command, run, show_json
+from jobs.evaluation import command as evaluation
 from jobs.terminal import BuildView, err, out, safe
 from pipelines.config import load_config
-from retrieval.errors import CorpusmillError
+from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.search_settings import Mode, Rerank
 
 app = typer.Typer(
     help="Turn a text corpus into a verified, searchable index, on a laptop or on a Ray cluster.",
@@ -51,7 +53,8 @@ def build(
 
             built = build_index(settings, command, view)
     except CorpusmillError as error:
-        fail(error, f"To go on: {command}")
+        # A configuration that cannot be used has to be mended first; its error says how.
+        fail(error, *(() if isinstance(error, ConfigError) else (f"To go on: {command}",)))
     except KeyboardInterrupt:
         err.print(f"\nStopped; what is finished is kept. To go on: {command}")
         raise typer.Exit(130) from None
@@ -75,29 +78,42 @@ def build(
     out.print(f'Search it: corpusmill search {shlex.quote(settings.index.path)} "your question"')
 
 
-@app.command(epilog='Example: corpusmill search indexes/articles "who wrote the origin of species" -k 3')
+@app.command(epilog='Example: corpusmill search indexes/articles "who wrote the origin of species" --explain')
 def search(
     where: Where,
     query: Annotated[str, typer.Argument(help="The question, as plain text.")],
     k: Annotated[int, typer.Option("--k", "-k", help="Passages to return.")] = 10,
+    mode: Annotated[Mode | None, typer.Option(help="First stage; default: as the index says.")] = None,
+    rerank: Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
+    ] = None,
+    per_document: Annotated[
+        int | None, typer.Option("--per-document", help="Most passages of one document.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show why each passage was found.")] = False,
     json_: Json = False,
 ) -> None:
     """Find the passages that answer a query best."""
-    from jobs.search import as_json, as_lines
-    from retrieval.searcher import Searcher
+    from jobs.search import as_lines
+    from retrieval.search import Searcher
 
     def work() -> None:
         store = open_store(where)
         with Searcher.open(store.url, options=store.options, say=err.print) as searcher:
-            hits = searcher(query, k)
-            version = searcher.manifest.version
+            result = searcher(
+                query, k, mode=mode, rerank=rerank, filter=filter_, per_document=per_document, explain=explain
+            )
         if json_:
-            show_json(as_json(query, version, hits))
+            show_json(result.as_json())
         else:
-            for line in as_lines(hits):
+            for line in as_lines(result):
                 out.print(line)
 
     run(work)
+
+
+app.command(epilog=evaluation.EXAMPLE)(evaluation.evaluate)
 
 
 @app.command(epilog="Example: corpusmill status indexes/articles --json")

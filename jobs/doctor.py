@@ -5,6 +5,7 @@ Nothing is changed: what a check writes, it removes. All of it takes seconds.
 
 import contextlib
 import importlib.metadata
+import math
 import os
 import resource
 import shutil
@@ -19,8 +20,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
+from pipelines.cluster import object_store_bytes
 from pipelines.config import BuildConfig
 from retrieval.errors import CorpusmillError
 from retrieval.settings import ModelSettings
@@ -34,7 +34,6 @@ CLOCK_SECONDS = 60.0
 # Passages, float16 vectors, codes and the copies being merged, in bytes for each byte of corpus text.
 DISK_FACTOR = 4.0
 COMPRESSED_FACTOR = 4.0  # text is about four times as large as its gzip or zstd file, or as Parquet
-OBJECT_STORE_SHARE = 0.3  # of memory: what Ray takes for its object store
 
 
 @dataclass(frozen=True)
@@ -161,11 +160,10 @@ def check_shared_memory() -> Iterator[Check]:
     shm = Path("/dev/shm")
     if not shm.is_dir():
         return
-    memory = psutil.virtual_memory().total
-    need = memory * OBJECT_STORE_SHARE
+    need = object_store_bytes()
     free = shutil.disk_usage(shm).free
-    fix = f"Start the container with --shm-size={need / 2**30:.0f}g, or mount a larger /dev/shm."
-    found = f"{_size(free)} free in /dev/shm, Ray's object store takes up to {_size(need)}"
+    fix = f"Start the container with --shm-size={math.ceil(need / 2**30)}g, or mount a larger /dev/shm."
+    found = f"{_size(free)} free in /dev/shm, Ray's object store takes {_size(need)}"
     yield Check("shared memory", True if free >= need * 0.95 else None, found, fix)
 
 

@@ -1,44 +1,84 @@
-"""How the hits of a search are printed, for programs and for people."""
+"""How the result of a search is printed for people; `Result.as_json` is for programs."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+
+from rich.text import Text
 
 from jobs.terminal import safe
-from retrieval.searcher import Hit
+from retrieval.search import Hit, Result
 
 WIDTH = 100
+BAR = 20
+NAMES = {
+    "dense": "dense", "lexical": "lexical (BM25)", "hybrid": "hybrid (fused)",
+    "late_interaction": "late interaction", "cross_encoder": "cross-encoder",
+}  # fmt: skip
 
 
-def as_json(query: str, version: int, hits: Sequence[Hit]) -> dict[str, Any]:
-    """The object that `search --json` prints."""
-    return {
-        "query": query,
-        "version": version,
-        "hits": [
-            {
-                "rank": hit.rank,
-                "score": hit.score,
-                "passage_id": hit.passage.passage_id,
-                "doc_id": hit.passage.doc_id,
-                "title": hit.passage.title,
-                "text": hit.passage.text,
-                "start": hit.passage.start,
-                "end": hit.passage.end,
-                "source": hit.passage.source,
-                "metadata": hit.passage.metadata,
-            }
-            for hit in hits
-        ],
-    }
-
-
-def as_lines(hits: Sequence[Hit]) -> Iterator[str]:
+def as_lines(result: Result) -> Iterator[Text]:
     """Hits with their exact text, which is made harmless for a terminal and wrapped."""
-    for hit in hits:
+    for hit in result:
         passage = hit.passage
-        yield safe(f"{hit.rank}. {passage.title or passage.doc_id}  score {hit.score:.4f}")
-        yield safe(f"   document {passage.doc_id}, characters {passage.start}-{passage.end}")
-        for line in safe(passage.text).splitlines():
-            yield textwrap.fill(line, WIDTH, initial_indent="   ", subsequent_indent="   ")
-        yield ""
+        line = Text(f"{hit.rank}. {safe(passage.title or passage.doc_id)}", style="bold")
+        yield line.append(f"  score {hit.score:.4f}", style="not bold cyan")
+        yield Text(
+            safe(f"   document {passage.doc_id}, characters {passage.start}-{passage.end}"), style="dim"
+        )
+        yield from _explained(hit, result)
+        for line_of_text in safe(passage.text).splitlines():
+            yield Text(textwrap.fill(line_of_text, WIDTH, initial_indent="   ", subsequent_indent="   "))
+        yield Text()
+    yield from _footer(result)
+
+
+def _explained(hit: Hit, result: Result) -> Iterator[Text]:
+    why = hit.explanation
+    if why is None:
+        return
+    metadata = ", ".join(f"{name} {value}" for name, value in hit.passage.metadata.items())
+    yield Text(
+        safe(f"   shard {why.shard}, version {why.version}" + (f", {metadata}" if metadata else "")), "dim"
+    )
+    for name, stage in hit.stages.items():
+        best = max((other.stages[name].score for other in result if name in other.stages), default=0.0)
+        line = Text(f"   {NAMES[name]:<17}#{stage.rank:<5}{stage.score:>9.4f}  ")
+        line.append(_bar(stage.score, best), style="green")
+        if name == "dense" and why.dense_quantized is not None:
+            line.append(f"  by its code alone {why.dense_quantized:.4f}", style="dim")
+        yield line
+    if "dense" not in hit.stages and why.dense_exact is not None:
+        yield Text(f"   {'dense':<17}{'-':<6}{why.dense_exact:>9.4f}  not among its candidates", style="dim")
+    most = max((term.score for term in why.terms), default=0.0)
+    for term in why.terms:
+        line = Text(safe(f"   term {term.term:<20} {term.count:>3} times, idf {term.idf:>6.2f}  "))
+        yield line.append(f"{_bar(term.score, most)} {term.score:.2f}", style="yellow")
+    for token in why.tokens:
+        place = f"characters {token.start}-{token.end}" if token.start >= 0 else "title"
+        line = Text(safe(f"   token {token.query_token:<16} ~ {token.passage_token:<20} "))
+        yield line.append(f"{_bar(token.score, 1.0)} {token.score:.2f}  {place}", style="magenta")
+
+
+def _footer(result: Result) -> Iterator[Text]:
+    if result.truncated:
+        yield Text("The query is longer than the encoder's window; its end was not seen.", style="yellow")
+    if not result.coverage.full:
+        yield Text(
+            f"Only {result.coverage.searched:,} of {result.coverage.passages:,} passages were searched.",
+            style="yellow",
+        )
+    if not result.hits:
+        filtered = " that the filter keeps" if result.matching is not None else ""
+        yield Text(f"No passage{filtered} was found.")
+    if any(hit.explanation for hit in result):
+        spent = ", ".join(f"{name} {value:.1f}" for name, value in result.timings_ms.items())
+        kept = f", filter kept {result.matching:,}" if result.matching is not None else ""
+        share = result.coverage.searched / max(1, result.coverage.passages)
+        yield Text(
+            f"version {result.version}, {share:.0%} of the index searched{kept}; ms: {spent}", style="dim"
+        )
+
+
+def _bar(value: float, most: float) -> str:
+    filled = round(BAR * max(0.0, min(1.0, value / most))) if most > 0 else 0
+    return "█" * filled + "░" * (BAR - filled)

@@ -104,7 +104,7 @@ def lines(values: dict[str, Any]) -> list[str]:
         told.append(f"{values['parts']['total']} parts, {values['shards']} shards, model {values['model']}")
         told.append(f"dense index: {values['dense']}")
         if values["recall"] is not None:
-            told.append(f"recall {values['recall']:.3f} with {values['search']}")
+            told.append(f"recall {values['recall']:.3f} against exact search{_looks(values)}")
         told += [f"warning: {warning}" for warning in values["warnings"]]
         told += [f"rejects: {values['index']}/{key}" for key in values["rejects"][:5]]
         told.append("cost by stage:")
@@ -119,3 +119,12 @@ def lines(values: dict[str, Any]) -> list[str]:
         told += [f"failed: {key}: {reason}" for key, reason in (values.get("failures") or {}).items()]
         told.append(f"to go on: {values.get('resume')}")
     return told
+
+
+def _looks(values: dict[str, Any]) -> str:
+    """How far a search looks, of an index that is not scored exactly anyway."""
+    kind = values["dense"].partition(":")[0]
+    names = ("ef_search",) if kind.startswith("HNSW") else ("nprobe", "shortlist")
+    if kind.startswith("Flat"):
+        return ""
+    return " with " + ", ".join(f"{name} {values['search'][name]:,}" for name in names)

@@ -45,12 +45,11 @@ def connected(settings: RaySettings) -> Iterator[None]:
         if address:
             ray.init(address=address, **options)
         else:
-            memory = min(OBJECT_STORE_BYTES, psutil.virtual_memory().total // 4)
             ray.init(
                 address="local",
                 num_cpus=settings.cpus,
                 include_dashboard=False,
-                object_store_memory=memory,
+                object_store_memory=object_store_bytes(),
                 **options,
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -78,3 +77,8 @@ def _check_answers(address: str) -> None:
             f"no Ray at {address}: {error}",
             hint="Start it, or leave ray.address and RAY_ADDRESS unset to build on this machine.",
         ) from error
+
+
+def object_store_bytes() -> int:
+    """Memory that a Ray of this machine alone is given for objects: parts pass through it, no corpus does."""
+    return min(OBJECT_STORE_BYTES, psutil.virtual_memory().total // 4)

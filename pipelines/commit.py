@@ -7,18 +7,22 @@ from importlib.metadata import version as package_version
 from typing import Any
 
 from pipelines.config import without_credentials
+from pipelines.context import Context
 from pipelines.costs import cost, stage_costs
 from pipelines.lease import Lease
+from pipelines.lexical import Lexical
 from pipelines.parts import Part, Range
 from pipelines.plan import Plan, next_version
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
 from pipelines.slice_results import SliceResult
 from pipelines.stage import Limits
+from pipelines.tokens import StoredTokens
 from pipelines.tuning import Tuning
 from pipelines.verify import verify_on_workers
 from retrieval.errors import IndexBusy
 from retrieval.manifest import LATEST, Manifest, ShardRecord, version_key
+from retrieval.models import model_card
 from retrieval.storage import FileRecord, Store
 
 
@@ -27,7 +31,7 @@ def commit(manifest: Manifest, store: Store, lease: Lease, progress: Progress, l
     verify_on_workers(store, manifest, progress, limits)
     manifest.costs.append(cost(progress, "verify", [], 0))
     lease.check()
-    data = manifest.model_dump_json(indent=1).encode()
+    data = manifest.to_bytes()
     if not store.create(version_key(manifest.version), data):
         raise IndexBusy(
             f"version {manifest.version} of {store.url} was committed by another builder",
@@ -51,6 +55,8 @@ class Work:
     parts: list[Part]
     shards: list[Range]
     passages: list[dict[str, Any]]
+    lexical: Lexical | None
+    tokens: StoredTokens | None
     trained: Trained
     dense: list[dict[str, Any]]
     tuning: Tuning
@@ -80,14 +86,19 @@ def make_manifest(work: Work, progress: Progress) -> Manifest:
         passages=sum(part.rows for part in parts),
         truncated=sum(part.vectors.truncated for part in parts),
         slices=[result.record() for result in work.results],
-        parts=[part.record() for part in parts],
-        shards=[
-            _shard(shard, parts, arrow, lists)
-            for shard, arrow, lists in zip(work.shards, work.passages, work.dense, strict=True)
-        ],
+        parts=[part.record(work.tokens.parts[part.content] if work.tokens else []) for part in parts],
+        shards=[_shard(work, number) for number in range(len(work.shards))],
         quantizer=trained.files,
         quantizer_training=trained.training,
         model_files=list(context.model_files),
+        late_interaction={
+            "settings": context.config.late_interaction.model_dump(mode="json"),
+            "model": context.late_card,
+            **({"codec": work.tokens.training} if work.tokens else {}),
+        },
+        token_codec=work.tokens.codec if work.tokens else [],
+        cross_encoder=_cross_encoder(context),
+        search=context.config.search.model_dump(mode="json"),
         recall={
             "queries": tuning.queries,
             "k": context.config.dense.recall_k,
@@ -95,7 +106,18 @@ def make_manifest(work: Work, progress: Progress) -> Manifest:
             "chosen": tuning.tuned.parameters.model_dump(),
             "table": tuning.tuned.table,
         },
-        costs=stage_costs(progress, plan.previous, work.results, parts, work.passages, work.dense, trained),
+        **(work.lexical.manifest_values(context) if work.lexical else {}),
+        costs=stage_costs(
+            progress,
+            plan.previous,
+            work.results,
+            parts,
+            work.passages,
+            work.lexical,
+            work.tokens,
+            work.dense,
+            trained,
+        ),
         warnings=[tuning.tuned.warning] if tuning.tuned.warning else [],
     )
 
@@ -110,8 +132,15 @@ def public_config(plan: Plan) -> dict[str, Any]:
     return values
 
 
-def _shard(shard: Range, parts: list[Part], arrow: dict[str, Any], lists: dict[str, Any]) -> ShardRecord:
-    own = shard.of(parts)
+def _cross_encoder(context: Context) -> dict[str, Any]:
+    settings = context.config.cross_encoder
+    card = {"model": model_card(settings.model)} if settings.model is not None else {}
+    return {"settings": settings.model_dump(mode="json"), **card}
+
+
+def _shard(work: Work, number: int) -> ShardRecord:
+    shard, arrow, lists = work.shards[number], work.passages[number], work.dense[number]
+    own = shard.of(work.parts)
     dense = [FileRecord(**file) for file in [*lists["files"], lists["marker"]]]
     return ShardRecord(
         name=lists["marker"]["key"].rpartition("/")[2].removesuffix(".json"),
@@ -122,6 +151,7 @@ def _shard(shard: Range, parts: list[Part], arrow: dict[str, Any], lists: dict[s
         content=[part.content for part in own],
         passages=[FileRecord(**file) for file in [*arrow["files"], arrow["marker"]]],
         dense=dense,
+        lexical=work.lexical.files(number) if work.lexical else [],
     )
 
 

@@ -8,6 +8,12 @@ import yaml
 from pydantic import ByteSize, Field, ValidationError, WithJsonSchema, field_validator
 
 from retrieval.errors import ConfigError
+from retrieval.search_settings import (
+    CrossEncoderSettings,
+    LateInteractionSettings,
+    LexicalSettings,
+    SearchSettings,
+)
 from retrieval.settings import Bytes, DenseSettings, ModelSettings, Settings
 
 MetadataType = Literal[
@@ -160,6 +166,16 @@ class BuildConfig(Settings):
     chunk: ChunkSettings = Field(default_factory=ChunkSettings, description="Passages.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="Encoder.")
     dense: DenseSettings = Field(default_factory=DenseSettings, description="Dense index.")
+    lexical: LexicalSettings = Field(default_factory=LexicalSettings, description="Lexical index.")
+    late_interaction: LateInteractionSettings = Field(
+        default_factory=LateInteractionSettings, description="Late-interaction re-ranking."
+    )
+    cross_encoder: CrossEncoderSettings = Field(
+        default_factory=CrossEncoderSettings, description="Cross-encoder re-ranking."
+    )
+    search: SearchSettings = Field(
+        default_factory=SearchSettings, description="Stages of a search, unless a query says otherwise."
+    )
     ray: RaySettings = Field(default_factory=RaySettings, description="Workers.")
 
 
@@ -191,7 +207,7 @@ def validate(values: dict[str, Any], where: str) -> BuildConfig:
     try:
         return BuildConfig.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
+        lines = list(dict.fromkeys(_explain(item) for item in error.errors()))
         raise ConfigError(
             f"{where}: " + ("\n  ".join(["", *lines]) if len(lines) > 1 else lines[0]).lstrip(" "),
             hint="Every setting is listed in docs/configuration.md and configs/schema.json.",
@@ -199,7 +215,8 @@ def validate(values: dict[str, Any], where: str) -> BuildConfig:
 
 
 def _explain(item: Any) -> str:
-    place = [str(step) for step in item["loc"]]
+    # pydantic names the alternatives of a union too, such as dict[str,...]: no key of a file looks so.
+    place = [str(step) for step in item["loc"] if "[" not in str(step)]
     key = ".".join(place)
     if item["type"] == "extra_forbidden":
         known = _keys_at(place[:-1])
@@ -221,18 +238,23 @@ def _relative_to(config: BuildConfig, folder: Path) -> BuildConfig:
     def absolute(value: str) -> str:
         return value if "://" in value or "::" in value else str(folder / Path(value).expanduser())
 
-    model: dict[str, Any] = {}
-    for name in ("name", "query_name"):
-        value = getattr(config.model, name)
-        if value and value.startswith((".", "~")):  # other names may be Hugging Face names
-            model[name] = absolute(value)
-    update = {
+    def own_folder(model: ModelSettings) -> ModelSettings:
+        names = {name: getattr(model, name) for name in ("name", "query_name")}
+        # Other names may be Hugging Face names.
+        local = {name: absolute(value) for name, value in names.items() if value and value[0] in ".~"}
+        return model.model_copy(update=local)
+
+    update: dict[str, Any] = {
         "corpus": config.corpus.model_copy(
             update={"paths": [absolute(path) for path in config.corpus.paths]}
         ),
         "index": config.index.model_copy(update={"path": absolute(config.index.path)}),
-        "model": config.model.model_copy(update=model),
+        "model": own_folder(config.model),
     }
+    for section in ("late_interaction", "cross_encoder"):
+        settings = getattr(config, section)
+        if settings.model is not None:
+            update[section] = settings.model_copy(update={"model": own_folder(settings.model)})
     if config.dense.query_file:
         update["dense"] = config.dense.model_copy(update={"query_file": absolute(config.dense.query_file)})
     return config.model_copy(update=update)

@@ -3,7 +3,7 @@
 import os
 import socket
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ PARTS_CODE = 2  # raised when the code changes what a part holds; likewise below
 VECTORS_CODE = 1
 DENSE_CODE = 1
 PASSAGES_CODE = 1
+LEXICAL_CODE = 1
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Context:
     metadata: dict[str, MetadataType]
     model_card: dict[str, Any]
     model_files: tuple[FileRecord, ...] = ()
+    late_card: dict[str, Any] = field(default_factory=dict)  # of the model of token vectors
 
     @property
     def chunks_by_model(self) -> bool:

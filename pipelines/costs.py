@@ -2,17 +2,20 @@
 
 from typing import Any
 
+from pipelines.lexical import Lexical
 from pipelines.parts import Part
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
 from pipelines.slice_results import SliceResult
+from pipelines.tokens import StoredTokens
 from pipelines.usage import total
 from retrieval.manifest import Manifest, StageCost
 
 
 def stage_costs(
     progress: Progress, previous: Manifest | None, results: list[SliceResult], parts: list[Part],
-    passages: list[dict[str, Any]], dense: list[dict[str, Any]], trained: Trained,
+    passages: list[dict[str, Any]], lexical: Lexical | None, tokens: StoredTokens | None,
+    dense: list[dict[str, Any]], trained: Trained,
 ) -> list[StageCost]:  # fmt: skip
     """Cost of each stage before verification. Markers tell it, so that interrupted runs are counted."""
     old = {file.key for file in previous.files()} if previous else set()
@@ -20,6 +23,10 @@ def stage_costs(
     embedded = {part.content: part.vectors for part in parts if part.vectors.marker.key not in old}
     arrow = [marker for marker in passages if marker["marker"]["key"] not in old]
     lists = [marker for marker in dense if marker["marker"]["key"] not in old]
+    terms = [marker for marker in lexical.shards if marker["marker"]["key"] not in old] if lexical else []
+    merged = [lexical.statistics] if lexical and lexical.statistics["marker"]["key"] not in old else []
+    codes = [marker for marker in tokens.markers if marker["marker"]["key"] not in old] if tokens else []
+    codec = [tokens] if tokens and not any(file.key in old for file in tokens.codec) else []
     quantizer = [] if any(file.key in old for file in trained.files) else [trained]
     read_bytes = sum(file.bytes for result in read for file in result.files)
     read_bytes += sum(part["file"]["bytes"] for result in read for part in result.parts)
@@ -34,6 +41,10 @@ def stage_costs(
             sum(v.file.bytes for v in embedded.values()),
         ),
         cost(progress, "passages", [marker["usage"] for marker in arrow], _bytes(arrow)),
+        cost(progress, "lexical", [marker["usage"] for marker in terms], _bytes(terms)),
+        cost(progress, "statistics", [marker["usage"] for marker in merged], _bytes(merged)),
+        cost(progress, "codec", [c.usage for c in codec], sum(f.bytes for c in codec for f in c.codec)),
+        cost(progress, "tokens", [marker["usage"] for marker in codes], _bytes(codes)),
         cost(
             progress, "train", [t.usage for t in quantizer], sum(f.bytes for t in quantizer for f in t.files)
         ),

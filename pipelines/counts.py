@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from retrieval.dense.lists import HEADER
+from retrieval.late_interaction.stored import OFFSETS
+from retrieval.lexical.postings import HEADER as POSTINGS
+from retrieval.lexical.statistics import STATISTICS_HEADER
 from retrieval.manifest import Manifest
 from retrieval.passages import BATCH_ROWS
 from retrieval.storage import FileRecord, Store
@@ -66,11 +69,20 @@ def _counted(manifest: Manifest) -> Iterator[Expected]:
         yield Expected(part.passages, "parquet", (("passages", part.rows), ("documents", part.documents)))
         # Parts of one content share their vectors.
         yield Expected(part.vectors, "vectors", (("vectors", part.rows),))
+        for file in part.tokens:
+            if file.key.endswith(f"/{OFFSETS}"):  # one more than there are passages
+                yield Expected(file, "vectors", (("vectors", part.rows + 1),))
     for shard in manifest.shards:
         yield Expected(shard.passages[0], "arrow", (("passages", shard.rows),))
         for file in shard.dense:
             if file.key.endswith(f"/{HEADER}"):
                 yield Expected(file, "dense", (("vectors", shard.rows),))
+        for file in shard.lexical:
+            if file.key.endswith(f"/{POSTINGS}"):
+                yield Expected(file, "lexical", (("passages", shard.rows),))
+    for file in manifest.lexical_statistics:
+        if file.key.endswith(f"/{STATISTICS_HEADER}"):
+            yield Expected(file, "lexical", (("passages", manifest.passages),))
 
 
 def _rejects(file: BinaryIO) -> dict[str, int]:
@@ -100,6 +112,11 @@ def _dense(file: BinaryIO) -> dict[str, int]:
     return {"vectors": int(json.load(file)["vectors"])}
 
 
+def _lexical(file: BinaryIO) -> dict[str, int]:
+    return {"passages": int(json.load(file)["passages"])}
+
+
 _COUNTERS: dict[str, Callable[[BinaryIO], dict[str, int]]] = {
     "rejects": _rejects, "parquet": _parquet, "vectors": _vectors, "arrow": _arrow, "dense": _dense,
+    "lexical": _lexical,
 }  # fmt: skip

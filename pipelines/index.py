@@ -1,4 +1,4 @@
-"""The build, from top to bottom: plan, read, embed, train, shards, tune, verify, commit.
+"""The build, from top to bottom: plan, read, embed, shards, train, tune, verify, commit.
 
 Every stage finds what is finished by its markers and does the rest, so the same call goes on wherever
 an earlier one stopped. Nothing is visible to a searcher before the manifest is written, last.
@@ -16,6 +16,7 @@ from pipelines.commit import Work, commit, make_manifest, point_to
 from pipelines.config import BuildConfig
 from pipelines.duplicates import find_duplicates
 from pipelines.embed import embed_parts
+from pipelines.lexical import build_lexical
 from pipelines.parts import collect, cut
 from pipelines.plan import Plan, make_plan, record_plan
 from pipelines.progress import Progress, start_tracker
@@ -25,6 +26,7 @@ from pipelines.shards import build_dense, build_passages
 from pipelines.slice_results import finished_slices
 from pipelines.space import check_space, passages_estimate
 from pipelines.stage import Limits
+from pipelines.tokens import store_tokens
 from pipelines.tuning import tune
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.manifest import Manifest, latest_version, read_manifest, versions
@@ -80,7 +82,10 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
 def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
     config, store = plan.context.config, plan.context.store
     limits = Limits(config.ray.max_failed_parts, config.ray.task_retries)
-    context = replace(plan.context, model_files=publish(config.model, store))
+    models = (config.model, config.late_interaction.model, config.cross_encoder.model)
+    own = [file for model in models if model is not None for file in publish(model, store)]
+    files = tuple(dict.fromkeys(own))
+    context = replace(plan.context, model_files=files)
     plan = replace(plan, context=context)
 
     for warning in open_chunker(context, compare=False).warnings:
@@ -101,6 +106,8 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
         raise InputError("the corpus holds no passage", hint="Check corpus.paths and corpus.fields.")
     shards = cut(parts, config.index.shard_passages)
     passages = build_passages(context, parts, shards, progress, limits)
+    lexical = build_lexical(context, parts, shards, progress, limits)
+    tokens = store_tokens(context, parts, plan.previous, progress, limits)
 
     lease.check()
     trained = trained_quantizer(context, parts, plan.previous, progress, limits)
@@ -110,7 +117,7 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
     if tuning.tuned.warning:
         progress.say(f"Warning: {tuning.tuned.warning}")
 
-    work = Work(plan, results, parts, shards, passages, trained, dense, tuning)
+    work = Work(plan, results, parts, shards, passages, lexical, tokens, trained, dense, tuning)
     return commit(make_manifest(work, progress), store, lease, progress, limits)
 
 

@@ -22,8 +22,8 @@ class Part:
     passages: FileRecord
     vectors: PartVectors
 
-    def record(self) -> PartRecord:
-        """The entry of the manifest."""
+    def record(self, tokens: list[FileRecord]) -> PartRecord:
+        """The entry of the manifest; `tokens` are the files of its token codes."""
         return PartRecord(
             name=self.name,
             rows=self.rows,
@@ -33,6 +33,7 @@ class Part:
             passages=self.passages,
             vectors=self.vectors.file,
             vectors_marker=self.vectors.marker,
+            tokens=tokens,
         )
 
     def plain(self) -> dict[str, Any]:

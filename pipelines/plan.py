@@ -7,14 +7,19 @@ from typing import Any
 from pipelines import ledger
 from pipelines.config import BuildConfig, MetadataType
 from pipelines.context import Context
+from pipelines.dense.choose import choose
 from pipelines.queries import read_queries
 from pipelines.sources.files import Listing, list_files
 from pipelines.sources.metadata import infer_schema
 from pipelines.sources.slices import Slice, cut
+from retrieval.encoder.layout import read_layout
+from retrieval.late_interaction.model import late_card
 from retrieval.manifest import FORMAT, Manifest, latest_version, read_manifest, versions
-from retrieval.models import model_card
+from retrieval.models import model_card, resolve_side
 from retrieval.settings import fingerprint
 from retrieval.storage import Store
+
+MUCH_MEMORY = 2**40  # bytes: what is chosen by memory is chosen later, with the memory that there is
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,11 @@ class Plan:
         dense = config.dense.fingerprint_values(leave_out={"query_file"})
         return fingerprint(
             FORMAT, context.parts_fingerprint, context.vectors_fingerprint, context.model_card,
+            context.late_card,
             [entry.key for entry in self.slices], config.corpus.duplicates, config.index.shard_passages,
             config.model.fingerprint_values(leave_out={"device"}), dense,
-            self.queries,
+            self.queries, config.lexical.fingerprint_values(), config.late_interaction.fingerprint_values(),
+            config.cross_encoder.fingerprint_values(), config.search.fingerprint_values(),
         )  # fmt: skip
 
     @property
@@ -54,6 +61,7 @@ def make_plan(
 ) -> Plan:
     """Look at the input (or take its listing), the ledger and the model; writes nothing."""
     listing = listing or list_files(config.corpus)
+    _check_dense(config)
     old = ledger.read(store)
 
     def cut_files(files: list[Any]) -> list[Slice]:
@@ -61,7 +69,13 @@ def make_plan(
 
     change = ledger.compare(old, listing.files, config.corpus, cut_files)
     slices = ledger.relocated(old, listing.files, set(change.retired)) + change.added
-    context = Context(config, store, schema(config, old, slices, say), model_card(config.model))
+    context = Context(
+        config,
+        store,
+        schema(config, old, slices, say),
+        model_card(config.model),
+        late_card=late_card(config.late_interaction, config.model),
+    )
     dense = config.dense
     queries = read_queries(dense.query_file, dense.tune_queries) if dense.query_file else None
     previous = read_manifest(store) if latest_version(store) is not None else None
@@ -69,6 +83,13 @@ def make_plan(
     if missing:
         say(f"{missing} files of the latest version are missing or truncated: they are made again.")
     return Plan(context, slices, change, old, listing, previous, queries, missing)
+
+
+def _check_dense(config: BuildConfig) -> None:
+    """A code length that does not fit the model is told before hours of embedding, not after them."""
+    dimension = read_layout(resolve_side(config.model, "passage").folder, "passage").dimension
+    if dimension is not None:
+        choose(config.dense, 1_000_000, dimension, MUCH_MEMORY)
 
 
 def _missing(store: Store, manifest: Manifest) -> list[str]:

@@ -13,7 +13,10 @@ from retrieval.manifest import LATEST, latest_version, read_manifest, version_ke
 from retrieval.storage import Store
 
 KEPT_FOLDERS = (leases.FOLDER + "/", "ledger/")
-OWN_FOLDERS = ("parts/", "vectors/", "quantizer/", "dense/", "passages/", "models/", "versions/", "tmp/")
+OWN_FOLDERS = (
+    "parts/", "vectors/", "quantizer/", "dense/", "passages/", "lexical/", "tokens/", "models/", "versions/",
+    "tmp/",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def build_passages(
     size = sum(part["passages"]["bytes"] for part in missing)
     check_space(context.store, UNPACKED * size, "the passages of the shards")
     steps = [Step(write_shard_passages, (context, folder))]
-    markers = _missing(context, PASSAGES, folder, tasks, steps, progress, limits)
+    markers = run_missing(context, PASSAGES, folder, tasks, steps, progress, limits)
     return [markers[name] for name in names]
 
 
@@ -103,7 +103,7 @@ def build_dense(
     threads, gpus = _piece_resources(context, trained, len(pieces))
     folder_of_pieces = f"{folder}/pieces-{trained.training['id']}"
     step = Step(write_piece, (context, trained, folder_of_pieces, threads), cpus=threads, gpus=gpus)
-    built = _missing(context, "pieces", folder_of_pieces, pieces, [step], progress, limits)
+    built = run_missing(context, "pieces", folder_of_pieces, pieces, [step], progress, limits)
     for task in merges.values():
         task.values["pieces"] = [built[key] for key in task.values["pieces"]]
     with progress.stage("merge", len(shards), len(shards) - len(merges)):
@@ -219,7 +219,7 @@ def _reusable(
     return max(fitting, key=lambda old: old.rows, default=None)
 
 
-def _missing(
+def run_missing(
     context: Context, stage: str, folder: str, tasks: dict[str, Task], steps: list[Step], progress: Progress,
     limits: Limits,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip

@@ -1,5 +1,7 @@
 """The manifest of an index version: everything that it consists of, and what it cost to build."""
 
+import hashlib
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -7,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.storage import FileRecord, Store
 
-FORMAT = 1
+FORMAT = 2
 LATEST = "LATEST"
 VERSIONS = "versions"
 
@@ -27,6 +29,7 @@ class PartRecord(_Record):
     passages: FileRecord
     vectors: FileRecord
     vectors_marker: FileRecord
+    tokens: list[FileRecord] = []  # token codes, their offsets and marker, where the index stores them
 
 
 class SliceRecord(_Record):
@@ -51,6 +54,7 @@ class ShardRecord(_Record):
     content: list[str]
     passages: list[FileRecord]  # the Arrow file and its marker
     dense: list[FileRecord]
+    lexical: list[FileRecord] = []
 
 
 class StageCost(_Record):
@@ -89,19 +93,30 @@ class Manifest(_Record):
     quantizer: list[FileRecord]
     quantizer_training: dict[str, Any]
     model_files: list[FileRecord]
+    lexical: dict[str, Any] = {}  # `settings`, `documents`, `average_length`; empty: no lexical index
+    lexical_statistics: list[FileRecord] = []
+    late_interaction: dict[str, Any] = {}  # `settings`, `model` card, `codec`
+    token_codec: list[FileRecord] = []
+    cross_encoder: dict[str, Any] = {}
+    search: dict[str, Any] = {}
     recall: dict[str, Any]
     costs: list[StageCost]
     warnings: list[str]
 
+    def to_bytes(self) -> bytes:
+        """The file of the manifest: JSON with a checksum of its own, for nothing else vouches for it."""
+        value = self.model_dump(mode="json")
+        return json.dumps({"sha256": _digest(value), **value}, indent=1).encode()
+
     def files(self) -> list[FileRecord]:
         """Every artefact that this version names."""
-        records = [*self.quantizer, *self.model_files]
+        records = [*self.quantizer, *self.model_files, *self.lexical_statistics, *self.token_codec]
         for entry in self.slices:
             records += entry.files
         for part in self.parts:
-            records += [part.passages, part.vectors, part.vectors_marker]
+            records += [part.passages, part.vectors, part.vectors_marker, *part.tokens]
         for shard in self.shards:
-            records += [*shard.passages, *shard.dense]
+            records += [*shard.passages, *shard.dense, *shard.lexical]
         return list({record.key: record for record in records}.values())
 
 
@@ -146,9 +161,21 @@ def read_manifest(store: Store, version: int | None = None) -> Manifest:
             f"{store.url} has format {value.get('format')!r}, this corpusmill reads format {FORMAT}",
             hint="Use the corpusmill that built it, or build it again.",
         )
+    stated = value.pop("sha256", None) if isinstance(value, dict) else None
+    if stated != _digest(value):
+        raise IndexDamaged(
+            f"{store.url}/{version_key(version)} differs from the checksum in it",
+            hint=f"Delete it and {store.url}/{LATEST}, and build again: what is whole is kept.",
+        )
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"])
         raise IndexDamaged(f"{store.url}/{version_key(version)}: {place}: {first['msg']}") from error
+
+
+def _digest(value: Any) -> str:
+    """SHA-256 in hexadecimal of parsed JSON, whatever its spacing and the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

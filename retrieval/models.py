@@ -18,7 +18,10 @@ from retrieval.model_places import OTHER_BACKENDS, locate
 from retrieval.settings import ModelSettings
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
-_MATTERS = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+# `.metadata` holds the settings of Stanford's ColBERT checkpoints.
+_MATTERS = {".json", ".safetensors", ".txt", ".model", ".jinja", ".metadata"}
+# Classes of other packages that sentence-transformers reads as its own, without importing those.
+_READ_AS_OWN = {"pylate.models.Dense.Dense"}
 # Large, and read by nothing that could run code.
 _VOCABULARIES = {"tokenizer.json", "vocab.json"}
 _BYSTANDERS = {"data_config.json", "train_results.json", "LICENSE.txt", "requirements.txt"}
@@ -144,7 +147,7 @@ def _inside(folder: Path, relative: str) -> Path:
 def _refuse_code(name: str, folder: Path, folders: list[Path]) -> None:
     hint = "If you trust its authors, set `model.trust_remote_code: true`: their code runs on every worker."
     for path, kind in _modules(folder):
-        if not kind.startswith("sentence_transformers."):
+        if not kind.startswith("sentence_transformers.") and kind not in _READ_AS_OWN:
             raise ModelError(f"model {name!r} asks for a module class of its own: {kind} ({path})", hint=hint)
     for part in folders:
         for file in sorted(part.glob("*.json")) if part.is_dir() else []:

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from retrieval.errors import IndexDamaged
-from retrieval.parts import METADATA_PREFIX, passage_id
+from retrieval.parts import BASE_SCHEMA, METADATA_PREFIX, passage_id
 
 BATCH_ROWS = 1024  # rows of every record batch but the last, so that a row's batch is known
+# What Arrow raises for bytes that are not what they should be; lengths may ask for any memory.
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, IndexError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -53,57 +55,102 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 class Passages:
-    """The passages of one shard, rows counted from 0."""
+    """The passages of one shard, rows counted from 0. Safe to use from several threads."""
 
     def __init__(self, path: Path, rows: int) -> None:
-        """Map the file; raises IndexDamaged if it is not Arrow or has another number of rows."""
+        """Map the file; raises IndexDamaged if it is not Arrow, or lacks columns or rows."""
+        self.path = path
+        self._rows = rows
+        self._columns: dict[str, pa.ChunkedArray] = {}
         try:
             self._map = pa.memory_map(str(path), "rb")
             self._reader = pa.ipc.open_file(self._map)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise IndexDamaged(f"{path}: {error}", hint="Run `corpusmill verify`.") from error
-        batches = self._reader.num_record_batches
-        last = self._reader.get_batch(batches - 1).num_rows if batches else 0
+            batches = self._reader.num_record_batches
+            last = self._reader.get_batch(batches - 1).num_rows if batches else 0
+        except _DAMAGE as error:
+            raise self._damaged(str(error)) from error
         if max(batches - 1, 0) * BATCH_ROWS + last != rows:
-            raise IndexDamaged(f"{path} does not hold {rows} passages", hint="Run `corpusmill verify`.")
-        self._path = path
-        self._rows = rows
+            raise self._damaged(f"it does not hold {rows} passages")
+        for field in BASE_SCHEMA:
+            if self._type(field.name) != field.type:
+                raise self._damaged(f"the column {field.name} is not {field.type}")
 
     def __len__(self) -> int:
         return self._rows
 
     def get(self, rows: Sequence[int] | np.ndarray) -> list[Passage]:
-        """Passages of rows, in their order."""
-        return [self._get(int(row)) for row in rows]
+        """Passages of rows, in their order. Raises IndexDamaged."""
+        return [_passage(self._values(int(row))) for row in rows]
+
+    def doc_ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """Document ids of rows, in their order, without reading the rest. Raises IndexDamaged."""
+        return [self._values(int(row), ["doc_id"])["doc_id"] for row in rows]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column of all rows, a chunk for every BATCH_ROWS of them; it views the mapped file.
+
+        It is checked when it is asked for first, and kept: about 1 MB for a million rows.
+        Raises IndexDamaged where there is no such column, or its bytes are not what its type asks for.
+        """
+        if name not in self._columns:
+            self._columns[name] = self._read_column(name)
+        return self._columns[name]
 
     def close(self) -> None:
         """Unmap the file."""
+        self._columns.clear()
         self._map.close()
 
-    def _get(self, row: int) -> Passage:
+    def _type(self, name: str) -> pa.DataType | None:
+        place = self._reader.schema.get_field_index(name)
+        return self._reader.schema.field(place).type if place >= 0 else None
+
+    def _read_column(self, name: str) -> pa.ChunkedArray:
+        found = self._type(name)
+        if found is None:
+            raise self._damaged(f"it has no column {name}")
+        chunks = []
+        try:
+            # Not by a reader of this column alone: Arrow would copy whole batches for it.
+            for number in range(self._reader.num_record_batches):
+                chunk = self._reader.get_batch(number).column(name)
+                chunk.validate(full=True)
+                if len(chunk) != min(BATCH_ROWS, self._rows - number * BATCH_ROWS):
+                    raise self._damaged(f"batch {number} has {len(chunk)} rows")
+                chunks.append(chunk)
+        except _DAMAGE as error:
+            raise self._damaged(f"column {name}: {error}") from error
+        return pa.chunked_array(chunks, found)
+
+    def _values(self, row: int, columns: list[str] | None = None) -> dict[str, Any]:
+        """Values of a row by column, all or those named."""
         if not 0 <= row < self._rows:
-            raise IndexDamaged(
-                f"row {row} lies outside the shard {self._path}", hint="Run `corpusmill verify`."
-            )
+            raise self._damaged(f"row {row} lies outside the shard")
         try:
             batch = self._reader.get_batch(row // BATCH_ROWS).slice(row % BATCH_ROWS, 1)
+            batch = batch if columns is None else batch.select(columns)
             batch.validate(full=True)
-            values = batch.to_pylist()[0]
-        except (pa.ArrowInvalid, OSError, UnicodeDecodeError, IndexError) as error:
-            raise IndexDamaged(
-                f"{self._path}, row {row}: {error}", hint="Run `corpusmill verify`."
-            ) from error
-        return Passage(
-            passage_id=passage_id(values["doc_id"], values["passage"]),
-            doc_id=values["doc_id"],
-            title=values["title"],
-            text=values["text"],
-            start=values["start"],
-            end=values["end"],
-            source=values["source"],
-            metadata={
-                name[len(METADATA_PREFIX) :]: value
-                for name, value in values.items()
-                if name.startswith(METADATA_PREFIX) and value is not None
-            },
-        )
+            values: dict[str, Any] = batch.to_pylist()[0]
+        except _DAMAGE as error:
+            raise self._damaged(f"row {row}: {error}") from error
+        return values
+
+    def _damaged(self, reason: str) -> IndexDamaged:
+        return IndexDamaged(f"{self.path}: {reason}", hint="Run `corpusmill verify`.")
+
+
+def _passage(values: dict[str, Any]) -> Passage:
+    return Passage(
+        passage_id=passage_id(values["doc_id"], values["passage"]),
+        doc_id=values["doc_id"],
+        title=values["title"],
+        text=values["text"],
+        start=values["start"],
+        end=values["end"],
+        source=values["source"],
+        metadata={
+            name[len(METADATA_PREFIX) :]: value
+            for name, value in values.items()
+            if name.startswith(METADATA_PREFIX) and value is not None
+        },
+    )

@@ -1,6 +1,5 @@
 """Vectors of passages: one .npy file of float16 a part, memory-mapped, and exact search over them."""
 
-import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import faiss
 import numpy as np
 import torch
 
-from retrieval.errors import IndexDamaged, ModelError
+from retrieval.errors import ModelError
+from retrieval.npy import map_npy
 
-MAGIC = b"\x93NUMPY\x01\x00"
 BLOCK_ROWS = 16_384
 GATHER_BYTES = 32_000_000  # of float16 vectors held at once while re-scoring
 
@@ -45,40 +44,7 @@ def open_vectors(path: Path, expected_rows: int, dimension: int) -> np.ndarray:
 
 
 def _map(path: Path, rows: int, dimension: int) -> torch.Tensor:
-    offset = _check_file(path, rows, dimension)
-    if rows == 0:
-        return torch.empty((0, dimension), dtype=torch.float16)
-    # torch keeps no descriptor of a mapped file (numpy does), so thousands of parts can be open.
-    elements = offset // 2 + rows * dimension
-    flat = torch.from_file(str(path), shared=False, size=elements, dtype=torch.float16)
-    return flat[offset // 2 :].view(rows, dimension)
-
-
-def _check_file(path: Path, rows: int, dimension: int) -> int:
-    """Byte offset of the first vector, once header and size are what they should be."""
-    hint = "Run `corpusmill verify` on the index; a copy may be incomplete."
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise ValueError("not an .npy file of version 1.0")
-            header = file.read(int.from_bytes(file.read(2), "little")).decode("ascii")
-            offset = file.tell()
-        # NumPy's own reader tries to repair headers, which takes more exceptions than can be named.
-        values = ast.literal_eval(header.strip())
-        found = (values["descr"], values["fortran_order"], values["shape"])
-    except FileNotFoundError as error:
-        raise IndexDamaged(f"The vectors {path} are missing.", hint=hint) from error
-    except (ValueError, OSError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-        raise IndexDamaged(f"The vectors {path} have a damaged header: {error}", hint=hint) from error
-    if found != ("<f2", False, (rows, dimension)):
-        raise IndexDamaged(
-            f"The vectors {path} are {found[0]} {found[2]}, expected <f2 {(rows, dimension)}.", hint=hint
-        )
-    expected = offset + rows * dimension * 2
-    if size != expected or offset % 2:
-        raise IndexDamaged(f"The vectors {path} have {size} bytes, expected {expected}.", hint=hint)
-    return offset
+    return map_npy(path, "<f2", (rows, dimension), "vectors")
 
 
 class ShardVectors:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from pipelines.verify import verify
 from retrieval.manifest import Manifest, read_manifest
-from retrieval.searcher import Searcher
+from retrieval.search import Searcher
 from retrieval.storage import Store
 
 COLUMNS = ["doc_id", "passage", "title", "text", "start", "end", "position"]
-MARKED = ("parts/", "vectors/", "passages/", "quantizer/", "dense/")  # folders with markers
+MARKED = ("parts/", "vectors/", "passages/", "quantizer/", "dense/", "lexical/", "tokens/")  # with markers
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, int, int]]:
@@ -102,7 +102,7 @@ def assert_sound(store: Store, cache: Path | None = None) -> Manifest:
     assert verify(store, manifest, lambda _done, _total: None) == []
     with Searcher(store, manifest, cache or Path(store.root)) as searcher:
         wanted = np.linspace(0, manifest.passages - 1, 40).astype(np.int64)
-        vectors = np.concatenate([shard[2]._vectors.take(own) for shard, own in _by_shard(searcher, wanted)])
+        vectors = np.concatenate([shard.vectors.take(own) for shard, own in _by_shard(searcher, wanted)])
         scores, ids = searcher.search_vectors(vectors.astype(np.float32), 3)
     assert np.isfinite(scores).all()
     found = float(np.mean((ids == wanted[:, None]).any(axis=1)))
@@ -111,6 +111,5 @@ def assert_sound(store: Store, cache: Path | None = None) -> Manifest:
 
 
 def _by_shard(searcher: Searcher, wanted: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
-    for shard in searcher._shards:
-        base, rows = shard[0].base, shard[0].rows
-        yield shard, wanted[(wanted >= base) & (wanted < base + rows)] - base
+    for shard in searcher._group.shards:
+        yield shard, wanted[(wanted >= shard.base) & (wanted < shard.base + shard.rows)] - shard.base

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.verify import verify
 from retrieval.manifest import read_manifest
-from retrieval.searcher import Searcher
+from retrieval.search import Searcher
 from retrieval.storage import Store
 from tests.build_tools import passages, snapshot, vectors
 from tests.conftest import make_documents, write_jsonl

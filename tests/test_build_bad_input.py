@@ -12,7 +12,7 @@ import pytest
 from pipelines.config import validate
 from pipelines.verify import verify
 from retrieval.errors import IndexDamaged, InputError
-from retrieval.searcher import Searcher
+from retrieval.search import Searcher
 from retrieval.storage import Store
 from tests.build_tools import passages, vectors
 from tests.conftest import make_documents, write_jsonl

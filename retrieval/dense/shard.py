@@ -113,6 +113,16 @@ class DenseShard:
             scores = self._vectors.scores(queries, rows)
         return best(np.where(rows >= 0, scores, -np.inf), rows, k)
 
+    def shortlist(self, queries: np.ndarray, parameters: SearchParameters) -> tuple[np.ndarray, np.ndarray]:
+        """What a search would re-score, with the scores of the codes: float32 and rows int64, both (q, s).
+
+        Empty (q, 0) where the index is scored exactly from the start.
+        """
+        if self._index is None or not len(self):
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        width = max(1, min(parameters.shortlist, len(self)))
+        return self._candidates(np.ascontiguousarray(queries, np.float32), width, parameters, None, None)
+
     def _candidates(
         self,
         queries: np.ndarray,

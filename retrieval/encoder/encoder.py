@@ -18,7 +18,7 @@ from retrieval.settings import ModelSettings
 Vectors = npt.NDArray[np.float32]
 # On a CPU larger batches leave the caches and their buffers are mapped anew each time: half the
 # speed at 16,384.
-_BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -26,8 +26,9 @@ class Encoder:
     """The model or models of an index, loaded.
 
     `dimension`: d of the vectors. `max_tokens`: window of a passage, of which `special_tokens` are
-    special. `metric`: "cosine" (vectors have length 1) or "dot". `dtype`, `device`: where and in which
-    precision the transformer runs. `description`: all of this as JSON, for the manifest.
+    special; `max_query_tokens`: window of a query. `metric`: "cosine" (vectors have length 1) or "dot".
+    `dtype`, `device`: where and in which precision the transformer runs. `description`: all of this as
+    JSON, for the manifest.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Encoder:
         passage = self._tokenizers["passage"]
         self.max_tokens = passage.max_tokens
         self.special_tokens = passage.special_tokens
+        self.max_query_tokens = self._tokenizers["query"].max_tokens
         self.tokenizer_file: Path = passage.tokenizer_file
         self.passage_prompt = passage.prompt
         self.query_prompt = self._tokenizers["query"].prompt
@@ -65,8 +67,8 @@ class Encoder:
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        device = _device(settings)
-        dtype = _dtype(settings, device)
+        device = choose_device(settings)
+        dtype = choose_dtype(settings, device)
         models: dict[Path, Any] = {}
         loaded: dict[Side, LoadedSide] = {}
         for side in sides:
@@ -78,7 +80,7 @@ class Encoder:
                 models[model.folder],
                 tokenizer,
                 device=device,
-                batch_tokens=settings.batch_tokens or _BATCH_TOKENS[device],
+                batch_tokens=settings.batch_tokens or BATCH_TOKENS[device],
                 like=next(iter(loaded.values()), None),
             )
         return cls(settings, loaded, device=device, dtype=dtype)
@@ -177,7 +179,8 @@ def _metric(tokenizer: Tokenizer, settings: ModelSettings) -> Literal["cosine", 
     return "dot" if settings.query_name is not None and not layout.normalizes else "cosine"
 
 
-def _device(settings: ModelSettings) -> str:
+def choose_device(settings: ModelSettings) -> str:
+    """The device of a model, "cpu" or "cuda". Raises ConfigError for one that is not there."""
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "`model.device` is cuda, and torch finds no GPU here",
@@ -188,7 +191,8 @@ def _device(settings: ModelSettings) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _dtype(settings: ModelSettings, device: str) -> torch.dtype:
+def choose_dtype(settings: ModelSettings, device: str) -> torch.dtype:
+    """The precision of a transformer: as configured, or the lowest that the device computes fast."""
     if settings.dtype != "auto":
         return _DTYPES[settings.dtype]
     if device == "cuda":

@@ -37,7 +37,8 @@ class ModelLayout:
     """One side of a model: where its tokenizer lies, its window, prompt, pooling and similarity.
 
     `window` and `positions` are tokens, special ones included: the model's own limit, and the most
-    that its position embeddings allow (None: no such limit). `routes` maps the index of a router in
+    that its position embeddings allow (None: no such limit). `dimension` of the vectors, None where the
+    files do not say. `routes` maps the index of a router in
     modules.json to the route that this side takes. `window` is None where the model states no limit.
     """
 
@@ -52,6 +53,7 @@ class ModelLayout:
     normalizes: bool
     similarity: str | None
     truncate_dim: int | None
+    dimension: int | None
     modules: tuple[str, ...]
     routes: dict[int, str]
 
@@ -93,6 +95,7 @@ def read_layout(folder: Path, side: Side) -> ModelLayout:
         normalizes=any(kind == "Normalize" for kind, _ in modules),
         similarity=card.get("similarity_fn_name"),
         truncate_dim=card.get("truncate_dim"),
+        dimension=card.get("truncate_dim") or _dimension(modules),
         modules=tuple(kind for kind, _ in modules),
         routes=routes,
     )
@@ -139,6 +142,16 @@ def _window(folder: Path, side: Side) -> tuple[int | None, int | None, bool]:
     # transformers writes 1e30 for a tokenizer without a limit.
     known = [int(limit) for limit in [*limits, positions] if limit is not None and limit < 10_000_000]
     return min(known, default=None), positions, bool(own.get("do_lower_case", False))
+
+
+def _dimension(modules: list[tuple[str, Path]]) -> int | None:
+    """Dimension of the vectors: of the last dense layer, else of the transformer."""
+    for kind, path in reversed(modules):
+        key = {"Dense": "out_features", "Transformer": "hidden_size"}.get(kind)
+        value = (read_json(path / "config.json") or {}).get(key) if key else None
+        if isinstance(value, int):
+            return value
+    return None
 
 
 def _pooling(folders: list[Path]) -> tuple[str, bool]:

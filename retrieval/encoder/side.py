@@ -53,7 +53,7 @@ class LoadedSide:
         """Vectors of `tokens`, in input order: (n, d) float32, as the model's last module gives them."""
         vectors: npt.NDArray[np.float32] | None = None
         for rows in length_sorted_batches(tokens.lengths, self.batch_tokens):
-            batch = run_splitting(lambda part: self._run(tokens, part), rows, self._release)
+            batch = run_splitting(lambda part: self._run(tokens, part), rows, self.release)
             if vectors is None:
                 vectors = np.empty((len(tokens), batch.shape[1]), np.float32)
             vectors[rows] = batch
@@ -64,7 +64,7 @@ class LoadedSide:
             features = self._pool_packed(self.packed, tokens, rows)
             after = self.tail[1:]  # the pooling is done
         else:
-            features, after = self._padded(tokens, rows), self.tail
+            features, after = self.padded(tokens, rows), self.tail
         for module in after:
             features = module(features)
         vectors: Tensor = features["sentence_embedding"]
@@ -76,7 +76,7 @@ class LoadedSide:
         batch = pack(tokens, rows, self.device, packed.dtype)
         return {"sentence_embedding": pool(packed(batch), batch, self.layout.pooling)}
 
-    def _padded(self, tokens: Tokens, rows: Rows) -> dict[str, Any]:
+    def padded(self, tokens: Tokens, rows: Rows) -> dict[str, Any]:
         """Features after the transformer, for any model: ids are padded as its tokenizer pads."""
         backend = self.transformer.tokenizer
         lengths = tokens.lengths[rows]
@@ -104,7 +104,8 @@ class LoadedSide:
                 features[name] = features[name].float()
         return features
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give cached memory of the device back."""
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 

@@ -121,6 +121,17 @@ class Tokenizer:
         """Tokens of "{prompt}{query}". Raises InputError for lone surrogates."""
         return self._tokens([self.prompt + text for text in texts])
 
+    def pieces(self, text: str) -> tuple[list[str], list[tuple[int, int]]]:
+        """The tokens of a text as the model sees them, special ones included, and their spans in it."""
+        check_unicode([text], "text")
+        encoding = self._tokenizer.encode(text)
+        return list(encoding.tokens), list(encoding.offsets)
+
+    def token_id(self, token: str) -> int | None:
+        """Number of a token in the vocabulary, None where it is not one token."""
+        number: int | None = self._tokenizer.token_to_id(token)
+        return number
+
     def prompt_tokens(self) -> int:
         """Tokens of the prompt with leading special tokens, for models that leave it out of pooling."""
         if not self.prompt:
@@ -142,15 +153,20 @@ class Tokenizer:
         return Tokens(ids, np.cumsum(lengths), truncated)
 
     def _encode(self, texts: list[str], what: str, first: int = 0) -> list[Any]:
-        for row, text in enumerate(texts, first):
-            if not _is_unicode(text):
-                raise InputError(
-                    f"{what} {row} holds a lone surrogate, which is no Unicode text: {text[:80]!r}",
-                    hint="Decode the bytes with errors='replace', or leave the character out.",
-                )
+        check_unicode(texts, what, first)
         # Titles are cut at character offsets, which the fast variant does not compute.
         encode = self._tokenizer.encode_batch if what == "title" else self._tokenizer.encode_batch_fast
         return list(encode(texts, add_special_tokens=what != "title"))
+
+
+def check_unicode(texts: Sequence[str], what: str, first: int = 0) -> None:
+    """Raise InputError for a text with a lone surrogate; the texts are called `what` and their number."""
+    for row, text in enumerate(texts, first):
+        if not _is_unicode(text):
+            raise InputError(
+                f"{what} {row} holds a lone surrogate, which is no Unicode text: {text[:80]!r}",
+                hint="Decode the bytes with errors='replace', or leave the character out.",
+            )
 
 
 def _is_unicode(text: str) -> bool:

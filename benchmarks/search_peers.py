@@ -1,0 +1,144 @@
+"""Hybrid search against LanceDB embedded and against bm25s + faiss, on the same vectors and text, in one run.
+
+    pip install lancedb bm25s PyStemmer
+    python benchmarks/search_peers.py --index INDEX --queries QUERIES.jsonl
+
+Vectors and passages are those of INDEX; queries are embedded once, beforehand, so no encoder is timed. Each
+system finds 100 passages by vector and 100 by BM25 and fuses them by reciprocal rank to a top 10. Peers are
+tuned to the recall@10 of our dense half against exact search: the fastest setting of theirs that reaches it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import torch
+from search_systems import Bm25sFaiss, Corpus, K, Lance, Ours, System
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from retrieval.search import Searcher
+from retrieval.storage import Store
+
+WARM_UP = 20
+
+
+def overlap(found: np.ndarray, reference: np.ndarray) -> float:
+    """Mean share of the reference's ids (q, 10) that were found (q, 10)."""
+    return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(found, reference, strict=True)]))
+
+
+def tuned(
+    system: System, vectors: np.ndarray, exact: np.ndarray, target: float
+) -> tuple[dict[str, int], float]:
+    """The fastest settings whose recall@10 reaches the target, and that recall; the best where none does."""
+    reached, best = [], ({}, -1.0)
+    for settings in system.grid():
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            found = system.dense(vectors, settings)
+            times.append(time.perf_counter() - start)
+        recall, seconds = overlap(found, exact), min(times)
+        best = max(best, (settings, recall), key=lambda point: point[1])
+        if recall >= target:
+            reached.append((seconds, settings, recall))
+    if not reached:
+        return best
+    _, settings, recall = min(reached, key=lambda point: point[0])
+    return settings, recall
+
+
+def measure(
+    system: System, texts: list[str], vectors: np.ndarray, settings: dict[str, int]
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Top 10 of the hybrid search; milliseconds one query at a time, queries/s all at once."""
+    singles, found = [], []
+    for number in range(len(texts)):
+        start = time.perf_counter()
+        found.append(system.hybrid(texts[number : number + 1], vectors[number : number + 1], settings)[0])
+        singles.append(1000 * (time.perf_counter() - start))
+    start = time.perf_counter()
+    system.hybrid(texts, vectors, settings)
+    batch = len(texts) / (time.perf_counter() - start)
+    times = singles[WARM_UP:]
+    return np.stack(found), {
+        "median_ms": float(np.median(times)), "p95_ms": float(np.percentile(times, 95)),
+        "queries_per_second": batch,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Build the peers, tune them, measure all, print a table and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--index", required=True)
+    parser.add_argument("--queries", type=Path, required=True, help="JSONL with text or question")
+    parser.add_argument("--most", type=int, default=500, help="queries")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    args = parser.parse_args()
+    faiss.omp_set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)
+    os.environ["LANCE_CPU_THREADS"] = str(args.threads)
+    lines = args.queries.read_text(encoding="utf-8").splitlines()[: args.most]
+    texts = [record.get("text") or record["question"] for record in map(json.loads, lines)]
+    store = Store(args.index)
+    with tempfile.TemporaryDirectory() as folder, Searcher.open(args.index, threads=args.threads) as searcher:
+        vectors = searcher.encode(texts)
+        exact = searcher.rank(texts, K, mode="dense", rerank="none", exact=True, vectors=vectors).ids
+        corpus = Corpus.of(searcher, store)
+        makers: list[Callable[[], System]] = [
+            lambda: Ours(searcher),
+            lambda: Lance(corpus, Path(folder), args.threads),
+            lambda: Bm25sFaiss(corpus, args.threads),
+        ]
+        rows: list[dict[str, Any]] = []
+        reference = None
+        for make in makers:
+            start = time.perf_counter()
+            system = make()
+            built = time.perf_counter() - start
+            target = rows[0]["recall"] if rows else 0.0
+            settings, recall = tuned(system, vectors, exact, target)
+            found, times = measure(system, texts, vectors, settings)
+            reference = found if reference is None else reference
+            row = {"system": system.name, "settings": settings, "recall": recall, **times}
+            rows.append({**row, "same_top_10": overlap(found, reference), "build_seconds": built})
+            del system
+    show(rows, len(corpus.texts), len(texts), args.threads)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def show(rows: list[dict[str, Any]], passages: int, queries: int, threads: int) -> None:
+    """A table, and each peer's time divided by ours."""
+    print(f"{passages:,} passages, {queries:,} queries, {threads} threads, hybrid top {K}")
+    print(
+        f"{'':44}{'recall@10':>10}{'median ms':>11}{'p95 ms':>9}{'queries/s':>11}{'same as ours':>14}"
+        f"{'build s':>9}"
+    )
+    for row in rows:
+        print(
+            f"{row['system']:44}{row['recall']:>10.4f}{row['median_ms']:>11.2f}{row['p95_ms']:>9.2f}"
+            f"{row['queries_per_second']:>11.0f}{row['same_top_10']:>14.3f}{row['build_seconds']:>9.1f}"
+        )
+        if row["settings"]:
+            print(f"    {row['settings']}")
+    ours = rows[0]
+    for row in rows[1:]:
+        print(
+            f"{row['system']}: {row['median_ms'] / ours['median_ms']:.2f} times our time a query, "
+            f"{ours['queries_per_second'] / row['queries_per_second']:.2f} times fewer queries/s in a batch"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Runs the stages over a dataset, one after the other, measures each, and compares them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from jobs.evaluation.answers import first_answers
+from jobs.evaluation.dataset import Dataset
+from jobs.evaluation.measures import ANSWER_RECALL, answer_measures, document_measures
+from jobs.evaluation.ranking import Ranked, rank_queries, seconds_per_query
+from jobs.evaluation.runs import QRELS, write_qrels, write_run
+from jobs.evaluation.significance import ALPHA, holm, randomisation_test
+from jobs.evaluation.stages import SLOW, Stage, comparisons
+from jobs.terminal import duration
+from retrieval import Searcher
+from retrieval.errors import CorpusmillError, InputError
+from retrieval.search.options import check_queries
+from retrieval.storage import Store
+
+Progress = Callable[[str, int, int], None]  # name of the stage, queries done, queries
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """`values`: each measure by query, float64 (q,), NaN where a query has nothing to measure."""
+
+    values: dict[str, np.ndarray]
+    queries_per_second: float
+
+    def mean(self, measure: str) -> float:
+        """The measure over the queries that have it."""
+        return float(np.nanmean(self.values[measure]))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean difference of a stage from another on the same queries; `p` of the randomisation test, two-sided.
+
+    `p_corrected`: by Holm over all comparisons of the evaluation.
+    """
+
+    stage: str
+    against: str
+    measure: str
+    difference: float
+    p: float
+    p_corrected: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is unlikely to be chance."""
+        return self.p_corrected < ALPHA
+
+
+@dataclass
+class Evaluation:
+    """What came out. `matched`: share of the judged documents that the index holds; None without qrels."""
+
+    dataset: Dataset
+    measure: str  # the one that decides what helped
+    matched: float | None
+    stages: dict[str, StageResult] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def evaluate(
+    searcher: Searcher, store: Store, dataset: Dataset, stages: Sequence[Stage], *,
+    runs: Path | None = None, say: Callable[[str], None], progress: Progress,
+) -> Evaluation:  # fmt: skip
+    """Evaluate stages; run files are written to the folder `runs`.
+
+    Raises InputError where a query cannot be searched for, or where the index holds no judged document.
+    Memory: the results of one stage, and a few numbers for each query and stage.
+    """
+    _check_queries(dataset)
+    found = Evaluation(dataset, "nDCG@10" if dataset.qrels else ANSWER_RECALL, None)
+    found.warnings += dataset.warnings
+    if dataset.qrels:
+        found.matched = _matched(searcher, store, dataset)
+        if found.matched < 1:
+            found.warnings.append(
+                f"{1 - found.matched:.1%} of the judged documents are not in the index and count as not found"
+            )
+    if runs is not None and dataset.qrels:
+        write_qrels(runs / QRELS, dataset.qrels)
+    depths: dict[str, np.ndarray] = {}
+    for stage in stages:
+        if stage.name == SLOW:
+            estimate = seconds_per_query(searcher, stage, dataset.queries) * len(dataset.queries)
+            say(f"{stage.name}: about {duration(estimate)} for {len(dataset.queries):,} queries")
+        ranked = rank_queries(
+            searcher, stage, dataset.queries, documents=bool(dataset.qrels or runs),
+            start=None if stage.rerank == "none" else depths.get(stage.mode),
+            progress=partial(progress, stage.name),
+        )  # fmt: skip
+        if stage.rerank == "none":
+            depths[stage.name] = ranked.depths
+        if runs is not None:
+            write_run(runs / f"{stage.name}.txt", ranked.documents, stage.name)
+        found.stages[stage.name] = _measure(searcher, dataset, ranked)
+    found.comparisons = _compare(found, comparisons(stages))
+    return found
+
+
+def _measure(searcher: Searcher, dataset: Dataset, ranked: Ranked) -> StageResult:
+    values: dict[str, np.ndarray] = {}
+    if dataset.qrels:
+        values |= document_measures(dataset.queries, dataset.qrels, ranked.documents)
+    if dataset.has_answers:
+
+        def texts(ids: np.ndarray) -> dict[int, str]:
+            return {number: passage.text for number, passage in searcher.passages(ids).items()}
+
+        values |= answer_measures(first_answers(dataset.queries, ranked.passages, texts))
+    return StageResult(values, len(dataset.queries) / ranked.seconds)
+
+
+def _compare(found: Evaluation, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+    measures = [found.measure]
+    if found.dataset.has_answers and ANSWER_RECALL not in measures:
+        measures.append(ANSWER_RECALL)
+    tested = []
+    for measure in measures:
+        for stage, against in pairs:
+            difference = found.stages[stage].values[measure] - found.stages[against].values[measure]
+            difference = difference[~np.isnan(difference)]
+            tested.append((stage, against, measure, float(difference.mean()), randomisation_test(difference)))
+    corrected = holm([test[-1] for test in tested])
+    return [Comparison(*test, p) for test, p in zip(tested, corrected, strict=True)]
+
+
+def _check_queries(dataset: Dataset) -> None:
+    for query in dataset.queries:
+        try:
+            check_queries([query.text])
+        except CorpusmillError as error:
+            raise InputError(
+                f"query {query.query_id!r} of {dataset.name}: {error.message}", hint=error.hint
+            ) from error
+
+
+def _matched(searcher: Searcher, store: Store, dataset: Dataset) -> float:
+    """Share of the judged documents that the index holds; one part's ids are in memory at a time."""
+    judged = {doc_id for documents in dataset.qrels.values() for doc_id in documents}
+    missing = set(judged)
+    example = ""
+    for part in searcher.manifest.parts:
+        with store.fs.open(store.path(part.passages.key), "rb") as file:
+            ids = pq.read_table(file, columns=["doc_id"])["doc_id"].unique().to_pylist()
+        example = example or ids[0]
+        missing.difference_update(ids)
+        if not missing:
+            break
+    if len(missing) == len(judged):
+        raise InputError(
+            f"the index holds none of the {len(judged):,} judged documents of {dataset.name}: it is called "
+            f"{min(judged)!r} there and {example!r} in the index",
+            hint="Evaluate the index of the collection that the qrels belong to, with its own document ids.",
+        )
+    return 1 - len(missing) / len(judged)

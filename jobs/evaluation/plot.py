@@ -1,0 +1,45 @@
+"""A picture of quality against latency, one point a stage. Needs matplotlib (the extra `plot`)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retrieval.errors import ConfigError
+
+
+def check(path: Path) -> None:
+    """Raises ConfigError where a picture could not be drawn, before hours are spent on what it shows."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
+        raise ConfigError("--plot needs matplotlib", hint="pip install 'corpusmill[plot]'") from error
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise ConfigError(
+            f"{path}: a plot cannot be of this type", hint=f"Types: {', '.join(sorted(known))}."
+        )
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.absolute().parent}")
+
+
+def draw(path: Path, title: str, measures: Sequence[str], stages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the picture: milliseconds a query in a batch, on a logarithmic axis, against each measure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0 * len(measures), 4.5), layout="constrained")
+    figure.suptitle(title)
+    for number, measure in enumerate(measures, start=1):
+        axes = figure.add_subplot(1, len(measures), number)
+        for name, values in stages.items():
+            milliseconds = 1000 / values["queries_per_second"]
+            axes.plot(milliseconds, values[measure], "o")
+            axes.annotate(
+                name.replace("_", " "), (milliseconds, values[measure]), xytext=(5, 4),
+                textcoords="offset points",
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.margins(x=0.25, y=0.15)
+        axes.set_xlabel("ms a query, in batches, encoding included")
+        axes.set_ylabel(measure)
+        axes.grid(True, which="both", alpha=0.2)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,167 @@
+"""The cross-encoder: pairs of query and passage in, one score a pair out, in length-sorted batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval.cross_encoder.packaged import PackagedPairs, packaged_model
+from retrieval.encoder.batches import length_sorted_batches, run_splitting
+from retrieval.errors import ConfigError, InputError, ModelError
+from retrieval.models import ResolvedModel, resolve
+from retrieval.search_settings import CrossEncoderSettings
+from retrieval.settings import ModelSettings
+
+CHUNK_PAIRS = 4096  # pairs whose tokens are held, and sorted by length, at once
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """Scores of n pairs, in their order, higher is better.
+
+    `scores`: (n,) float32, logits as the model's head gives them, without a sigmoid. `truncated`: (n,)
+    bool, the pair was cut to the model's window, the longer of query and passage first.
+    """
+
+    scores: npt.NDArray[np.float32]
+    truncated: npt.NDArray[np.bool_]
+
+
+class TokenizedPairs(Protocol):
+    """Tokens of some pairs, of one runtime. `lengths`: (n,) int64 tokens; `truncated`: (n,) bool."""
+
+    lengths: npt.NDArray[np.int64]
+    truncated: npt.NDArray[np.bool_]
+
+
+class Runtime(Protocol):
+    """What runs a model. `batch_tokens`: most tokens, padding included, in one batch."""
+
+    batch_tokens: int
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Window and precision, for the card."""
+
+    def tokenize(self, pairs: Sequence[Pair]) -> Any:
+        """Tokens of pairs, cut to the window: `TokenizedPairs`."""
+
+    def run(self, tokens: Any, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Scores of these rows: (len(rows),) float32."""
+
+    def release(self) -> None:
+        """Give cached memory back."""
+
+
+class CrossEncoder:
+    """A loaded cross-encoder. `card`: name, revision, fingerprint, runtime, window and precision, as JSON."""
+
+    def __init__(self, runtime: Runtime, model: ModelSettings | None, card: dict[str, Any]) -> None:
+        self.card = card
+        self._runtime = runtime
+        self._query_prompt = (model.query_prompt if model else None) or ""
+        self._passage_prompt = (model.passage_prompt if model else None) or ""
+
+    @classmethod
+    def open(cls, settings: CrossEncoderSettings, *, threads: int | None = None) -> "CrossEncoder":
+        """Load the model; `threads` bounds what it computes with on a CPU.
+
+        Raises ModelError where it is not here, may not be loaded, or is no cross-encoder, and ConfigError
+        for settings that a cross-encoder does not have.
+        """
+        resolved = _resolve(settings)
+        runtime: Runtime
+        if settings.model is None:
+            runtime = PackagedPairs(resolved, threads=threads)
+        else:
+            # Imported when asked for: loading sentence-transformers takes seconds.
+            from retrieval.cross_encoder.transformer import TransformerPairs
+
+            runtime = TransformerPairs(resolved, settings.model, threads=threads)
+        return cls(runtime, settings.model, cross_encoder_card(settings) | runtime.description)
+
+    def scores(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+        """Scores of (query, passage) pairs: (n,) float32; see `score`."""
+        return self.score(pairs).scores
+
+    def score(self, pairs: Sequence[Pair]) -> PairScores:
+        """Score (query, passage) pairs, of one query or of many; titles stand in front of passages.
+
+        Raises InputError for text that is no Unicode, ModelError where a score is not finite or a single
+        pair does not fit into memory.
+        """
+        scores = np.empty(len(pairs), np.float32)
+        truncated = np.zeros(len(pairs), np.bool_)
+        for start in range(0, len(pairs), CHUNK_PAIRS):
+            chunk = self._prepared(pairs[start : start + CHUNK_PAIRS], start)
+            end = start + len(chunk)
+            scores[start:end], truncated[start:end] = self._score_chunk(chunk)
+        finite = np.isfinite(scores)
+        if not finite.all():
+            raise ModelError(
+                f"{self.card['name']}: {int((~finite).sum())} of {len(pairs)} scores are not finite",
+                hint="Set `cross_encoder.model.dtype` to float32 (float16 overflows in some models).",
+            )
+        return PairScores(scores, truncated)
+
+    def _score_chunk(self, pairs: list[Pair]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        tokens: TokenizedPairs = self._runtime.tokenize(pairs)
+        scores = np.empty(len(pairs), np.float32)
+
+        def run(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+            return self._runtime.run(tokens, rows)
+
+        for rows in length_sorted_batches(tokens.lengths, self._runtime.batch_tokens):
+            scores[rows] = run_splitting(run, rows, self._runtime.release)
+        return scores, tokens.truncated
+
+    def _prepared(self, pairs: Sequence[Pair], first: int) -> list[Pair]:
+        prepared = []
+        for number, (query, passage) in enumerate(pairs, first):
+            pair = (self._query_prompt + query, self._passage_prompt + passage)
+            try:
+                for text in pair:
+                    text.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise InputError(
+                    f"pair {number} holds a lone surrogate, which is no Unicode text",
+                    hint="Decode the bytes with errors='replace', or leave the character out.",
+                ) from error
+            prepared.append(pair)
+        return prepared
+
+
+def cross_encoder_card(settings: CrossEncoderSettings) -> dict[str, Any]:
+    """Name, revision, fingerprint and runtime of the model, as JSON, without loading it.
+
+    Raises as `CrossEncoder.open`.
+    """
+    model = _resolve(settings)
+    return {
+        "name": model.name,
+        "revision": model.revision,
+        "fingerprint": model.fingerprint,
+        "runtime": "onnxruntime" if settings.model is None else "torch",
+    }
+
+
+def _resolve(settings: CrossEncoderSettings) -> ResolvedModel:
+    model = settings.model
+    if model is None:
+        return packaged_model()
+    for name in ("query_name", "normalize"):
+        if getattr(model, name) is not None:
+            raise ConfigError(
+                f"`cross_encoder.model.{name}` is set, and a cross-encoder has no such thing",
+                hint="Leave it out: one model reads query and passage together and gives a number.",
+            )
+    return resolve(
+        model.name,
+        revision=model.revision,
+        trust_remote_code=model.trust_remote_code,
+        allow_pickle=model.allow_pickle,
+    )

@@ -1,0 +1,167 @@
+"""The stages of a search over a batch of queries: first stage, fusion, re-ranking. Ids and scores only."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from retrieval.late_interaction import maxsim
+from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
+from retrieval.passages import Passage
+from retrieval.search.group import ShardGroup
+from retrieval.search.models import Models
+from retrieval.search.options import Options
+from retrieval.search.ranking import Ranking, reciprocal_rank_fusion, weighted_fusion
+from retrieval.vectors import best
+
+ENCODED_AT_ONCE = 256  # passages whose token vectors are held while candidates are encoded
+
+
+@dataclass
+class Trace:
+    """What the stages of a batch gave.
+
+    `lists`: by stage (dense, lexical, hybrid, late_interaction, cross_encoder), in their order. `final`: what
+    is returned. `vectors` (q, d), `terms`, `tokens` (t, d): the queries as each stage saw them.
+    """
+
+    lists: dict[str, Ranking] = field(default_factory=dict)
+    final: Ranking = field(default_factory=lambda: Ranking.none(0))
+    vectors: np.ndarray | None = None
+    terms: list[LexicalQuery] = field(default_factory=list)
+    tokens: list[np.ndarray] = field(default_factory=list)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time that passes to a stage's."""
+        start = time.perf_counter()
+        yield
+        self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+class Pipeline:
+    """Composes the stages over one group of shards."""
+
+    def __init__(
+        self, group: ShardGroup, models: Models, analyzer: Analyzer | None, statistics: Statistics | None
+    ) -> None:
+        self._group = group
+        self._models = models
+        self._analyzer = analyzer
+        self._statistics = statistics
+        self._beside = ThreadPoolExecutor(1, "lexical")
+
+    def close(self) -> None:
+        """End the thread of the lexical half."""
+        self._beside.shutdown()
+
+    def run(self, queries: Sequence[str], options: Options, vectors: np.ndarray | None = None) -> Trace:
+        """All stages. `vectors`: the queries' embeddings (q, d) float32 where they are known already."""
+        trace = Trace(vectors=vectors)
+        if options.filter is not None:
+            with trace.timed("filter"):
+                self._group.select(options.filter)
+        first = self._first_stage(queries, options, trace)
+        if options.rerank == "none":
+            trace.final = first.top(options.k)
+            return trace
+        name = options.rerank.replace("-", "_")
+        with trace.timed(name):
+            head = first.top(options.rerank_depth)
+            score = self._late_interaction if name == "late_interaction" else self._cross_encoder
+            scores = score(queries, head.ids, trace)
+            reranked = Ranking(*best(scores, head.ids, head.width))
+        trace.lists[name] = reranked
+        if options.settings.rerank_fusion == "replace":
+            trace.final = reranked.top(options.k)
+        else:
+            weights = (1.0, options.settings.rerank_weight)
+            trace.final = reciprocal_rank_fusion(
+                [first, reranked], weights, options.k, options.settings.rrf_k
+            )
+        return trace
+
+    def _first_stage(self, queries: Sequence[str], options: Options, trace: Trace) -> Ranking:
+        lexical = None
+        if options.mode != "dense":
+            lexical = self._beside.submit(self._lexical, queries, options, trace)
+        if options.mode != "lexical":
+            self._dense(queries, options, trace)
+        if lexical is not None:
+            lexical.result()
+        if options.mode != "hybrid":
+            return trace.lists[options.mode]
+        settings = options.settings
+        lists = [trace.lists["dense"], trace.lists["lexical"]]
+        weights = (settings.dense_weight, settings.lexical_weight)
+        with trace.timed("fusion"):
+            if settings.fusion == "rrf":
+                fused = reciprocal_rank_fusion(lists, weights, options.candidates, settings.rrf_k)
+            else:
+                fused = weighted_fusion(lists, weights, options.candidates)
+        trace.lists = {"dense": lists[0], "lexical": lists[1], "hybrid": fused}
+        return fused
+
+    def _dense(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
+        if trace.vectors is None:
+            with trace.timed("encode"):
+                trace.vectors = self._models.encoder.encode_queries(list(queries))
+        with trace.timed("dense"):
+            trace.lists["dense"] = self._group.dense(
+                trace.vectors, options.candidates, filter=options.filter, exact=options.exact
+            )
+
+    def _lexical(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
+        with trace.timed("lexical"):
+            trace.terms = self.terms(queries)
+            trace.lists["lexical"] = self._group.lexical(
+                trace.terms, options.candidates, filter=options.filter
+            )
+
+    def terms(self, queries: Sequence[str]) -> list[LexicalQuery]:
+        """Queries as terms with the statistics of the whole index."""
+        if self._analyzer is None or self._statistics is None:
+            return []
+        return [make_query(query, self._analyzer, self._statistics) for query in queries]
+
+    def _late_interaction(self, queries: Sequence[str], ids: np.ndarray, trace: Trace) -> np.ndarray:
+        """MaxSim of queries with passages (q, n): float32 (q, n), -inf where there is no passage."""
+        encoder = self._models.tokens
+        trace.tokens = encoder.encode_queries(list(queries))
+        if self._group.has_tokens:
+            return self._group.token_scores(trace.tokens, ids)
+        scores = np.full(ids.shape, -np.inf, np.float32)
+        unique = np.unique(ids[ids >= 0])
+        for first in range(0, len(unique), ENCODED_AT_ONCE):
+            chunk = unique[first : first + ENCODED_AT_ONCE]
+            passages = self._group.passages(chunk)
+            chosen = [passages[number] for number in chunk.tolist()]
+            tokens = encoder.encode_passages([p.title for p in chosen], [p.text for p in chosen])
+            for number, query in enumerate(trace.tokens):
+                own = np.flatnonzero(np.isin(ids[number], chunk))
+                if len(own):
+                    similar = maxsim(query, tokens.take(np.searchsorted(chunk, ids[number, own])))
+                    scores[number, own] = similar
+        return scores
+
+    def _cross_encoder(self, queries: Sequence[str], ids: np.ndarray, _trace: Trace) -> np.ndarray:
+        """Scores of the cross-encoder, float32 (q, n), -inf where there is no passage."""
+        passages = self._group.passages(ids)
+        pairs = [
+            (query, full_text(passages[number]))
+            for query, row in zip(queries, ids.tolist(), strict=True)
+            for number in row
+            if number >= 0
+        ]
+        scores = np.full(ids.shape, -np.inf, np.float32)
+        scores[ids >= 0] = self._models.cross_encoder.scores(pairs)
+        return scores
+
+
+def full_text(passage: Passage) -> str:
+    """A passage as the models see it: its document's title in front."""
+    return f"{passage.title} {passage.text}" if passage.title else passage.text

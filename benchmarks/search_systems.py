@@ -87,7 +87,7 @@ class Lance:
     name = f"LanceDB {version('lancedb')}"
 
     def __init__(self, corpus: Corpus, folder: Path, threads: int) -> None:
-        os.environ.setdefault("LANCE_LOG", "error")  # it warns of every query
+        os.environ["LANCE_LOG"] = os.environ["LANCEDB_LOG"] = "error"  # it warns of every query
         import lancedb
 
         rows, dimension = corpus.vectors.shape
@@ -105,7 +105,7 @@ class Lance:
 
     def grid(self) -> list[dict[str, int]]:
         """Lists visited, and how many times 100 codes are re-scored exactly."""
-        probes = [1 << power for power in range(2, int(np.log2(self._nlist)) + 1)]
+        probes = [round(2 ** (half / 2)) for half in range(4, 2 * int(np.log2(self._nlist)) + 1)]
         return [{"nprobes": nprobe, "refine_factor": refine} for nprobe in probes for refine in (1, 2, 5)]
 
     def dense(self, vectors: np.ndarray, settings: dict[str, int]) -> np.ndarray:

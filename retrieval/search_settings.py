@@ -85,7 +85,10 @@ class SearchSettings(Settings):
         None, description="First stage; default: hybrid where the index has a lexical part, else dense."
     )
     candidates: int = Field(
-        100, ge=1, le=10_000, description="Passages that each half of the first stage finds."
+        200,
+        ge=1,
+        le=10_000,
+        description="Passages that each half of the first stage finds: some hundred documents in chunks.",
     )
     fusion: Literal["rrf", "weighted"] = Field(
         "rrf",

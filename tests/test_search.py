@@ -60,7 +60,7 @@ def test_a_code_is_found_by_its_letters(search: Searcher) -> None:
 
 def test_hybrid_is_the_fusion_of_its_halves(search: Searcher) -> None:
     query = "volcanoes seen in 1600"
-    dense, lexical = (search(query, k=100, mode=mode) for mode in ("dense", "lexical"))
+    dense, lexical = (search(query, k=200, mode=mode) for mode in ("dense", "lexical"))
     expected: dict[str, float] = {}
     for half in (dense, lexical):
         for hit in half:

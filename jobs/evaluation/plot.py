@@ -34,11 +34,11 @@ def draw(path: Path, title: str, measures: Sequence[str], stages: Mapping[str, M
             milliseconds = 1000 / values["queries_per_second"]
             axes.plot(milliseconds, values[measure], "o")
             axes.annotate(
-                name.replace("_", " "), (milliseconds, values[measure]), xytext=(5, 4),
-                textcoords="offset points",
+                name.replace("_", " "), (milliseconds, values[measure]), xytext=(0, 6),
+                textcoords="offset points", ha="center",
             )  # fmt: skip
         axes.set_xscale("log")
-        axes.margins(x=0.25, y=0.15)
+        axes.margins(x=0.2, y=0.15)
         axes.set_xlabel("ms a query, in batches, encoding included")
         axes.set_ylabel(measure)
         axes.grid(True, which="both", alpha=0.2)

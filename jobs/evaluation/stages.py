@@ -24,7 +24,7 @@ class Stage:
 STAGES = (
     Stage("dense_exact", "dense", exact=True),
     Stage("dense", "dense", ("dense_exact",)),
-    Stage("lexical", "lexical", ("dense",)),
+    Stage("lexical", "lexical"),
     Stage("hybrid", "hybrid", ("dense", "lexical")),
     Stage("late_interaction", "hybrid", rerank="late-interaction"),
     Stage("cross_encoder", "hybrid", ("late_interaction",), rerank="cross-encoder"),

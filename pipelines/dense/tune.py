@@ -38,14 +38,18 @@ class Tuned:
 def grid(spec: DenseSpec, k: int) -> list[SearchParameters]:
     """The search parameters to try, from cheap to thorough; the same for every shard of an index."""
     if spec.type == "flat":
-        return [SearchParameters()]
+        return [SearchParameters(depth=k)]
     if spec.type == "hnsw":
-        return [SearchParameters(ef_search=ef, shortlist=k) for ef in (16, 32, 64, 128, 256, 512) if ef >= k]
+        return [
+            SearchParameters(ef_search=ef, shortlist=k, depth=k)
+            for ef in (16, 32, 64, 128, 256, 512)
+            if ef >= k
+        ]
     probes = [2**i for i in range(12) if 2**i < min(spec.nlist, MAX_NPROBE)]
     probes.append(min(spec.nlist, MAX_NPROBE))
     # Float16 lists hold the vectors themselves: a longer shortlist finds nothing more.
     lengths = [k] if spec.type == "ivf_flat" else [n for n in SHORTLISTS if n >= k] or [k, 2 * k, 4 * k]
-    return [SearchParameters(nprobe=nprobe, shortlist=n) for nprobe in probes for n in lengths]
+    return [SearchParameters(nprobe=nprobe, shortlist=n, depth=k) for nprobe in probes for n in lengths]
 
 
 def evaluate_shard(

@@ -23,9 +23,10 @@ class Explainer:
         self._trace = trace
         self._ids = ids
         self._exact = self._quantized = None
-        if trace.vectors is not None and ids.size:
+        if trace.vectors is not None and "dense" in trace.lists and ids.size:
             self._exact = group.exact_scores(trace.vectors, ids)
-            self._quantized = group.quantized_scores(trace.vectors, ids)
+            depth = trace.lists["dense"].width
+            self._quantized = group.quantized_scores(trace.vectors, ids, depth)
 
     def explain(self, query: str, number: int, place: int, passage: Passage) -> Explanation:
         """The hit at `place` of query `number`."""

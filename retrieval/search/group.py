@@ -83,7 +83,7 @@ class ShardGroup:
         chosen = self.select(filter) if filter else {}
         parameters, assigned = self._parameters, None
         if self._quantizer.spec.is_ivf and not exact:
-            parameters = self._widened(self.selected(filter))
+            parameters = self._widened(self._parameters.for_depth(n), self.selected(filter))
             assigned = self._quantizer.assign(vectors, parameters.nprobe)
         found = [Ranking.none(len(vectors))]
         for shard in self.shards:
@@ -110,13 +110,13 @@ class ShardGroup:
             scores[short], rows[short] = exact_search(vectors[short], shard.vectors, width, rows=selection)
         return _global(shard, scores, rows)
 
-    def _widened(self, selected: int) -> SearchParameters:
-        """Search parameters for a filter: the nearest selected rows lie further away than the nearest."""
-        if selected in (0, self.rows):
-            return self._parameters
-        factor = min(MOST_PROBES_FACTOR, (self.rows / selected) ** 0.5)
-        nprobe = min(self._quantizer.spec.nlist, round(self._parameters.nprobe * factor))
-        return self._parameters.model_copy(update={"nprobe": nprobe})
+    def _widened(self, parameters: SearchParameters, selected: int) -> SearchParameters:
+        """More lists for fewer rows: the nearest selected rows lie further away than the nearest."""
+        factor = 1.0
+        if 0 < selected < self.rows:
+            factor = min(MOST_PROBES_FACTOR, (self.rows / selected) ** 0.5)
+        nprobe = min(self._quantizer.spec.nlist, round(parameters.nprobe * factor))
+        return parameters.model_copy(update={"nprobe": nprobe})
 
     def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
         """The n passages with the highest BM25 of each query; statistics are those of the whole index."""
@@ -169,11 +169,14 @@ class ShardGroup:
         parts = [shard.vectors.scores(vectors, shard.local(ids)) for shard in self.shards]
         return np.max(np.stack(parts), axis=0)
 
-    def quantized_scores(self, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Scores of the codes alone, float32 (q, n); NaN for passages that no shortlist had."""
+    def quantized_scores(self, vectors: np.ndarray, ids: np.ndarray, depth: int) -> np.ndarray:
+        """Scores of the codes alone, float32 (q, n); NaN for passages that no shortlist had.
+
+        depth: results that the search was asked for.
+        """
         found = np.full(ids.shape, np.nan, np.float32)
         for shard in self.shards:
-            listed, rows = shard.dense.shortlist(vectors, self._parameters)
+            listed, rows = shard.dense.shortlist(vectors, self._parameters.for_depth(depth))
             own = shard.local(ids)
             for number in range(len(vectors)):
                 same = (own[number][:, None] == rows[number][None, :]) & (own[number][:, None] >= 0)

@@ -102,18 +102,6 @@ def test_new_documents_leave_the_codec_and_old_codes_alone(build, copy):
     assert {name: after[name] for name in before} == before
 
 
-def test_another_codec_makes_codes_and_nothing_else(build, copy):
-    corpus, index, old, config = copy
-    config["late_interaction"]["nlist"] = 8
-    new = build(corpus, index, **config).manifest
-    assert new.token_codec != old.token_codec
-    assert not {file.key for part in new.parts for file in part.tokens} & {
-        file.key for part in old.parts for file in part.tokens
-    }
-    assert [part.vectors for part in new.parts] == [part.vectors for part in old.parts]
-    assert [shard.dense for shard in new.shards] == [shard.dense for shard in old.shards]
-
-
 def test_a_version_without_stored_tokens_names_none(build, copy):
     corpus, index, _, config = copy
     del config["late_interaction"]
@@ -123,15 +111,18 @@ def test_a_version_without_stored_tokens_names_none(build, copy):
     assert manifest.late_interaction["model"]["kind"] == "encoder"
 
 
-def test_a_checkpoint_moves_with_the_index(build, copy, tmp_path):
-    corpus, index, _, config = copy
+def test_another_model_makes_codes_and_nothing_else_and_moves_with_the_index(build, copy, tmp_path):
+    corpus, index, old, config = copy
     checkpoint = native(tmp_path / "colbert")
     config["late_interaction"]["model"] = {"name": str(checkpoint.folder), "dtype": "float32"}
-    build(corpus, index, **config)
+    new = build(corpus, index, **config).manifest
+    assert not set(new.token_codec) & set(old.token_codec)
+    assert [part.vectors for part in new.parts] == [part.vectors for part in old.parts]
+    assert [shard.dense for shard in new.shards] == [shard.dense for shard in old.shards]
     shutil.rmtree(checkpoint.folder)
     moved = tmp_path / "moved"
     shutil.move(index, moved)
-    encoder, tokens, _ = opened(moved, read_manifest(Store(str(moved))))
+    encoder, tokens, _ = opened(moved, new)
     assert encoder.card["kind"] == "checkpoint"
     frame = passages(moved)
     query = encoder.encode_passages([frame.title[3]], [frame.text[3]])[0]

@@ -60,8 +60,8 @@ class LateInteractionSettings(Settings):
     code_bytes: int | None = Field(
         None,
         ge=1,
-        description="Bytes of a token's residual code, beside 4 for its centroid and length; default: 32 at 128 "
-        "dimensions, 48 at 384.",
+        description="Bytes of a token's residual code, beside 4 for its centroid and length; default: 32 at "
+        "128 dimensions, 48 at 384.",
     )
     train_tokens: int = Field(
         150_000, ge=1_000, description="Token vectors that the codec is trained on, sampled from all parts."

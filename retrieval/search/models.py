@@ -34,6 +34,10 @@ class Models:
                 hint=f"It needs {there['name']} with the fingerprint {there['fingerprint'][:16]}.",
             )
 
+    def loaded(self, name: str) -> bool:
+        """Whether a model, named as its property, is in memory."""
+        return name in self.__dict__
+
     @cached_property
     def encoder(self) -> Encoder:
         """Queries to vectors."""

@@ -70,6 +70,7 @@ class Pipeline:
             trace.final = first.top(options.k)
             return trace
         name = options.rerank.replace("-", "_")
+        self._load("tokens" if name == "late_interaction" else name, trace)
         with trace.timed(name):
             head = first.top(options.rerank_depth)
             score = self._late_interaction if name == "late_interaction" else self._cross_encoder
@@ -84,6 +85,12 @@ class Pipeline:
                 [first, reranked], weights, options.k, options.settings.rrf_k
             )
         return trace
+
+    def _load(self, name: str, trace: Trace) -> None:
+        """Load a model that is not here yet; its seconds are not a stage's."""
+        if not self._models.loaded(name):
+            with trace.timed("load"):
+                getattr(self._models, name)
 
     def _first_stage(self, queries: Sequence[str], options: Options, trace: Trace) -> Ranking:
         lexical = None
@@ -108,6 +115,7 @@ class Pipeline:
 
     def _dense(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
         if trace.vectors is None:
+            self._load("encoder", trace)
             with trace.timed("encode"):
                 trace.vectors = self._models.encoder.encode_queries(list(queries))
         with trace.timed("dense"):

@@ -162,7 +162,7 @@ def test_packaged_model_cuts_and_describes(default: CrossEncoder) -> None:
 
 
 def test_text_that_is_no_unicode(default: CrossEncoder) -> None:
-    with pytest.raises(InputError, match="pair 1 holds a lone surrogate"):
+    with pytest.raises(InputError, match="query 1 holds a lone surrogate"):
         default.scores([("river", "city"), ("a\ud800", "city")])
     assert np.isfinite(default.scores([("\0", "\0"), ("", ""), ("🙂", "\u202e")])).all()
     assert default.scores([]).shape == (0,)

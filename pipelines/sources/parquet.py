@@ -14,7 +14,7 @@ from pipelines.sources.values import Unreadable
 
 _BATCH_BYTES = 4 << 20
 _BATCH_ROWS = 512  # bounds a batch whose rows repeat one long value, which the file's sizes do not show
-_DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, NotImplementedError)
+_DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from retrieval.cross_encoder.packaged import PackagedPairs, packaged_model
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
-from retrieval.errors import ConfigError, InputError, ModelError
+from retrieval.encoder.tokens import check_unicode
+from retrieval.errors import ConfigError, ModelError
 from retrieval.models import ResolvedModel, resolve
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
@@ -52,9 +53,6 @@ class Runtime(Protocol):
 
     def run(self, tokens: Any, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Scores of these rows: (len(rows),) float32."""
-
-    def release(self) -> None:
-        """Give cached memory back."""
 
 
 class CrossEncoder:
@@ -116,23 +114,13 @@ class CrossEncoder:
             return self._runtime.run(tokens, rows)
 
         for rows in length_sorted_batches(tokens.lengths, self._runtime.batch_tokens):
-            scores[rows] = run_splitting(run, rows, self._runtime.release)
+            scores[rows] = run_splitting(run, rows)
         return scores, tokens.truncated
 
     def _prepared(self, pairs: Sequence[Pair], first: int) -> list[Pair]:
-        prepared = []
-        for number, (query, passage) in enumerate(pairs, first):
-            pair = (self._query_prompt + query, self._passage_prompt + passage)
-            try:
-                for text in pair:
-                    text.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise InputError(
-                    f"pair {number} holds a lone surrogate, which is no Unicode text",
-                    hint="Decode the bytes with errors='replace', or leave the character out.",
-                ) from error
-            prepared.append(pair)
-        return prepared
+        check_unicode([query for query, _ in pairs], "query", first)
+        check_unicode([passage for _, passage in pairs], "passage", first)
+        return [(self._query_prompt + query, self._passage_prompt + passage) for query, passage in pairs]
 
 
 def cross_encoder_card(settings: CrossEncoderSettings) -> dict[str, Any]:

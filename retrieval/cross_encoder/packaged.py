@@ -104,9 +104,6 @@ class PackagedPairs:
         feeds = {name: np.array([ids], np.int64) for name, ids in values.items() if name in self._inputs}
         return float(self._session.run([self._output], feeds)[0].reshape(-1)[0])
 
-    def release(self) -> None:
-        """Nothing is cached."""
-
 
 def _load_tokenizer(folder: Path) -> Any:
     from tokenizers import Tokenizer

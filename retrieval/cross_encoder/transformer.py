@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from retrieval.encoder.encoder import BATCH_TOKENS, choose_device, choose_dtype
+from retrieval.encoder.loading import load_model
 from retrieval.errors import ModelError
 from retrieval.models import ResolvedModel, read_json
 from retrieval.settings import ModelSettings
@@ -35,7 +36,12 @@ class TransformerPairs:
         self._device = choose_device(settings)
         self._dtype = choose_dtype(settings, self._device)
         self.batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._device]
-        self._model = _load(model, settings, self._device, self._dtype)
+        self._model = load_model(
+            "CrossEncoder", model, settings, device=self._device, dtype=self._dtype,
+            max_length=settings.max_tokens,
+            # Scores stay logits: a sigmoid in float32 makes good passages equal.
+            activation_fn=nn.Identity(),
+        )  # fmt: skip
         if self._model.num_labels != 1:
             raise ModelError(
                 f"model {model.name!r} gives {self._model.num_labels} scores for a pair, not one",
@@ -78,11 +84,6 @@ class TransformerPairs:
         scores: Tensor = self._model(batch)["scores"]
         return scores.float().reshape(len(rows)).cpu().numpy()
 
-    def release(self) -> None:
-        """Give cached memory of a GPU back."""
-        if self._device.startswith("cuda"):
-            torch.cuda.empty_cache()
-
 
 def _is_head(part: nn.Module) -> bool:
     return type(part) is nn.Linear and part.out_features == 1
@@ -102,32 +103,3 @@ def _check_kind(model: ResolvedModel) -> None:
         f"model {model.name!r} is {found}, not a cross-encoder",
         hint="Name a sentence-transformers CrossEncoder, or leave `cross_encoder.model` out.",
     )
-
-
-def _load(model: ResolvedModel, settings: ModelSettings, device: str, dtype: torch.dtype) -> Any:
-    from sentence_transformers import CrossEncoder
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        loaded = CrossEncoder(
-            str(model.folder),
-            device=device,
-            trust_remote_code=settings.trust_remote_code,
-            local_files_only=True,
-            max_length=settings.max_tokens,
-            # Scores stay logits: a sigmoid in float32 makes good passages equal.
-            activation_fn=nn.Identity(),
-            model_kwargs={
-                "dtype": dtype,
-                # None lets transformers take what there is, pickles included.
-                "use_safetensors": None if settings.allow_pickle else True,
-            },
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise ModelError(
-            f"model {model.name!r} in {model.folder} cannot be loaded: {reason}",
-            hint="Copy or download it again.",
-        ) from error
-    return loaded.eval()

@@ -26,13 +26,10 @@ def length_sorted_batches(lengths: npt.NDArray[np.int64], batch_tokens: int) -> 
         start += rows
 
 
-def run_splitting(
-    run: Callable[[Rows], npt.NDArray[np.float32]], rows: Rows, release: Callable[[], None]
-) -> npt.NDArray[np.float32]:
+def run_splitting(run: Callable[[Rows], npt.NDArray[np.float32]], rows: Rows) -> npt.NDArray[np.float32]:
     """`run(rows)`, in halves, and halves of these, where memory does not suffice: (len(rows), d) float32.
 
-    `release` is called before each retry, to give cached memory back. Raises ModelError where a single
-    row does not fit, and whatever else `run` raises.
+    Raises ModelError where a single row does not fit, and whatever else `run` raises.
     """
     try:
         return run(rows)
@@ -45,9 +42,9 @@ def run_splitting(
             f"a single passage does not fit into memory: {reason}",
             hint="Lower `model.max_tokens`, choose a smaller model, or free memory on this machine.",
         )
-    release()
+    torch.cuda.empty_cache()  # does nothing where no GPU is in use
     half = len(rows) // 2
-    return np.concatenate([run_splitting(run, part, release) for part in (rows[:half], rows[half:])])
+    return np.concatenate([run_splitting(run, part) for part in (rows[:half], rows[half:])])
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 
 from retrieval.encoder.layout import Side, read_layout
-from retrieval.encoder.side import LoadedSide, load_model
+from retrieval.encoder.loading import load_model
+from retrieval.encoder.side import LoadedSide
 from retrieval.encoder.tokens import Tokenizer, Tokens
 from retrieval.errors import ConfigError, ModelError
 from retrieval.models import resolve_side
@@ -75,7 +76,9 @@ class Encoder:
             model = resolve_side(settings, side)
             tokenizer = Tokenizer(read_layout(model.folder, side), settings)
             if model.folder not in models:
-                models[model.folder] = load_model(model, settings, device=device, dtype=dtype)
+                models[model.folder] = load_model(
+                    "SentenceTransformer", model, settings, device=device, dtype=dtype
+                )
             loaded[side] = LoadedSide(
                 models[model.folder],
                 tokenizer,

@@ -12,8 +12,6 @@ from retrieval.encoder.layout import TASKS, ModelLayout
 from retrieval.encoder.packed import PackedBert, pack, pool, supports
 from retrieval.encoder.tokens import Tokenizer, Tokens
 from retrieval.errors import ModelError
-from retrieval.models import ResolvedModel
-from retrieval.settings import ModelSettings
 
 # Accents, case, CJK, punctuation and an unknown character: where two tokenizers of one model differ.
 _PROBES = ["The naïve Café, 42% of IT'S\tprice\n— 東京 한국 ﬁ Ünïcode…", "a", "word " * 20 + "🙂 end."]
@@ -53,7 +51,7 @@ class LoadedSide:
         """Vectors of `tokens`, in input order: (n, d) float32, as the model's last module gives them."""
         vectors: npt.NDArray[np.float32] | None = None
         for rows in length_sorted_batches(tokens.lengths, self.batch_tokens):
-            batch = run_splitting(lambda part: self._run(tokens, part), rows, self.release)
+            batch = run_splitting(lambda part: self._run(tokens, part), rows)
             if vectors is None:
                 vectors = np.empty((len(tokens), batch.shape[1]), np.float32)
             vectors[rows] = batch
@@ -103,38 +101,6 @@ class LoadedSide:
             if name in features:
                 features[name] = features[name].float()
         return features
-
-    def release(self) -> None:
-        """Give cached memory of the device back."""
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-
-
-def load_model(model: ResolvedModel, settings: ModelSettings, *, device: str, dtype: torch.dtype) -> Any:
-    """The checked model as a SentenceTransformer. Raises ModelError where that cannot load it."""
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # a bar for each load would break into the build's own progress
-    try:
-        loaded = SentenceTransformer(
-            str(model.folder),
-            device=device,
-            trust_remote_code=settings.trust_remote_code,
-            local_files_only=True,
-            model_kwargs={
-                "dtype": dtype,
-                # None lets transformers take what there is, pickles included.
-                "use_safetensors": None if settings.allow_pickle else True,
-            },
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise ModelError(
-            f"model {model.name!r} in {model.folder} cannot be loaded: {reason}",
-            hint="Copy or download it again.",
-        ) from error
-    return loaded.eval()
 
 
 def _modules_of(model: Any, layout: ModelLayout) -> list[nn.Module]:

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from retrieval.encoder.batches import Rows, length_sorted_batches, run_splitting
 from retrieval.encoder.encoder import BATCH_TOKENS, choose_device, choose_dtype
 from retrieval.encoder.layout import Side, read_layout
+from retrieval.encoder.loading import load_model
 from retrieval.encoder.packed import PackedBert, pack, supports
-from retrieval.encoder.side import LoadedSide, load_model
+from retrieval.encoder.side import LoadedSide
 from retrieval.encoder.tokens import Tokenizer, Tokens
 from retrieval.late_interaction.encoder import Token, TokenEncoder, spans_in_text
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
@@ -39,7 +40,8 @@ class BareTokenEncoder(TokenEncoder):
             side: resolve_side(settings, side) for side in ("passage", "query")
         }
         loaded = {
-            model.folder: load_model(model, settings, device=device, dtype=dtype) for model in models.values()
+            model.folder: load_model("SentenceTransformer", model, settings, device=device, dtype=dtype)
+            for model in models.values()
         }
 
         def open_side(side: Side, like: LoadedSide | None) -> LoadedSide:
@@ -93,7 +95,7 @@ class _Hidden:
         kept = np.concatenate([[0], np.cumsum(keep)])
         counts = np.diff(kept[tokens.offsets])
         batches = [
-            (rows, run_splitting(lambda part: self._run(tokens, part, keep), rows, self.side.release))
+            (rows, run_splitting(lambda part: self._run(tokens, part, keep), rows))
             for rows in length_sorted_batches(tokens.lengths, self.side.batch_tokens)
         ]
         return TokenVectors.from_batches(batches, counts, self._width)

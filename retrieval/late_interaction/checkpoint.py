@@ -13,6 +13,7 @@ import torch
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.encoder import BATCH_TOKENS, choose_device, choose_dtype
 from retrieval.encoder.layout import TASKS, Side
+from retrieval.encoder.loading import load_model
 from retrieval.encoder.tokens import check_unicode
 from retrieval.errors import ConfigError, ModelError
 from retrieval.late_interaction.encoder import Token, TokenEncoder, spans_in_text
@@ -118,8 +119,7 @@ class CheckpointTokenEncoder(TokenEncoder):
             return np.concatenate(found)
 
         batches = [
-            (rows, run_splitting(run, rows, self._release))
-            for rows in length_sorted_batches(lengths, self._batch_tokens)
+            (rows, run_splitting(run, rows)) for rows in length_sorted_batches(lengths, self._batch_tokens)
         ]
         width = self.dimension or (batches[0][1].shape[1] if batches else 0)
         return TokenVectors.from_batches(batches, counts, width)
@@ -131,32 +131,10 @@ class CheckpointTokenEncoder(TokenEncoder):
         kept: torch.Tensor = features["attention_mask"][0].bool()
         return kept
 
-    def _release(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-
 
 def _load(model: ResolvedModel, settings: ModelSettings, *, device: str, dtype: torch.dtype) -> Any:
     """The checked checkpoint as a MultiVectorEncoder. Raises ModelError where that cannot load it."""
-    from safetensors import SafetensorError
-    from sentence_transformers import MultiVectorEncoder
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # a bar for each load would break into the build's own progress
-    try:
-        loaded = MultiVectorEncoder(
-            str(model.folder),
-            device=device,
-            trust_remote_code=settings.trust_remote_code,
-            local_files_only=True,
-            model_kwargs={"dtype": dtype, "use_safetensors": None if settings.allow_pickle else True},
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, SafetensorError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise ModelError(
-            f"the late-interaction model {model.name!r} in {model.folder} cannot be loaded: {reason}",
-            hint="Copy or download it again.",
-        ) from error
+    loaded = load_model("MultiVectorEncoder", model, settings, device=device, dtype=dtype)
     if not getattr(loaded.tokenizer, "is_fast", False):
         raise ModelError(
             f"the late-interaction model {model.name!r} has no tokenizer.json",
@@ -166,7 +144,7 @@ def _load(model: ResolvedModel, settings: ModelSettings, *, device: str, dtype: 
     for module in list(loaded)[1:]:
         module.float()
     loaded[0].register_forward_hook(_widen)
-    return loaded.eval()
+    return loaded
 
 
 def _widen(_module: Any, _inputs: Any, features: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.errors import ConfigError, InputError
+from retrieval.encoder.tokens import check_unicode
+from retrieval.errors import ConfigError
 from retrieval.filters import Filter, parse
 from retrieval.manifest import Manifest
 from retrieval.search_settings import Mode, Rerank, SearchSettings
@@ -84,13 +85,7 @@ def check_queries(queries: Sequence[str]) -> None:
             raise ConfigError("the query is empty" if len(queries) == 1 else f"query {number} is empty")
         if len(query) > MAX_QUERY_CHARACTERS:
             raise ConfigError(f"a query has {len(query):,} characters, more than {MAX_QUERY_CHARACTERS:,}")
-        try:
-            query.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"query {number} holds a lone surrogate at character {error.start}, which is no Unicode",
-                hint="Decode its bytes with errors='replace'.",
-            ) from error
+    check_unicode(queries, "query")
 
 
 def check_vectors(vectors: np.ndarray, dimension: int) -> np.ndarray:

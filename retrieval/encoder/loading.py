@@ -1,0 +1,43 @@
+"""Loads a checked model with sentence-transformers, whatever its kind."""
+
+from typing import Any
+
+import torch
+
+from retrieval.errors import ModelError
+from retrieval.models import ResolvedModel
+from retrieval.settings import ModelSettings
+
+
+def load_model(
+    kind: str, model: ResolvedModel, settings: ModelSettings, *, device: str, dtype: torch.dtype, **more: Any
+) -> Any:
+    """The model as the class of sentence-transformers that is named `kind`, which gets `more` too.
+
+    Raises ModelError where that cannot load it.
+    """
+    import sentence_transformers
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar for each load would break into the build's own progress
+    try:
+        loaded = getattr(sentence_transformers, kind)(
+            str(model.folder),
+            device=device,
+            trust_remote_code=settings.trust_remote_code,
+            local_files_only=True,
+            model_kwargs={
+                "dtype": dtype,
+                # None lets transformers take what there is, pickles included.
+                "use_safetensors": None if settings.allow_pickle else True,
+            },
+            **more,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, SafetensorError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise ModelError(
+            f"model {model.name!r} in {model.folder} cannot be loaded: {reason}",
+            hint="Copy or download it again.",
+        ) from error
+    return loaded.eval()

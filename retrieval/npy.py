@@ -1,6 +1,7 @@
 """Memory-mapped .npy files whose header and size are checked before anything is read from them."""
 
 import ast
+import math
 from pathlib import Path
 
 import torch
@@ -19,9 +20,7 @@ def map_npy(path: Path, descr: str, shape: tuple[int, ...], what: str) -> torch.
     """
     dtype = _TYPES[descr]
     offset = _data_offset(path, descr, shape, dtype.itemsize, what)
-    count = 1
-    for length in shape:
-        count *= length
+    count = math.prod(shape)
     if count == 0:
         return torch.empty(shape, dtype=dtype)
     # torch keeps no descriptor of a mapped file (numpy does), so thousands of parts can be open.
@@ -49,9 +48,7 @@ def _data_offset(path: Path, descr: str, shape: tuple[int, ...], item_bytes: int
         raise IndexDamaged(
             f"The {what} {path} are {found[0]} {found[2]}, expected {descr} {shape}.", hint=HINT
         )
-    expected = offset + item_bytes
-    for length in shape:
-        expected = offset + (expected - offset) * length
+    expected = offset + item_bytes * math.prod(shape)
     if size != expected or offset % item_bytes:
         raise IndexDamaged(f"The {what} {path} have {size} bytes, expected {expected}.", hint=HINT)
     return offset

@@ -180,6 +180,21 @@ def test_a_query_beyond_the_window_is_flagged(search: Searcher) -> None:
     assert result.truncated
     assert len(result) == 3
     assert not search("violins", k=3).truncated
+    assert search("violins and bees " * 5_000, k=3, per_document=1).truncated
+
+
+def test_a_query_of_too_many_terms_is_flagged(search: Searcher) -> None:
+    words = " ".join(f"w{number}" for number in range(1_100))
+    assert search(f"violins {words}", k=3, mode="lexical").truncated
+    assert not search(f"violins {words[:5_000]}", k=3, mode="lexical").truncated
+
+
+def test_known_vectors_need_no_model(search: Searcher, index: Path) -> None:
+    vectors = search.encode(["violins"])
+    with Searcher.open(str(index), threads=1) as other:
+        result = other.batch(["violins"], 3, vectors=vectors)[0]
+        assert keys(result) == keys(search("violins", k=3))
+        assert "load" not in result.timings_ms
 
 
 @pytest.mark.parametrize(

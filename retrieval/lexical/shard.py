@@ -1,6 +1,5 @@
 """A shard of the lexical index: opened over its folder, searched with exact BM25 of the whole index."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,12 +41,13 @@ class LexicalShard:
         *,
         selection: np.ndarray | None = None,
         scan_postings: int = SCAN_POSTINGS,
+        threads: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best rows of each query: (scores float32, rows int64), both (q, k).
 
         The result is that of scoring every passage. selection: sorted, unique int64 rows to search in.
-        Missing results are row -1 with score -inf; equal scores are ordered by row. Several queries
-        share the cores. scan_postings: from how many on tantivy is asked for candidates first.
+        Missing results are row -1 with score -inf; equal scores are ordered by row. scan_postings:
+        from how many on tantivy is asked for candidates first. threads: so many queries at a time.
         """
         scores = np.full((len(queries), k), -np.inf, np.float32)
         rows = np.full((len(queries), k), -1, np.int64)
@@ -56,7 +56,7 @@ class LexicalShard:
             own_scores, own_rows = self._one(queries[number], k, bm25, selection, scan_postings)
             scores[number, : len(own_rows)], rows[number, : len(own_rows)] = own_scores, own_rows
 
-        threads = min(len(queries), len(os.sched_getaffinity(0)))
+        threads = min(threads, len(queries))
         if threads <= 1:
             for number in range(len(queries)):
                 one(number)

@@ -29,13 +29,16 @@ class ShardGroup:
     """Open shards that share one quantizer. Safe to use from several threads."""
 
     def __init__(
-        self, shards: Sequence[Shard], quantizer: Quantizer, parameters: SearchParameters, bm25: BM25 | None
-    ):
+        self, shards: Sequence[Shard], quantizer: Quantizer, parameters: SearchParameters, bm25: BM25 | None,
+        threads: int = 1,
+    ):  # fmt: skip
+        """`threads`: of a lexical search over several queries."""
         self.shards = list(shards)
         self.rows = sum(shard.rows for shard in shards)
         self._quantizer = quantizer
         self._parameters = parameters
         self._bm25 = bm25
+        self._threads = threads
         self._bases = np.array([shard.base for shard in shards], np.int64)
         self._selections: OrderedDict[Filter, Selection] = OrderedDict()
         self._lock = Lock()
@@ -126,7 +129,9 @@ class ShardGroup:
             selection = chosen.get(shard.name)
             if shard.lexical is None or self._bm25 is None or (selection is not None and not len(selection)):
                 continue
-            scores, rows = shard.lexical.search(queries, min(n, shard.rows), self._bm25, selection=selection)
+            scores, rows = shard.lexical.search(
+                queries, min(n, shard.rows), self._bm25, selection=selection, threads=self._threads
+            )
             found.append(_global(shard, scores, rows))
         return merge(found, n)
 

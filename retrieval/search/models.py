@@ -18,7 +18,7 @@ from retrieval.storage import Store
 class Models:
     """Models as the manifest names them. Loading takes seconds; checking on opening takes milliseconds."""
 
-    def __init__(self, store: Store, manifest: Manifest, cache: Path, threads: int) -> None:
+    def __init__(self, store: Store, manifest: Manifest, cache: Path, threads: int | None) -> None:
         """Raises ModelError where the embedding model is not here, or is another one by that name."""
         settings = ModelSettings.model_validate(manifest.model["settings"])
         files = tuple(manifest.model_files)

@@ -25,7 +25,8 @@ class Trace:
     """What the stages of a batch gave.
 
     `lists`: by stage (dense, lexical, hybrid, late_interaction, cross_encoder), in their order. `final`: what
-    is returned. `vectors` (q, d), `terms`, `tokens` (t, d): the queries as each stage saw them.
+    is returned. `vectors` (q, d), `terms`, `tokens` (t, d): the queries as each stage saw them. `cut`: places
+    of the queries that a stage saw only the beginning of.
     """
 
     lists: dict[str, Ranking] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Trace:
     terms: list[LexicalQuery] = field(default_factory=list)
     tokens: list[np.ndarray] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
+    cut: set[int] = field(default_factory=set)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -100,6 +102,7 @@ class Pipeline:
             self._dense(queries, options, trace)
         if lexical is not None:
             lexical.result()
+            trace.cut |= {place for place, terms in enumerate(trace.terms) if terms.left_out}
         if options.mode != "hybrid":
             return trace.lists[options.mode]
         settings = options.settings
@@ -118,6 +121,7 @@ class Pipeline:
             self._load("encoder", trace)
             with trace.timed("encode"):
                 trace.vectors = self._models.encoder.encode_queries(list(queries))
+            trace.cut |= self._beyond_window(queries)
         with trace.timed("dense"):
             trace.lists["dense"] = self._group.dense(
                 trace.vectors, options.candidates, filter=options.filter, exact=options.exact
@@ -129,6 +133,12 @@ class Pipeline:
             trace.lists["lexical"] = self._group.lexical(
                 trace.terms, options.candidates, filter=options.filter
             )
+
+    def _beyond_window(self, queries: Sequence[str]) -> set[int]:
+        """Places of the queries that the encoder cut; only a long text needs counting."""
+        encoder = self._models.encoder
+        long = [place for place, query in enumerate(queries) if len(query) > encoder.max_query_tokens]
+        return {place for place in long if encoder.count_truncated([queries[place]])}
 
     def terms(self, queries: Sequence[str]) -> list[LexicalQuery]:
         """Queries as terms with the statistics of the whole index."""

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
+import torch
 
 from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.spec import DenseSpec
@@ -40,13 +42,16 @@ class Searcher:
     ) -> None:  # fmt: skip
         """Open every shard of a version; files on object storage are copied to `cache` and checked.
 
-        Models are loaded when a search first needs them. Raises IndexDamaged where a file is missing or
-        changed, ModelError where the model of the index is not here or is another one by that name.
+        Models are loaded when a search first needs them. `threads` bounds what the process computes with:
+        FAISS and torch keep one number for all that use them. Raises IndexDamaged where a file is missing
+        or changed, ModelError where the model of the index is not here or is another one by that name.
         """
         self.manifest = manifest
         self.settings = settings or SearchSettings.model_validate(manifest.search)
         self.spec = DenseSpec.model_validate(manifest.dense)
-        threads = threads or len(os.sched_getaffinity(0))
+        if threads is not None:
+            faiss.omp_set_num_threads(threads)
+            torch.set_num_threads(threads)
         check_sizes(store, manifest.files())
         if not store.is_local:
             size = sum(file.bytes for file in manifest.files()) / 1e6
@@ -61,7 +66,8 @@ class Searcher:
             statistics = Statistics.open(store.local_folder(manifest.lexical_statistics, cache))
             analyzer, bm25 = Analyzer(lexical), BM25(lexical.k1, lexical.b, statistics.average_length)
         shards = [Shard.open(store, manifest, shard, quantizer, codec, cache) for shard in manifest.shards]
-        self._group = ShardGroup(shards, quantizer, self.spec.search, bm25)
+        cores = threads or len(os.sched_getaffinity(0))
+        self._group = ShardGroup(shards, quantizer, self.spec.search, bm25, cores)
         self._models = Models(store, manifest, cache, threads)
         self._pipeline = Pipeline(self._group, self._models, analyzer, statistics)
 
@@ -120,11 +126,10 @@ class Searcher:
         trace.timings_ms["total"] = 1000 * (time.perf_counter() - start)
         timings = {name: round(value, 3) for name, value in trace.timings_ms.items()}
         coverage = Coverage(self.manifest.passages, self._group.rows)
-        truncated = self._truncated(queries, trace)
         matching = self._group.selected(asked.filter) if asked.filter else None
         return [
-            Result(query, self.manifest.version, found, coverage, timings, cut, matching)
-            for query, found, cut in zip(queries, hits, truncated, strict=True)
+            Result(query, self.manifest.version, found, coverage, timings, row in trace.cut, matching)
+            for row, (query, found) in enumerate(zip(queries, hits, strict=True))
         ]
 
     def rank(
@@ -171,9 +176,10 @@ class Searcher:
         vectors = self._checked(vectors)
         if asked.per_document is None:
             return self._pipeline.run(queries, asked, vectors)
-        deep = min(MAX_K, 2 * asked.k)
+        deep, cut = min(MAX_K, 2 * asked.k), set[int]()
         while True:
             trace = self._pipeline.run(queries, replace(asked, k=deep), vectors)
+            cut = trace.cut = trace.cut | cut  # a later round has the vectors and does not look again
             limited, full = self._limit(trace.final, asked)
             if full or deep == MAX_K or deep >= self._group.rows:
                 trace.final = limited
@@ -216,10 +222,3 @@ class Searcher:
             name = shard.name if shard else ""
             hits.append(Hit(place + 1, score, passages[number], name, stages, why))
         return tuple(hits)
-
-    def _truncated(self, queries: Sequence[str], trace: Trace) -> list[bool]:
-        """Which queries are longer than the encoder's window; only a long text needs counting."""
-        if trace.vectors is None:
-            return [False] * len(queries)
-        most = self._models.encoder.max_query_tokens
-        return [len(query) > most and self._models.encoder.count_truncated([query]) > 0 for query in queries]

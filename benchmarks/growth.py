@@ -68,6 +68,22 @@ def alone(encoder: Encoder, table: pa.Table) -> float:
     return len(texts) / (time.perf_counter() - began)
 
 
+def one_size(
+    folder: Path, table: pa.Table, encoder: Encoder, startup: float, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Figures of one build, with the encoder alone measured before and after it. `startup`: seconds."""
+    before = alone(encoder, table)
+    row = timed_build(folder, table, options.dense, options.max_tokens)
+    rate = (before + alone(encoder, table)) / 2
+    net, more = row["seconds"] - startup, len(table) - STARTUP_PASSAGES
+    return row | {
+        "ms_per_passage": 1000 * net / more,
+        "encoder_alone_per_second": rate,
+        "pipeline_of_encoder": more / net / rate,
+        "embed_of_encoder": len(table) / row["stages"]["embed"] / rate,
+    }
+
+
 def main() -> None:
     """Parse arguments, build at every size, print the table and write it as JSON."""
     parser = argparse.ArgumentParser(
@@ -95,23 +111,13 @@ def main() -> None:
         )["seconds"]
         print(f"start-up: {startup:.1f} s", flush=True)
         for size in sizes:
-            part = table.slice(0, size)
-            before = alone(encoder, part)
-            row = timed_build(root / str(size), part, options.dense, options.max_tokens)
-            rate = (before + alone(encoder, part)) / 2
-            net = row["seconds"] - startup
-            more = size - STARTUP_PASSAGES
-            row |= {
-                "ms_per_passage": 1000 * net / more,
-                "encoder_alone_per_second": rate,
-                "pipeline_of_encoder": more / net / rate,
-                "embed_of_encoder": size / row["stages"]["embed"] / rate,
-            }
+            row = one_size(root / str(size), table.slice(0, size), encoder, startup, options)
             rows.append(row)
             print(
                 f"{size:>8,} passages: {row['seconds']:7.1f} s, {row['ms_per_passage']:.3f} ms a passage "
-                f"after start-up; encoder alone {rate:.1f}/s, the whole build reaches "
-                f"{row['pipeline_of_encoder']:.0%} of it, the embedding stage {row['embed_of_encoder']:.0%}",
+                f"after start-up; encoder alone {row['encoder_alone_per_second']:.1f}/s, the whole build "
+                f"reaches {row['pipeline_of_encoder']:.0%} of it, the embedding stage "
+                f"{row['embed_of_encoder']:.0%}",
                 flush=True,
             )
     costs = [row["ms_per_passage"] for row in rows]

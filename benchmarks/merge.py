@@ -1,6 +1,6 @@
 """Peak anonymous memory when pieces of 1, 2 and 4 million vectors are merged into a shard, by index type.
 
-    python benchmarks/merge.py --work /tmp/merge
+    python benchmarks/merge.py --work FOLDER
 
 The vectors are synthetic. Each merge runs in a process of its own; the peak above its baseline must
 not grow with the number of vectors.

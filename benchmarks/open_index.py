@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from watch import anonymous_bytes, run_watched, say
@@ -80,6 +81,24 @@ def embed(index: str, queries: Path | None, most: int, folder: Path) -> None:
     (folder / "queries.json").write_text(json.dumps(texts), encoding="utf-8")
 
 
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """Figures of a fresh process that opens the index and searches it, with queries embedded before."""
+    index = args.index
+    if args.make:
+        from synthetic import make_index
+
+        index = make_index(args.work, args.make)
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"--index": index, "--folder": folder, "--most": args.most, "--queries": args.queries}
+        given["--threads"] = args.threads
+        words = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+        command = [sys.executable, __file__, *words]
+        # Searching takes its threads from OpenMP.
+        env = {**os.environ, **({"OMP_NUM_THREADS": str(args.threads)} if args.threads else {})}
+        subprocess.run([*command, "--step", "embed"], check=True)
+        return run_watched([*command, "--step", "child"], env)
+
+
 def main() -> None:
     """Make the index if asked, embed the queries, open and search in a fresh process, print."""
     parser = argparse.ArgumentParser(
@@ -105,28 +124,7 @@ def main() -> None:
         return
     if (args.make is None) == (args.index is None):
         parser.error("give --make or --index")
-    index = args.index
-    if args.make:
-        from synthetic import make_index
-
-        index = str(make_index(args.work, args.make))
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            __file__,
-            "--index",
-            str(index),
-            "--folder",
-            folder,
-            "--most",
-            str(args.most),
-        ]
-        command += ["--queries", str(args.queries)] if args.queries else []
-        command += ["--threads", str(args.threads)] if args.threads else []
-        # Searching takes its threads from OpenMP.
-        env = {**os.environ, **({"OMP_NUM_THREADS": str(args.threads)} if args.threads else {})}
-        subprocess.run([*command, "--step", "embed"], check=True)
-        found = run_watched([*command, "--step", "child"], env)
+    found = measured(args)
     print(
         f"{found['passages']:,} passages in {found['shards']} shards, {found['index']}, searched with "
         f"{found['search']}"

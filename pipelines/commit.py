@@ -91,21 +91,11 @@ def make_manifest(work: Work, progress: Progress) -> Manifest:
         quantizer=trained.files,
         quantizer_training=trained.training,
         model_files=list(context.model_files),
-        late_interaction={
-            "settings": context.config.late_interaction.model_dump(mode="json"),
-            "model": context.late_card,
-            **({"codec": work.tokens.training} if work.tokens else {}),
-        },
+        late_interaction=_late_interaction(context, work),
         token_codec=work.tokens.codec if work.tokens else [],
         cross_encoder=_cross_encoder(context),
         search=context.config.search.model_dump(mode="json"),
-        recall={
-            "queries": tuning.queries,
-            "k": context.config.dense.recall_k,
-            "target": context.config.dense.recall_target,
-            "chosen": tuning.tuned.parameters.model_dump(),
-            "table": tuning.tuned.table,
-        },
+        recall=_recall(context, tuning),
         **(work.lexical.manifest_values(context) if work.lexical else {}),
         costs=stage_costs(
             progress,
@@ -130,6 +120,22 @@ def public_config(plan: Plan) -> dict[str, Any]:
     values["corpus"]["paths"] = [without_credentials(path) for path in values["corpus"]["paths"]]
     values["index"]["path"] = without_credentials(values["index"]["path"])
     return values
+
+
+def _recall(context: Context, tuning: Tuning) -> dict[str, Any]:
+    return {
+        "queries": tuning.queries,
+        "k": context.config.dense.recall_k,
+        "target": context.config.dense.recall_target,
+        "chosen": tuning.tuned.parameters.model_dump(),
+        "table": tuning.tuned.table,
+    }
+
+
+def _late_interaction(context: Context, work: Work) -> dict[str, Any]:
+    codec = {"codec": work.tokens.training} if work.tokens else {}
+    settings = context.config.late_interaction.model_dump(mode="json")
+    return {"settings": settings, "model": context.late_card, **codec}
 
 
 def _cross_encoder(context: Context) -> dict[str, Any]:

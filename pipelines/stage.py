@@ -85,13 +85,30 @@ def run(
     """
     if not tasks:
         return
+    dataset = _dataset(tasks, steps, progress.tracker, limits)
+    seen = set()
+    try:
+        for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
+            result = Task.from_table(table)
+            seen.add(result.key)
+            progress.guard()
+            progress.finished(result.key, int(result.values.get("rows", 0)), result.values["usage"])
+            yield result
+    except ray.exceptions.RayError as error:
+        raise _failure(name, progress, [task.key for task in tasks if task.key not in seen], error) from error
+    missing = [task.key for task in tasks if task.key not in seen]
+    if missing:
+        raise _failure(name, progress, missing, None)
+
+
+def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, limits: Limits) -> ray.data.Dataset:
+    """The steps over the tasks, lazy: a block is one task, whose result is one row."""
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = limits.failed_parts
     context.actor_task_retry_on_errors = False
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.verbose_stats_logs = False
-    tracker = progress.tracker
     dataset = ray.data.from_items(
         [{"key": task.key, "values": json.dumps(task.values).encode()} for task in tasks],
         override_num_blocks=len(tasks),
@@ -119,19 +136,7 @@ def run(
                 max_task_retries=-1,
                 **options,
             )
-    seen = set()
-    try:
-        for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
-            result = Task.from_table(table)
-            seen.add(result.key)
-            progress.guard()
-            progress.finished(result.key, int(result.values.get("rows", 0)), result.values["usage"])
-            yield result
-    except ray.exceptions.RayError as error:
-        raise _failure(name, progress, [task.key for task in tasks if task.key not in seen], error) from error
-    missing = [task.key for task in tasks if task.key not in seen]
-    if missing:
-        raise _failure(name, progress, missing, None)
+    return dataset
 
 
 def result_of(name: str, reference: Any) -> Any:

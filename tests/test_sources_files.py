@@ -1,6 +1,9 @@
 """Listing: what is taken, what is left out and why, names and order, and errors that help."""
 
+import contextlib
 import os
+import tempfile
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -142,12 +145,29 @@ def test_a_file_that_vanished_or_changed_is_a_storage_error(tmp_path):
         list(read(slice, corpus, {}))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_a_storage_error(tmp_path):
-    _tree(tmp_path, "in/a.jsonl", "b.jsonl")
-    (tmp_path / "in").chmod(0)
+@contextlib.contextmanager
+def _unprivileged():
+    """As a user whom permissions bind: root reads everything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65_534)
     try:
-        with pytest.raises(StorageError, match="PermissionError"):
-            _names(tmp_path)
+        yield
     finally:
-        (tmp_path / "in").chmod(0o700)
+        os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_a_storage_error():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to other users
+        folder = Path(name)
+        folder.chmod(0o755)
+        _tree(folder, "in/a.jsonl", "b.jsonl")
+        with _unprivileged():
+            assert _names(folder / "b.jsonl") == ["b.jsonl"]
+        (folder / "in").chmod(0)
+        try:
+            with _unprivileged(), pytest.raises(StorageError, match="PermissionError"):
+                _names(folder)
+        finally:
+            (folder / "in").chmod(0o700)

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,7 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, di
                f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}",
                "--object-store-memory=200000000", "--disable-usage-stats"]  # fmt: skip
     # A short path: Ray's sockets lie below it and their names are limited to 107 bytes.
-    temporary = Path(f"/tmp/cm-{os.getpid()}")
+    temporary = Path(tempfile.mkdtemp(prefix="cm-"))
     environment = {**os.environ, **auth, "RAY_TMPDIR": str(temporary)}
     environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = "0"  # else SIGTERM waits half a minute
     # A job's `python` is the one on the head's PATH.

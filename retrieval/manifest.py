@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from bisect import bisect_right
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -107,6 +108,12 @@ class Manifest(_Record):
         """The file of the manifest: JSON with a checksum of its own, for nothing else vouches for it."""
         value = self.model_dump(mode="json")
         return json.dumps({"sha256": _digest(value), **value}, indent=1).encode()
+
+    def shard_name(self, passage: int) -> str:
+        """Name of the shard that holds a passage id; empty where none does."""
+        place = bisect_right(self.shards, passage, key=lambda shard: shard.base) - 1
+        inside = place >= 0 and passage < self.shards[place].base + self.shards[place].rows
+        return self.shards[place].name if inside else ""
 
     def files(self) -> list[FileRecord]:
         """Every artefact that this version names."""

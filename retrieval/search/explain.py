@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from retrieval.late_interaction import best_pairs
+from retrieval.manifest import Manifest
 from retrieval.passages import Passage
-from retrieval.search.group import ShardGroup
-from retrieval.search.models import Models
+from retrieval.search.interfaces import QueryModels, Shards
 from retrieval.search.pipeline import Trace
 from retrieval.search.result import Explanation, TermShare, TokenShare
 
@@ -14,12 +13,12 @@ class Explainer:
     """Explains the hits of one batch; what all hits of a query share is computed once."""
 
     def __init__(
-        self, group: ShardGroup, models: Models, version: int, trace: Trace, ids: np.ndarray
+        self, group: Shards, models: QueryModels, manifest: Manifest, trace: Trace, ids: np.ndarray
     ) -> None:
         """ids: passages (q, n) int64 that will be explained, -1 for none."""
         self._group = group
         self._models = models
-        self._version = version
+        self._manifest = manifest
         self._trace = trace
         self._ids = ids
         self._exact = self._quantized = None
@@ -31,10 +30,9 @@ class Explainer:
     def explain(self, query: str, number: int, place: int, passage: Passage) -> Explanation:
         """The hit at `place` of query `number`."""
         found = int(self._ids[number, place])
-        shard = self._group.shard_of(found)
         return Explanation(
-            shard=shard.name if shard else "",
-            version=self._version,
+            shard=self._manifest.shard_name(found),
+            version=self._manifest.version,
             dense_exact=_finite(self._exact, number, place),
             dense_quantized=_finite(self._quantized, number, place),
             terms=self._terms(number, found),
@@ -48,22 +46,11 @@ class Explainer:
         return [TermShare(match.term, match.idf, match.count_in_passage, match.score) for match in matches]
 
     def _tokens(self, query: str, number: int, found: int, passage: Passage) -> list[TokenShare]:
-        """For every query token the passage token with the largest inner product."""
         if not self._trace.tokens:
             return []
-        encoder = self._models.tokens
         vectors = self._trace.tokens[number]
         pairs = self._group.token_pairs(vectors, found)
-        if pairs is None:
-            pairs = best_pairs(vectors, encoder.encode_passages([passage.title], [passage.text]))
-        words = encoder.passage_tokens(passage.title, passage.text)
-        shares = []
-        for token, best, score in zip(
-            encoder.query_tokens(query), *(part.tolist() for part in pairs), strict=True
-        ):
-            word = words[best]
-            shares.append(TokenShare(token, word.text, word.start, word.end, score))
-        return shares
+        return self._models.token_shares(query, vectors, passage, pairs)
 
 
 def _finite(scores: np.ndarray | None, number: int, place: int) -> float | None:

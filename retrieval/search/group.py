@@ -43,6 +43,8 @@ class ShardGroup:
         self._selections: OrderedDict[Filter, Selection] = OrderedDict()
         self._lock = Lock()
 
+    missing: tuple[str, ...] = ()  # what is open answers
+
     @property
     def has_tokens(self) -> bool:
         """Whether token vectors are stored with the shards."""
@@ -149,7 +151,7 @@ class ShardGroup:
             found |= zip(own.tolist(), shard.passages.doc_ids(rows), strict=True)
         return found
 
-    def shard_of(self, passage: int) -> Shard | None:
+    def _shard_of(self, passage: int) -> Shard | None:
         """The shard that holds a passage."""
         place = int(np.searchsorted(self._bases, passage, side="right")) - 1
         shard = self.shards[place] if place >= 0 else None
@@ -191,14 +193,14 @@ class ShardGroup:
 
     def term_matches(self, query: LexicalQuery, passage: int) -> list[TermMatch]:
         """Terms of the query in a passage."""
-        shard = self.shard_of(passage)
+        shard = self._shard_of(passage)
         if shard is None or shard.lexical is None or self._bm25 is None:
             return []
         return shard.lexical.matches(query, np.array([passage - shard.base]), self._bm25)[0]
 
     def token_pairs(self, query: np.ndarray, passage: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The stored passage token that each query token (t, d) matched best, int64 (t,), and scores (t,)."""
-        shard = self.shard_of(passage)
+        shard = self._shard_of(passage)
         return (
             None if shard is None or shard.tokens is None else shard.tokens.pairs(query, passage - shard.base)
         )

@@ -1,15 +1,22 @@
 """The models of a search, opened when first needed: query encoder, token encoder, cross-encoder."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
+
+import numpy as np
 
 from retrieval.cross_encoder import CrossEncoder
 from retrieval.encoder import Encoder
 from retrieval.errors import ModelError
-from retrieval.late_interaction import TokenEncoder, settings_of_index
+from retrieval.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
 from retrieval.manifest import Manifest
 from retrieval.model_files import use_files
 from retrieval.models import model_card
+from retrieval.passages import Passage
+from retrieval.search.interfaces import Pairs
+from retrieval.search.result import TokenShare
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
 from retrieval.storage import Store
@@ -27,6 +34,7 @@ class Models:
         self._manifest = manifest
         self._cache = cache
         self._threads = threads
+        self._lock = RLock()
         here, there = model_card(self.embedding)["query"], manifest.model["query"]
         if here["fingerprint"] != there["fingerprint"]:
             raise ModelError(
@@ -34,9 +42,51 @@ class Models:
                 hint=f"It needs {there['name']} with the fingerprint {there['fingerprint'][:16]}.",
             )
 
-    def loaded(self, name: str) -> bool:
-        """Whether a model, named as its property, is in memory."""
-        return name in self.__dict__
+    def load(self, name: str) -> bool:
+        """Have `encoder`, `tokens` or `cross_encoder` in memory; whether that took loading it."""
+        with self._lock:
+            if name in self.__dict__:
+                return False
+            getattr(self, name)
+            return True
+
+    def encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
+        """Embeddings of queries (q, d) float32, and the places of those longer than the window."""
+        most = self.encoder.max_query_tokens
+        long = [place for place, query in enumerate(queries) if len(query) > most]  # only these need counting
+        cut = {place for place in long if self.encoder.count_truncated([queries[place]])}
+        return self.encoder.encode_queries(list(queries)), cut
+
+    def encode_tokens(self, queries: Sequence[str]) -> list[np.ndarray]:
+        """Token vectors (t, d) of queries."""
+        return list(self.tokens.encode_queries(list(queries)))
+
+    def maxsim(
+        self, tokens: Sequence[np.ndarray], passages: Sequence[Passage], wanted: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """MaxSim of each query's tokens with the passages at its `wanted` places: float32 arrays."""
+        encoded = self.tokens.encode_passages([p.title for p in passages], [p.text for p in passages])
+        return [
+            maxsim(query, encoded.take(places)) if len(places) else np.empty(0, np.float32)
+            for query, places in zip(tokens, wanted, strict=True)
+        ]
+
+    def token_shares(
+        self, query: str, tokens: np.ndarray, passage: Passage, pairs: Pairs | None
+    ) -> list[TokenShare]:
+        """For every query token the passage token with the largest inner product; `pairs` if known."""
+        if pairs is None:
+            pairs = best_pairs(tokens, self.tokens.encode_passages([passage.title], [passage.text]))
+        words = self.tokens.passage_tokens(passage.title, passage.text)
+        places, scores = (part.tolist() for part in pairs)
+        return [
+            TokenShare(token, words[place].text, words[place].start, words[place].end, score)
+            for token, place, score in zip(self.tokens.query_tokens(query), places, scores, strict=True)
+        ]
+
+    def cross_scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Cross-encoder scores of (query, passage text): float32 (n,)."""
+        return self.cross_encoder.scores(pairs)
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -1,10 +1,19 @@
-"""Before an index is mapped: where its files are kept, and whether they have the sizes that they should."""
+"""Opening an index version: where its files are kept, whether they have their sizes, what is mapped."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.spec import DenseSpec
 from retrieval.errors import IndexDamaged
+from retrieval.late_interaction import TokenCodec
+from retrieval.lexical import BM25, Analyzer, Statistics
+from retrieval.manifest import Manifest, ShardRecord
+from retrieval.search.group import ShardGroup
+from retrieval.search.pipeline import QueryTerms
+from retrieval.search.shard import Shard
+from retrieval.search_settings import LexicalSettings
 from retrieval.storage import FileRecord, Store
 
 
@@ -28,3 +37,31 @@ def check_sizes(store: Store, files: Sequence[FileRecord]) -> None:
         if size != file.bytes:
             found = "is missing" if size < 0 else f"has {size} bytes instead of {file.bytes}"
             raise IndexDamaged(f"{path} {found}", hint="Run `corpusmill verify` for the whole damage.")
+
+
+def open_group(
+    store: Store, manifest: Manifest, cache: Path, records: Sequence[ShardRecord], threads: int | None = None
+) -> ShardGroup:
+    """Map some shards of a version; files on object storage are copied to `cache` and checked.
+
+    Raises IndexDamaged where a file is missing or changed.
+    """
+    spec = DenseSpec.model_validate(manifest.dense)
+    quantizer = Quantizer.open(store.local_folder(manifest.quantizer, cache), spec)
+    codec = bm25 = None
+    if manifest.token_codec:
+        codec = TokenCodec.open(store.local_folder(manifest.token_codec, cache))
+    if manifest.lexical:
+        lexical = LexicalSettings.model_validate(manifest.lexical["settings"])
+        bm25 = BM25(lexical.k1, lexical.b, manifest.lexical["average_length"])
+    shards = [Shard.open(store, manifest, record, quantizer, codec, cache) for record in records]
+    return ShardGroup(shards, quantizer, spec.search, bm25, threads or len(os.sched_getaffinity(0)))
+
+
+def open_terms(store: Store, manifest: Manifest, cache: Path) -> QueryTerms | None:
+    """What turns queries into terms; None without a lexical index. Raises IndexDamaged."""
+    if not manifest.lexical:
+        return None
+    settings = LexicalSettings.model_validate(manifest.lexical["settings"])
+    statistics = Statistics.open(store.local_folder(manifest.lexical_statistics, cache))
+    return QueryTerms(Analyzer(settings), statistics)

@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from retrieval.late_interaction import maxsim
 from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
 from retrieval.passages import Passage
-from retrieval.search.group import ShardGroup
-from retrieval.search.models import Models
+from retrieval.search.interfaces import QueryModels, Shards
 from retrieval.search.options import Options
 from retrieval.search.ranking import Ranking, reciprocal_rank_fusion, weighted_fusion
 from retrieval.vectors import best
@@ -45,21 +43,28 @@ class Trace:
         self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
 
 
+@dataclass(frozen=True)
+class QueryTerms:
+    """Turns queries into terms with the statistics of the whole index."""
+
+    analyzer: Analyzer
+    statistics: Statistics
+
+    def __call__(self, queries: Sequence[str]) -> list[LexicalQuery]:
+        """Terms of each query."""
+        return [make_query(query, self.analyzer, self.statistics) for query in queries]
+
+
 class Pipeline:
-    """Composes the stages over one group of shards."""
+    """Composes the stages. `beside`: where the lexical half runs, while the dense one is waited for."""
 
     def __init__(
-        self, group: ShardGroup, models: Models, analyzer: Analyzer | None, statistics: Statistics | None
+        self, group: Shards, models: QueryModels, terms: QueryTerms | None, beside: Executor
     ) -> None:
         self._group = group
         self._models = models
-        self._analyzer = analyzer
-        self._statistics = statistics
-        self._beside = ThreadPoolExecutor(1, "lexical")
-
-    def close(self) -> None:
-        """End the thread of the lexical half."""
-        self._beside.shutdown()
+        self._terms = terms
+        self._beside = beside
 
     def run(self, queries: Sequence[str], options: Options, vectors: np.ndarray | None = None) -> Trace:
         """All stages. `vectors`: the queries' embeddings (q, d) float32 where they are known already."""
@@ -90,9 +95,9 @@ class Pipeline:
 
     def _load(self, name: str, trace: Trace) -> None:
         """Load a model that is not here yet; its seconds are not a stage's."""
-        if not self._models.loaded(name):
-            with trace.timed("load"):
-                getattr(self._models, name)
+        start = time.perf_counter()
+        if self._models.load(name):
+            trace.timings_ms["load"] = 1000 * (time.perf_counter() - start)
 
     def _first_stage(self, queries: Sequence[str], options: Options, trace: Trace) -> Ranking:
         lexical = None
@@ -120,8 +125,8 @@ class Pipeline:
         if trace.vectors is None:
             self._load("encoder", trace)
             with trace.timed("encode"):
-                trace.vectors = self._models.encoder.encode_queries(list(queries))
-            trace.cut |= self._beyond_window(queries)
+                trace.vectors, cut = self._models.encode(queries)
+            trace.cut |= cut
         with trace.timed("dense"):
             trace.lists["dense"] = self._group.dense(
                 trace.vectors, options.candidates, filter=options.filter, exact=options.exact
@@ -129,41 +134,25 @@ class Pipeline:
 
     def _lexical(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
         with trace.timed("lexical"):
-            trace.terms = self.terms(queries)
+            trace.terms = self._terms(queries) if self._terms else []
             trace.lists["lexical"] = self._group.lexical(
                 trace.terms, options.candidates, filter=options.filter
             )
 
-    def _beyond_window(self, queries: Sequence[str]) -> set[int]:
-        """Places of the queries that the encoder cut; only a long text needs counting."""
-        encoder = self._models.encoder
-        long = [place for place, query in enumerate(queries) if len(query) > encoder.max_query_tokens]
-        return {place for place in long if encoder.count_truncated([queries[place]])}
-
-    def terms(self, queries: Sequence[str]) -> list[LexicalQuery]:
-        """Queries as terms with the statistics of the whole index."""
-        if self._analyzer is None or self._statistics is None:
-            return []
-        return [make_query(query, self._analyzer, self._statistics) for query in queries]
-
     def _late_interaction(self, queries: Sequence[str], ids: np.ndarray, trace: Trace) -> np.ndarray:
         """MaxSim of queries with passages (q, n): float32 (q, n), -inf where there is no passage."""
-        encoder = self._models.tokens
-        trace.tokens = encoder.encode_queries(list(queries))
+        trace.tokens = self._models.encode_tokens(queries)
         if self._group.has_tokens:
             return self._group.token_scores(trace.tokens, ids)
         scores = np.full(ids.shape, -np.inf, np.float32)
         unique = np.unique(ids[ids >= 0])
         for first in range(0, len(unique), ENCODED_AT_ONCE):
             chunk = unique[first : first + ENCODED_AT_ONCE]
+            there = np.isin(ids, chunk)
+            wanted = [np.searchsorted(chunk, row[own]) for row, own in zip(ids, there, strict=True)]
             passages = self._group.passages(chunk)
-            chosen = [passages[number] for number in chunk.tolist()]
-            tokens = encoder.encode_passages([p.title for p in chosen], [p.text for p in chosen])
-            for number, query in enumerate(trace.tokens):
-                own = np.flatnonzero(np.isin(ids[number], chunk))
-                if len(own):
-                    similar = maxsim(query, tokens.take(np.searchsorted(chunk, ids[number, own])))
-                    scores[number, own] = similar
+            found = self._models.maxsim(trace.tokens, [passages[number] for number in chunk.tolist()], wanted)
+            scores[there] = np.concatenate(found)
         return scores
 
     def _cross_encoder(self, queries: Sequence[str], ids: np.ndarray, _trace: Trace) -> np.ndarray:
@@ -176,7 +165,7 @@ class Pipeline:
             if number >= 0
         ]
         scores = np.full(ids.shape, -np.inf, np.float32)
-        scores[ids >= 0] = self._models.cross_encoder.scores(pairs)
+        scores[ids >= 0] = self._models.cross_scores(pairs)
         return scores
 
 

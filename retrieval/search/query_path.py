@@ -1,0 +1,168 @@
+"""The query path over shards and models, wherever they are: hits, and where each stage saw them."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from retrieval.dense.spec import DenseSpec
+from retrieval.manifest import Manifest
+from retrieval.passages import Passage
+from retrieval.search.explain import Explainer
+from retrieval.search.interfaces import QueryModels, Shards
+from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
+from retrieval.search.pipeline import Pipeline, QueryTerms, Trace
+from retrieval.search.ranking import Ranking
+from retrieval.search.result import Coverage, Hit, Result, StageScore
+from retrieval.search_settings import SearchSettings
+
+
+class QueryPath:
+    """Searches one version. Safe to use from several threads. Costs nothing to make, so one can live for a
+    query.
+
+    `manifest`: of the version. `settings`: stages and depths, as the index's configuration says.
+    """
+
+    def __init__(
+        self, manifest: Manifest, group: Shards, models: QueryModels, terms: QueryTerms | None,
+        beside: Executor, settings: SearchSettings | None = None,
+    ) -> None:  # fmt: skip
+        self.manifest = manifest
+        self.settings = settings or SearchSettings.model_validate(manifest.search)
+        self.spec = DenseSpec.model_validate(manifest.dense)
+        self._group = group
+        self._models = models
+        self._pipeline = Pipeline(group, models, terms, beside)
+
+    def __call__(self, query: str, k: int = 10, **options: Any) -> Result:
+        """The k best passages of one query; options as in `batch`."""
+        return self.batch([query], k, **options)[0]
+
+    def batch(
+        self, queries: Sequence[str], k: int = 10, *, mode: str | None = None, rerank: str | None = None,
+        filter: str | dict[str, Any] | None = None, per_document: int | None = None, explain: bool = False,
+        vectors: np.ndarray | None = None, settings: SearchSettings | None = None,
+    ) -> list[Result]:  # fmt: skip
+        """The k best passages of each query, all queries through each stage together.
+
+        mode: dense, lexical or hybrid. rerank: none, late-interaction or cross-encoder. filter: an
+        expression such as `lang = "en" and year >= 2019`, or its JSON form; see retrieval.filters.
+        per_document: most passages of one document. vectors: embeddings (q, d) of the queries where they
+        are known. Raises ConfigError or InputError for what cannot be searched, IndexDamaged, ModelError.
+        """
+        check_queries(queries)
+        asked = self._options(settings, k=k, mode=mode, rerank=rerank, filter=filter, explain=explain,
+                              per_document=per_document)  # fmt: skip
+        if not queries:
+            return []
+        start = time.perf_counter()
+        trace = self._run(queries, asked, vectors)
+        with trace.timed("passages"):
+            passages = self._group.passages(trace.final.ids)
+        explainer = None
+        if explain:
+            explainer = Explainer(self._group, self._models, self.manifest, trace, trace.final.ids)
+        with trace.timed("explain" if explain else "passages"):
+            hits = [self._hits(query, row, trace, passages, explainer) for row, query in enumerate(queries)]
+        trace.timings_ms["total"] = 1000 * (time.perf_counter() - start)
+        timings = {name: round(value, 3) for name, value in trace.timings_ms.items()}
+        coverage = Coverage(self.manifest.passages, self._group.rows, self._group.missing)
+        matching = self._group.selected(asked.filter) if asked.filter else None
+        return [
+            Result(query, self.manifest.version, found, coverage, timings, row in trace.cut, matching)
+            for row, (query, found) in enumerate(zip(queries, hits, strict=True))
+        ]
+
+    def rank(
+        self, queries: Sequence[str], k: int, *, mode: str | None = None, rerank: str | None = None,
+        filter: str | dict[str, Any] | None = None, exact: bool = False,
+        vectors: np.ndarray | None = None, settings: SearchSettings | None = None,
+    ) -> Ranking:  # fmt: skip
+        """Scores and passage ids of the k best, without their text; `exact` searches every vector."""
+        check_queries(queries)
+        asked = self._options(settings, k=k, mode=mode, rerank=rerank, filter=filter, exact=exact)
+        return self._pipeline.run(queries, asked, self._checked(vectors)).final
+
+    def search_vectors(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Exact scores float32 and passage ids int64 of the k best, both (q, k), -1 where there are fewer.
+
+        vectors: (q, d) float32, embedded as queries.
+        """
+        asked = self._options(None, k=k, mode="dense", rerank="none")
+        found = self._group.dense(check_vectors(vectors, self.spec.dimension), asked.k)
+        return found.scores, found.ids
+
+    def encode(self, queries: Sequence[str]) -> np.ndarray:
+        """Embeddings of queries: (q, d) float32."""
+        check_queries(queries)
+        return self._models.encode(queries)[0]
+
+    def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
+        """Document ids of passage ids."""
+        return self._group.doc_ids(ids)
+
+    def passages(self, ids: np.ndarray) -> dict[int, Passage]:
+        """Passages by id."""
+        return self._group.passages(ids)
+
+    def _options(self, settings: SearchSettings | None, **asked: Any) -> Options:
+        values = {"mode": None, "rerank": None, "filter": None, **asked}
+        return resolve(self.manifest, settings or self.settings, **values)
+
+    def _checked(self, vectors: np.ndarray | None) -> np.ndarray | None:
+        return None if vectors is None else check_vectors(vectors, self.spec.dimension)
+
+    def _run(self, queries: Sequence[str], asked: Options, vectors: np.ndarray | None) -> Trace:
+        """All stages; with a limit by document, deeper and deeper until it leaves k passages."""
+        vectors = self._checked(vectors)
+        if asked.per_document is None:
+            return self._pipeline.run(queries, asked, vectors)
+        deep, cut = min(MAX_K, 2 * asked.k), set[int]()
+        while True:
+            trace = self._pipeline.run(queries, replace(asked, k=deep), vectors)
+            cut = trace.cut = trace.cut | cut  # a later round has the vectors and does not look again
+            limited, full = self._limit(trace.final, asked)
+            if full or deep == MAX_K or deep >= self._group.rows:
+                trace.final = limited
+                return trace
+            deep, vectors = min(MAX_K, 4 * deep), trace.vectors
+
+    def _limit(self, found: Ranking, asked: Options) -> tuple[Ranking, bool]:
+        """At most `per_document` passages of a document; whether looking deeper would give no more."""
+        owners = self._group.doc_ids(found.ids)
+        scores = np.full((len(found.ids), asked.k), -np.inf, found.scores.dtype)
+        ids = np.full((len(found.ids), asked.k), -1, np.int64)
+        full = True
+        for row, passages in enumerate(found.ids.tolist()):
+            taken: dict[str, int] = {}
+            kept: list[int] = []
+            for place, passage in enumerate(passages):
+                owner = owners.get(passage, "")
+                if passage >= 0 and len(kept) < asked.k and taken.get(owner, 0) < (asked.per_document or 1):
+                    taken[owner] = taken.get(owner, 0) + 1
+                    kept.append(place)
+            scores[row, : len(kept)], ids[row, : len(kept)] = found.scores[row, kept], found.ids[row, kept]
+            full &= len(kept) == asked.k or min(passages, default=-1) < 0
+        return Ranking(scores, ids), full
+
+    def _hits(
+        self, query: str, row: int, trace: Trace, passages: dict[int, Passage], explainer: Explainer | None
+    ) -> tuple[Hit, ...]:
+        hits = []
+        ids, scores = trace.final.ids[row].tolist(), trace.final.scores[row].tolist()
+        for place, (number, score) in enumerate(zip(ids, scores, strict=True)):
+            if number < 0:
+                break
+            stages = {}
+            for name, ranking in trace.lists.items():
+                found = ranking.position(row, number)
+                if found is not None:
+                    stages[name] = StageScore(found + 1, float(ranking.scores[row, found]))
+            why = explainer.explain(query, row, place, passages[number]) if explainer else None
+            shard = self.manifest.shard_name(number)
+            hits.append(Hit(place + 1, score, passages[number], shard, stages, why))
+        return tuple(hits)

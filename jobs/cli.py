@@ -116,6 +116,45 @@ def search(
 app.command(epilog=evaluation.EXAMPLE)(evaluation.evaluate)
 
 
+@app.command(epilog="Example: corpusmill serve indexes/articles --port 8000")
+def serve(
+    where: Annotated[
+        str | None, typer.Argument(metavar="INDEX", help="Folder or URL; default: as the configuration says.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings of the service (YAML).")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others need keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve an index over HTTP on this machine, with a playground at /."""
+    from jobs import serve as service
+
+    def work() -> None:
+        index = open_store(where).url if where else None
+        with service.running(service.read_settings(index, config), host, port) as address:
+            service.wait(out.print, address)
+
+    run(work)
+
+
+@app.command(epilog="Example: corpusmill key search >> keys")
+def key(
+    role: Annotated[str, typer.Argument(help="search or admin.")],
+) -> None:
+    """Make an API key: the key on standard error, once; the line for the keys file on standard output."""
+    from retrieval.serve.access import hashed, new_key
+
+    def work() -> None:
+        if role not in ("search", "admin"):
+            raise ConfigError(
+                f"there is no role {role!r}", hint="corpusmill key search, or: corpusmill key admin"
+            )
+        made = new_key()
+        err.print(f"The key, which is kept nowhere else: {made}")
+        out.print(f"{role} {hashed(made)}", soft_wrap=True)
+
+    run(work)
+
+
 @app.command(epilog="Example: corpusmill status indexes/articles --json")
 def status(where: Where, json_: Json = False) -> None:
     """Show stage, parts, speed, ETA, rejects and versions of a build or an index."""

@@ -43,6 +43,10 @@ class StorageError(CorpusmillError):
     """Storage is full, unreachable, or not where it is said to be."""
 
 
+class DeadlineExceeded(CorpusmillError):
+    """The time that was allowed is over."""
+
+
 class IndexDamaged(CorpusmillError):
     """An artefact is missing, or differs from what the manifest says of it."""
 

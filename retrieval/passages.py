@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from retrieval.errors import IndexDamaged
 from retrieval.parts import BASE_SCHEMA, METADATA_PREFIX, passage_id
@@ -81,6 +82,16 @@ class Passages:
     def get(self, rows: Sequence[int] | np.ndarray) -> list[Passage]:
         """Passages of rows, in their order. Raises IndexDamaged."""
         return [_passage(self._values(int(row))) for row in rows]
+
+    def find(self, key: str) -> Passage | None:
+        """The passage with this key, `doc_id#n`; looks through the column of document ids."""
+        doc_id, _, number = key.rpartition("#")
+        if not number.isdecimal() or int(number[:12]) >= 2**31:
+            return None
+        same = pc.equal(self.column("doc_id"), pa.scalar(doc_id, pa.string()))
+        same = pc.and_(same, pc.equal(self.column("passage"), pa.scalar(int(number), pa.int32())))
+        rows = np.flatnonzero(same.to_numpy())
+        return self.get(rows[:1])[0] if len(rows) else None
 
     def doc_ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """Document ids of rows, in their order, without reading the rest. Raises IndexDamaged."""

@@ -11,6 +11,7 @@ from retrieval.errors import ModelError
 from retrieval.npy import map_npy
 
 BLOCK_ROWS = 16_384
+SMALL_BLOCK_ROWS = 1_024
 # Values re-scored at a time: they stay in a core's cache, and torch converts so few without its threads,
 # the last of which a query on a busy machine would wait for.
 WIDENED_VALUES = 32_768
@@ -127,7 +128,9 @@ def exact_search(
     queries = np.ascontiguousarray(queries, np.float32)
     scores = np.full((len(queries), k), -np.inf, np.float32)
     found = np.full((len(queries), k), -1, np.int64)
-    for ids, block in _selected_blocks(vectors, rows):
+    # What one query reads once should not leave the core's cache; many queries read a block again and again.
+    step = min(BLOCK_ROWS, max(SMALL_BLOCK_ROWS, SMALL_BLOCK_ROWS // 4 * len(queries)))
+    for ids, block in _selected_blocks(vectors, rows, step):
         wide = _widened(block)
         near = min(k, len(block))
         new_scores, positions = faiss.knn(queries, wide, near, faiss.METRIC_INNER_PRODUCT)
@@ -139,14 +142,14 @@ def exact_search(
 
 
 def _selected_blocks(
-    vectors: ShardVectors, rows: np.ndarray | None
+    vectors: ShardVectors, rows: np.ndarray | None, step: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if rows is None:
-        for start, block in vectors.blocks():
+        for start, block in vectors.blocks(step):
             yield np.arange(start, start + len(block)), block
         return
-    for first in range(0, len(rows), BLOCK_ROWS):
-        ids = rows[first : first + BLOCK_ROWS]
+    for first in range(0, len(rows), step):
+        ids = rows[first : first + step]
         yield ids, vectors.take(ids)
 
 

@@ -78,3 +78,26 @@ def build(ray_session: None) -> Callable[..., Any]:
         return build_index(validate(values, "test"), "corpusmill build", listen)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def served_index(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index in several shards that tests of the service read; none of them changes it."""
+    from tests.serve_tools import served_documents
+
+    root = tmp_path_factory.mktemp("served")
+    corpus = write_jsonl(root / "corpus.jsonl", served_documents())
+    build(
+        corpus, root / "index", dense={"type": "ivf_pq", "nlist": 4, "tune_queries": 20}, chunk={"size": 96},
+        index={"part_passages": 50, "shard_passages": 100},
+    )  # fmt: skip
+    return root / "index"
+
+
+@pytest.fixture(scope="session")
+def service(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`corpusmill serve` over it."""
+    from tests.serve_tools import serving
+
+    with serving(served_index, tmp_path_factory.mktemp("service")) as running:
+        yield running

@@ -36,7 +36,7 @@ class ShardGroup:
         self.shards = list(shards)
         self.rows = sum(shard.rows for shard in shards)
         self._quantizer = quantizer
-        self._parameters = parameters
+        self.parameters = parameters
         self._bm25 = bm25
         self._threads = threads
         self._bases = np.array([shard.base for shard in shards], np.int64)
@@ -86,9 +86,9 @@ class ShardGroup:
         exact: score every vector instead of searching the index.
         """
         chosen = self.select(filter) if filter else {}
-        parameters, assigned = self._parameters, None
+        parameters, assigned = self.parameters, None
         if self._quantizer.spec.is_ivf and not exact:
-            parameters = self._widened(self._parameters.for_depth(n), self.selected(filter))
+            parameters = self._widened(self.parameters.for_depth(n), self.selected(filter))
             assigned = self._quantizer.assign(vectors, parameters.nprobe)
         found = [Ranking.none(len(vectors))]
         for shard in self.shards:
@@ -144,6 +144,11 @@ class ShardGroup:
             found |= zip(own.tolist(), shard.passages.get(rows), strict=True)
         return found
 
+    def find(self, passage_id: str) -> Passage | None:
+        """The passage with this key, `doc_id#n`. Raises IndexDamaged."""
+        found = (shard.passages.find(passage_id) for shard in self.shards)
+        return next((passage for passage in found if passage is not None), None)
+
     def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
         """Document ids by passage id: cheaper than whole passages. Raises IndexDamaged."""
         found: dict[int, str] = {}
@@ -183,7 +188,7 @@ class ShardGroup:
         """
         found = np.full(ids.shape, np.nan, np.float32)
         for shard in self.shards:
-            listed, rows = shard.dense.shortlist(vectors, self._parameters.for_depth(depth))
+            listed, rows = shard.dense.shortlist(vectors, self.parameters.for_depth(depth))
             own = shard.local(ids)
             for number in range(len(vectors)):
                 same = (own[number][:, None] == rows[number][None, :]) & (own[number][:, None] >= 0)

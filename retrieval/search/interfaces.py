@@ -46,6 +46,9 @@ class Shards(Protocol):
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """Passages by id."""
 
+    def find(self, passage_id: str) -> Passage | None:
+        """The passage with this key, `doc_id#n`."""
+
     def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
         """Document ids by passage id."""
 

@@ -73,6 +73,7 @@ class Pipeline:
             with trace.timed("filter"):
                 self._group.select(options.filter)
         first = self._first_stage(queries, options, trace)
+        options.check_time()
         if options.rerank == "none":
             trace.final = first.top(options.k)
             return trace
@@ -84,6 +85,7 @@ class Pipeline:
             scores = score(queries, head.ids, trace)
             reranked = Ranking(*best(scores, head.ids, head.width))
         trace.lists[name] = reranked
+        options.check_time()
         if options.settings.rerank_fusion == "replace":
             trace.final = reranked.top(options.k)
         else:

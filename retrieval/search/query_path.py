@@ -35,7 +35,7 @@ class QueryPath:
         self.settings = settings or SearchSettings.model_validate(manifest.search)
         self.spec = DenseSpec.model_validate(manifest.dense)
         self._group = group
-        self._models = models
+        self.models = models
         self._pipeline = Pipeline(group, models, terms, beside)
 
     def __call__(self, query: str, k: int = 10, **options: Any) -> Result:
@@ -46,17 +46,19 @@ class QueryPath:
         self, queries: Sequence[str], k: int = 10, *, mode: str | None = None, rerank: str | None = None,
         filter: str | dict[str, Any] | None = None, per_document: int | None = None, explain: bool = False,
         vectors: np.ndarray | None = None, settings: SearchSettings | None = None,
+        deadline: float | None = None,
     ) -> list[Result]:  # fmt: skip
         """The k best passages of each query, all queries through each stage together.
 
         mode: dense, lexical or hybrid. rerank: none, late-interaction or cross-encoder. filter: an
         expression such as `lang = "en" and year >= 2019`, or its JSON form; see retrieval.filters.
         per_document: most passages of one document. vectors: embeddings (q, d) of the queries where they
-        are known. Raises ConfigError or InputError for what cannot be searched, IndexDamaged, ModelError.
+        are known. deadline: of time.monotonic(), after which no further stage is begun. Raises ConfigError or
+        InputError for what cannot be searched, DeadlineExceeded, IndexDamaged, ModelError.
         """
         check_queries(queries)
-        asked = self._options(settings, k=k, mode=mode, rerank=rerank, filter=filter, explain=explain,
-                              per_document=per_document)  # fmt: skip
+        asked = self.options(settings, k=k, mode=mode, rerank=rerank, filter=filter, explain=explain,
+                              per_document=per_document, deadline=deadline)  # fmt: skip
         if not queries:
             return []
         start = time.perf_counter()
@@ -65,7 +67,7 @@ class QueryPath:
             passages = self._group.passages(trace.final.ids)
         explainer = None
         if explain:
-            explainer = Explainer(self._group, self._models, self.manifest, trace, trace.final.ids)
+            explainer = Explainer(self._group, self.models, self.manifest, trace, trace.final.ids)
         with trace.timed("explain" if explain else "passages"):
             hits = [self._hits(query, row, trace, passages, explainer) for row, query in enumerate(queries)]
         trace.timings_ms["total"] = 1000 * (time.perf_counter() - start)
@@ -84,7 +86,7 @@ class QueryPath:
     ) -> Ranking:  # fmt: skip
         """Scores and passage ids of the k best, without their text; `exact` searches every vector."""
         check_queries(queries)
-        asked = self._options(settings, k=k, mode=mode, rerank=rerank, filter=filter, exact=exact)
+        asked = self.options(settings, k=k, mode=mode, rerank=rerank, filter=filter, exact=exact)
         return self._pipeline.run(queries, asked, self._checked(vectors)).final
 
     def search_vectors(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,24 +94,29 @@ class QueryPath:
 
         vectors: (q, d) float32, embedded as queries.
         """
-        asked = self._options(None, k=k, mode="dense", rerank="none")
+        asked = self.options(None, k=k, mode="dense", rerank="none")
         found = self._group.dense(check_vectors(vectors, self.spec.dimension), asked.k)
         return found.scores, found.ids
 
     def encode(self, queries: Sequence[str]) -> np.ndarray:
         """Embeddings of queries: (q, d) float32."""
         check_queries(queries)
-        return self._models.encode(queries)[0]
+        return self.models.encode(queries)[0]
 
     def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
         """Document ids of passage ids."""
         return self._group.doc_ids(ids)
 
+    def find(self, passage_id: str) -> Passage | None:
+        """The passage with this key, `doc_id#n`."""
+        return self._group.find(passage_id)
+
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """Passages by id."""
         return self._group.passages(ids)
 
-    def _options(self, settings: SearchSettings | None, **asked: Any) -> Options:
+    def options(self, settings: SearchSettings | None = None, **asked: Any) -> Options:
+        """What is asked, checked against the index. Raises ConfigError."""
         values = {"mode": None, "rerank": None, "filter": None, **asked}
         return resolve(self.manifest, settings or self.settings, **values)
 
@@ -152,11 +159,13 @@ class QueryPath:
     def _hits(
         self, query: str, row: int, trace: Trace, passages: dict[int, Passage], explainer: Explainer | None
     ) -> tuple[Hit, ...]:
-        hits = []
+        hits: list[Hit] = []
         ids, scores = trace.final.ids[row].tolist(), trace.final.scores[row].tolist()
         for place, (number, score) in enumerate(zip(ids, scores, strict=True)):
             if number < 0:
                 break
+            if number not in passages:  # its shards were lost after they were searched; coverage says so
+                continue
             stages = {}
             for name, ranking in trace.lists.items():
                 found = ranking.position(row, number)
@@ -164,5 +173,5 @@ class QueryPath:
                     stages[name] = StageScore(found + 1, float(ranking.scores[row, found]))
             why = explainer.explain(query, row, place, passages[number]) if explainer else None
             shard = self.manifest.shard_name(number)
-            hits.append(Hit(place + 1, score, passages[number], shard, stages, why))
+            hits.append(Hit(len(hits) + 1, score, passages[number], shard, stages, why))
         return tuple(hits)

@@ -1,5 +1,6 @@
 """Search in one index version, in one process."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +26,14 @@ class Searcher(QueryPath):
     def __init__(
         self, store: Store, manifest: Manifest, cache: Path, threads: int | None = None,
         say: Callable[[str], None] = lambda _text: None, settings: SearchSettings | None = None,
+        models: Models | None = None,
     ) -> None:  # fmt: skip
         """Open every shard of a version; files on object storage are copied to `cache` and checked.
 
-        Models are loaded when a search first needs them. `threads` bounds what the process computes with:
-        FAISS and torch keep one number for all that use them. Raises IndexDamaged where a file is missing
-        or changed, ModelError where the model of the index is not here or is another one by that name.
+        Models are loaded when a search first needs them; `models` of another version may serve.
+        `threads` bounds what the process computes with: FAISS and torch keep one number for all that use
+        them. Raises IndexDamaged where a file is missing or changed, ModelError where the model of the
+        index is not here or is another one by that name.
         """
         if threads is not None:
             faiss.omp_set_num_threads(threads)
@@ -39,11 +42,11 @@ class Searcher(QueryPath):
         if not store.is_local:
             size = sum(file.bytes for file in manifest.files()) / 1e6
             say(f"Version {manifest.version} of {store.url}, {size:,.0f} MB, is kept in {cache}.")
-        self._shards = open_group(store, manifest, cache, manifest.shards, threads)
-        self._beside = ThreadPoolExecutor(1, "lexical")
-        models = Models(store, manifest, cache, threads)
+        self.shards = open_group(store, manifest, cache, manifest.shards, threads)
+        self._beside = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "lexical")
+        models = models or Models(store, manifest, cache, threads)
         terms = open_terms(store, manifest, cache)
-        super().__init__(manifest, self._shards, models, terms, self._beside, settings)
+        super().__init__(manifest, self.shards, models, terms, self._beside, settings)
 
     @classmethod
     def open(
@@ -65,4 +68,4 @@ class Searcher(QueryPath):
     def close(self) -> None:
         """Unmap all files."""
         self._beside.shutdown()
-        self._shards.close()
+        self.shards.close()

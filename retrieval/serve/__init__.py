@@ -1,0 +1,1 @@
+"""The Ray Serve application: placement, batching, admission and failures around the query path."""

@@ -1,0 +1,111 @@
+"""Who may ask: keys that search, keys that administer."""
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from retrieval.errors import ConfigError
+from retrieval.serve.errors import Forbidden, NotAllowed
+from retrieval.serve.settings import Access
+
+Role = Literal["search", "admin"]
+PREFIX = "sha256:"
+LEAST_CHARACTERS = 16  # a key is hashed once, so it must not be guessable
+_HINT = "Make one: corpusmill key search"
+
+
+def new_key() -> str:
+    """A key with 256 random bits."""
+    return "cm-" + secrets.token_urlsafe(32)
+
+
+def hashed(key: str) -> str:
+    """A key as it is kept. Random keys need no slow hash."""
+    return PREFIX + hashlib.sha256(key.encode()).hexdigest()
+
+
+class Keys:
+    """Hashed keys by role; an admin key may search too."""
+
+    def __init__(self, found: Iterable[tuple[Role, str]]) -> None:
+        self._found = list(found)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    @classmethod
+    def read(cls, access: Access) -> "Keys":
+        """Keys of the environment and of the file. Raises ConfigError."""
+        found: list[tuple[Role, str]] = []
+        roles: list[tuple[Role, str]] = [("search", access.search_key_env), ("admin", access.admin_key_env)]
+        for role, name in roles:
+            key = os.environ.get(name)
+            if not key:
+                continue
+            if len(key) < LEAST_CHARACTERS:
+                raise ConfigError(
+                    f"the key in {name} is shorter than {LEAST_CHARACTERS} characters", hint=_HINT
+                )
+            found.append((role, hashed(key)))
+        if access.keys_file is not None:
+            found += _file(access.keys_file)
+        return cls(found)
+
+    def role_of(self, key: str) -> Role | None:
+        """What a key may do. Every kept key is compared, in constant time."""
+        digest = hashed(key)
+        best: Role | None = None
+        for role, kept in self._found:
+            if hmac.compare_digest(digest, kept) and best != "admin":
+                best = role
+        return best
+
+
+def check(keys: Keys, role: Role, authorization: str | None, *, local: bool) -> None:
+    """Raises NotAllowed or Forbidden unless this request may do what `role` may.
+
+    local: it came over the loopback interface, where no key is needed as long as there is none.
+    """
+    if not keys:
+        if not local:
+            raise NotAllowed("this service has no keys, so it answers on its own machine only", hint=_HINT)
+        return
+    scheme, _, key = (authorization or "").partition(" ")
+    found = keys.role_of(key.strip()) if scheme.lower() == "bearer" and key.strip() else None
+    if found is None:
+        raise NotAllowed("a key is needed", hint="Send it as: Authorization: Bearer KEY")
+    if role == "admin" and found != "admin":
+        raise Forbidden("this needs an admin key")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether an address is one of this machine's own."""
+    try:
+        return host is not None and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _file(path: Path) -> list[tuple[Role, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the keys file {path} cannot be read: {type(error).__name__}") from error
+    found: list[tuple[Role, str]] = []
+    for number, line in enumerate(lines, 1):
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        digest = words[1].removeprefix(PREFIX) if len(words) == 2 else ""
+        if words[0] not in ("search", "admin") or len(digest) != 64 or not words[1].startswith(PREFIX):
+            raise ConfigError(
+                f"{path}, line {number} is not a hashed key",
+                hint="A line is: search sha256:64 hexadecimal digits",
+            )
+        found.append((words[0], words[1].lower()))  # type: ignore[arg-type]
+    return found

@@ -1,0 +1,143 @@
+"""Around every request: its id, the size of its body, its metrics, headers of safety, errors as JSON."""
+
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+import orjson
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from retrieval.errors import CorpusmillError
+from retrieval.serve.errors import NotAllowed, Overloaded, TooLarge, Unavailable, status_of
+from retrieval.serve.metrics import Metrics
+
+log = logging.getLogger("ray.serve")
+_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON that any value of an answer fits: text that is no Unicode is replaced."""
+    try:
+        body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # orjson refuses lone surrogates
+        import json
+
+        body = json.dumps(value).encode()
+    return Response(body, status, headers, "application/json")
+
+
+def error_response(request: Request | None, error: CorpusmillError, request_id: str = "") -> Response:
+    """An error with its status and hint. The message of an error of ours holds nothing secret."""
+    status = status_of(error)
+    request_id = request_id or (request.state.request_id if request is not None else "")
+    headers = {}
+    if isinstance(error, Overloaded | Unavailable):
+        headers["retry-after"] = "1"
+    if isinstance(error, NotAllowed):
+        headers["www-authenticate"] = "Bearer"
+    body = {
+        "type": type(error).__name__, "message": error.message, "hint": error.hint, "request_id": request_id,
+    }  # fmt: skip
+    return json_response({"error": body}, status, headers)
+
+
+class Guard:
+    """ASGI middleware. A body is read whole before the application sees it, and never beyond the limit."""
+
+    def __init__(self, app: ASGIApp, *, body_bytes: int, metrics: Metrics) -> None:
+        self._app = app
+        self._body_bytes = body_bytes
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")  # Serve's proxy sets it, and answers with it
+        request_id = given if _ID.match(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        start, status = time.perf_counter(), 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, sending, request_id)
+        finally:
+            path = getattr(scope.get("route"), "path", "none")  # never the path itself: it has no bounds
+            ms = 1000 * (time.perf_counter() - start)
+            self._metrics.request(path, status, ms)
+            log.info("%s %s %s %.1f ms, request %s", scope["method"], path, status, ms, request_id)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            body = await self._body(scope, receive)
+            await self._app(scope, _replay(body, receive), sending)
+        except TooLarge as error:
+            await error_response(None, error, request_id)(scope, receive, send)
+        except Exception as error:
+            log.exception("request %s failed", request_id)
+            if not started:
+                told = CorpusmillError(
+                    f"unexpected {type(error).__name__}", hint="The log has it under this request's id."
+                )
+                await error_response(None, told, request_id)(scope, receive, send)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self._body_bytes:
+            raise self._too_large()
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return bytes(body)  # the client left
+            body += message.get("body", b"")
+            if len(body) > self._body_bytes:
+                raise self._too_large()
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(
+            f"the body is larger than {self._body_bytes:,} bytes (limits.body_bytes)",
+            hint="Send fewer queries or texts at a time.",
+        )
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if not sent:
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return again

@@ -1,0 +1,38 @@
+"""What the service counts, through Ray's metrics: every node's exporter has them for Prometheus."""
+
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from retrieval.search.result import Result
+
+_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000]
+
+
+class Metrics:
+    """Of one ingress replica; Ray adds replica, deployment and node."""
+
+    def __init__(self) -> None:
+        self._stage = Histogram(
+            "corpusmill_stage_ms", "Milliseconds of a stage of the query path.", _MS, ("stage",)
+        )
+        self._requests = Counter("corpusmill_requests", "Requests by route and status.", ("route", "status"))
+        self._latency = Histogram(
+            "corpusmill_request_ms", "Milliseconds of a request in the ingress.", _MS, ("route",)
+        )
+        self._partial = Counter("corpusmill_partial_answers", "Answers that some shards are missing from.")
+        self._coverage = Gauge("corpusmill_coverage", "Share of the index that the last answer searched.")
+        self.under_way = Gauge("corpusmill_under_way", "Requests that are worked on or wait.")
+        self.version = Gauge("corpusmill_index_version", "Version of the index that answers.")
+        self.refused = Gauge("corpusmill_refused_version", "Version that was refused, 0 for none.")
+
+    def answered(self, result: Result) -> None:
+        """Stages and coverage of an answer."""
+        for stage, ms in result.timings_ms.items():
+            self._stage.observe(ms, {"stage": stage})
+        self._coverage.set(result.coverage.searched / max(1, result.coverage.passages))
+        if not result.coverage.full:
+            self._partial.inc()
+
+    def request(self, route: str, status: int, ms: float) -> None:
+        """A request that ended."""
+        self._requests.inc(1, {"route": route, "status": str(status)})
+        self._latency.observe(ms, {"route": route})

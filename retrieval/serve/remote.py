@@ -1,0 +1,96 @@
+"""Answers of other deployments, with a deadline, and the models that live there."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
+from typing import Any
+
+import numpy as np
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from retrieval.errors import CorpusmillError, DeadlineExceeded
+from retrieval.passages import Passage
+from retrieval.search.interfaces import Pairs
+from retrieval.search.result import TokenShare
+from retrieval.serve.errors import Unavailable
+
+ATTEMPTS = 2  # another replica may be there where the first one died
+
+
+def result_of(response: DeploymentResponse, deadline: float, again: Callable[[], DeploymentResponse]) -> Any:
+    """An answer, asked for `again` where a replica was lost. From a thread without an event loop.
+
+    Raises the CorpusmillError of the other side, DeadlineExceeded, or Unavailable.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return response.result(timeout_s=max(0.0, deadline - time.monotonic()))
+        except RayTaskError as error:
+            if isinstance(error.cause, CorpusmillError):
+                raise error.cause from error
+            raise Unavailable(f"a part of the service failed: {type(error.cause).__name__}") from error
+        except (TimeoutError, FutureTimeout) as error:
+            response.cancel()
+            raise DeadlineExceeded("a part of the service did not answer in time") from error
+        except (RayError, RayServeException) as error:
+            if attempt + 1 == ATTEMPTS or time.monotonic() >= deadline:
+                name = type(error).__name__
+                raise Unavailable(f"a part of the service does not answer: {name}") from error
+            response = again()
+    raise AssertionError("not reached")
+
+
+def ask(handle: DeploymentHandle, deadline: float, method: str, *args: Any) -> Any:
+    """One answer of a deployment; see `result_of`."""
+    again = partial(handle.options(method_name=method).remote, *args)
+    return result_of(again(), deadline, again)
+
+
+class RemoteModels:
+    """The models of one version behind handles, for one request."""
+
+    def __init__(
+        self, encoder: DeploymentHandle, reranker: DeploymentHandle, version: int, deadline: float
+    ) -> None:
+        self._encoder = encoder
+        self._reranker = reranker
+        self._version = version
+        self._deadline = deadline
+
+    def load(self, name: str) -> bool:
+        """Nothing is loaded here."""
+        return False
+
+    def encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
+        """Embeddings of queries (q, d) float32, and the places of those longer than the window."""
+        found: tuple[np.ndarray, set[int]] = ask(
+            self._encoder, self._deadline, "encode", self._version, list(queries)
+        )
+        return found
+
+    def encode_tokens(self, queries: Sequence[str]) -> list[np.ndarray]:
+        """Token vectors (t, d) of queries."""
+        return self._ask("encode_tokens", list(queries))
+
+    def maxsim(
+        self, tokens: Sequence[np.ndarray], passages: Sequence[Passage], wanted: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """MaxSim of each query's tokens with the passages at its `wanted` places."""
+        return self._ask("maxsim", tokens, passages, wanted)
+
+    def token_shares(
+        self, query: str, tokens: np.ndarray, passage: Passage, pairs: Pairs | None
+    ) -> list[TokenShare]:
+        """For every query token the passage token with the largest inner product."""
+        return self._ask("token_shares", query, tokens, passage, pairs)
+
+    def cross_scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Cross-encoder scores of (query, passage text): float32 (n,)."""
+        found: np.ndarray = self._ask("cross_scores", pairs)
+        return found
+
+    def _ask(self, method: str, *args: Any) -> Any:
+        return ask(self._reranker, self._deadline, "call", self._version, method, *args)

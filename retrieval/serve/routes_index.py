@@ -1,0 +1,120 @@
+"""The index, its passages, and the state of the service."""
+
+import asyncio
+import urllib.request
+from typing import Any
+
+import ray
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from retrieval.encoder.tokens import check_unicode
+from retrieval.manifest import Manifest
+from retrieval.serve.errors import NotFound, Unavailable
+from retrieval.serve.guard import json_response
+from retrieval.serve.requests import DOCUMENTED, allow, service_of
+from retrieval.serve.schemas import HitModel
+from retrieval.serve.service import Service
+
+router = APIRouter(responses=DOCUMENTED)
+METRICS_S = 5
+METRICS_BYTES = 50_000_000
+
+
+@router.get("/v1/index", summary="Version, counts, models and measured recall")
+async def index(request: Request) -> Response:
+    """What is served."""
+    service = allow(request, "search")
+
+    async def work(deadline: float) -> dict[str, Any]:
+        with service.backend.use(service.version, deadline) as path:
+            return described(path.manifest, service)
+
+    return json_response(await service.run(work))
+
+
+@router.get("/v1/passages/{passage_id:path}", summary="A passage by its id")
+async def passage(request: Request, passage_id: str) -> Response:
+    """A passage with its place in the document, and the version that it was read from."""
+    service = allow(request, "search")
+    check_unicode([passage_id], "passage id")
+    version = service.version
+
+    async def work(deadline: float) -> Any:
+        def find() -> Any:
+            with service.backend.use(version, deadline) as path:
+                return path.find(passage_id)
+
+        return await service.in_thread(deadline, find)
+
+    found = await service.run(work)
+    if found is None:
+        raise NotFound(
+            f"version {version} has no passage {passage_id[:200]!a}", hint="An id is DOC_ID#NUMBER."
+        )
+    return json_response({**vars(found), "version": version})
+
+
+@router.post("/v1/index/reload", summary="Serve the latest version now (admin)")
+async def reload(request: Request) -> Response:
+    """Open, prove and take the version that LATEST names; the old one stays where that fails."""
+    service = allow(request, "admin")
+    latest = await asyncio.to_thread(service.backend.place.latest)
+    if latest is not None:
+        await asyncio.shield(asyncio.ensure_future(service.swap(latest)))
+    return json_response(state(service))
+
+
+@router.get("/healthz", summary="Whether the process lives")
+async def healthz() -> Response:
+    """Always 200."""
+    return json_response({"alive": True})
+
+
+@router.get("/readyz", summary="Whether an index is served, and which version was refused")
+async def readyz(request: Request) -> Response:
+    """200 as soon as a version answers."""
+    service = service_of(request)
+    return json_response(state(service), 200 if service.version else 503)
+
+
+@router.get("/metrics", summary="Metrics of this node for Prometheus")
+async def metrics(request: Request) -> Response:
+    """Those of every process of this node, as Ray's exporter has them; scrape each node of a cluster."""
+    allow(request, "search")
+    return Response(await asyncio.to_thread(_exported), media_type="text/plain; version=0.0.4")
+
+
+def state(service: Service) -> dict[str, Any]:
+    """What /readyz says."""
+    refused = service.refused and {"version": service.refused.version, "why": service.refused.why}
+    return {"ready": bool(service.version), "version": service.version, "refused": refused}
+
+
+def described(manifest: Manifest, service: Service) -> dict[str, Any]:
+    """The index as /v1/index tells it; nothing of where its files lie."""
+    limits = service.settings.limits
+    return {
+        "version": manifest.version, "created": manifest.created, "documents": manifest.documents,
+        "passages": manifest.passages, "shards": len(manifest.shards),
+        "model": manifest.model["query"]["name"], "dimension": manifest.dense["dimension"],
+        "late_interaction": (manifest.late_interaction.get("model") or {}).get("name"),
+        "stored_tokens": bool(manifest.token_codec), "lexical": bool(manifest.lexical),
+        "dense": manifest.dense_reason, "recall": manifest.recall, "metadata": manifest.metadata,
+        "search": manifest.search, "limits": limits.model_dump(),
+        **{key: value for key, value in state(service).items() if key != "version"},
+    }  # fmt: skip
+
+
+def _exported() -> bytes:
+    own = ray.get_runtime_context().get_node_id()
+    port = next((node["MetricsExportPort"] for node in ray.nodes() if node["NodeID"] == own), 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=METRICS_S) as response:
+            found: bytes = response.read(METRICS_BYTES)
+            return found
+    except OSError as error:
+        raise Unavailable(f"Ray's exporter on this node does not answer: {error}") from error
+
+
+__all__ = ["HitModel", "router"]

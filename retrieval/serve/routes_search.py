@@ -1,0 +1,133 @@
+"""Search, batches, re-ranking and embeddings."""
+
+import base64
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from retrieval.passages import Passage
+from retrieval.search.options import check_queries
+from retrieval.search.pipeline import full_text
+from retrieval.serve.errors import TooLarge
+from retrieval.serve.guard import json_response
+from retrieval.serve.requests import DOCUMENTED, allow, service_of
+from retrieval.serve.schemas import (
+    BatchRequest,
+    BatchResponse,
+    EmbeddingsRequest,
+    Options,
+    RerankRequest,
+    RerankResponse,
+    SearchRequest,
+    SearchResponse,
+)
+from retrieval.serve.service import Service
+
+router = APIRouter(prefix="/v1", responses=DOCUMENTED)
+
+
+@router.post("/search", response_model=SearchResponse, summary="Find the passages that answer a query best")
+async def search(request: Request, asked: SearchRequest) -> Response:
+    """Hits of one query."""
+    service = allow(request, "search")
+    return json_response((await _search(service, [asked.query], asked))[0])
+
+
+@router.post("/search/batch", response_model=BatchResponse, summary="Search for several queries together")
+async def batch(request: Request, asked: BatchRequest) -> Response:
+    """Hits of each query."""
+    service = allow(request, "search")
+    _at_most(len(asked.queries), service.settings.limits.batch, "queries", "limits.batch")
+    return json_response({"results": await _search(service, asked.queries, asked)})
+
+
+@router.post("/rerank", response_model=RerankResponse, summary="Order texts by how well they answer a query")
+async def rerank(request: Request, asked: RerankRequest) -> Response:
+    """Scores of late interaction or the cross-encoder, best first."""
+    service = allow(request, "search")
+    limits = service.settings.limits
+    _at_most(len(asked.passages), limits.batch, "passages", "limits.batch")
+    texts = [asked.query, *(passage.title + passage.text for passage in asked.passages)]
+    check_text(service, texts)
+    passages = [Passage("", "", one.title, one.text, 0, len(one.text), "", {}) for one in asked.passages]
+    version = service.version
+
+    async def work(deadline: float) -> np.ndarray:
+        def score() -> np.ndarray:
+            with service.backend.models(version, deadline) as models:
+                if asked.method == "cross-encoder":
+                    return models.cross_scores([(asked.query, full_text(passage)) for passage in passages])
+                tokens = models.encode_tokens([asked.query])
+                return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
+
+        return await service.in_thread(deadline, score)
+
+    scores = await service.run(work, _seconds(asked.timeout_ms))
+    order = np.argsort(-scores, kind="stable")[: asked.k]
+    results = [{"index": int(place), "score": float(scores[place])} for place in order]
+    return json_response({"version": version, "results": results})
+
+
+@router.post("/embeddings", summary="Embed queries, in OpenAI's shape")
+async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
+    """Vectors of the index's query encoder."""
+    service = allow(request, "search")
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    _at_most(len(texts), service.settings.limits.batch, "texts", "limits.batch")
+    check_text(service, texts)
+    version = service.version
+
+    async def work(deadline: float) -> np.ndarray:
+        with service.backend.use(version, deadline):
+            return (await service.backend.encode(version, texts, deadline))[0]
+
+    vectors = await service.run(work)
+    data = [
+        {"object": "embedding", "index": place, "embedding": _embedding(vector, asked.encoding_format)}
+        for place, vector in enumerate(vectors)
+    ]
+    used = sum(1 + len(text) // 4 for text in texts)  # about; nobody is billed by it
+    return json_response({
+        "object": "list", "data": data, "model": asked.model or "corpusmill",
+        "usage": {"prompt_tokens": used, "total_tokens": used},
+    })  # fmt: skip
+
+
+def check_text(service: Service, texts: list[str]) -> None:
+    """Raises ConfigError or InputError for what cannot be encoded, TooLarge for what is too long."""
+    limit = service.settings.limits.query_characters
+    for text in texts:
+        _at_most(len(text), limit, "characters in a text", "limits.query_characters")
+    check_queries(texts)
+
+
+async def _search(service: Service, queries: list[str], asked: Options) -> list[dict[str, Any]]:
+    check_text(service, queries)
+    limits = service.settings.limits
+    _at_most(asked.k, limits.k, "passages (k)", "limits.k")
+    if asked.filter is not None:
+        _at_most(len(str(asked.filter)), limits.filter_characters, "characters", "limits.filter_characters")
+    results = await service.run(
+        lambda deadline: service.search(queries, deadline, require_full=asked.require_full, **asked.asked()),
+        _seconds(asked.timeout_ms),
+    )
+    return [result.as_json() for result in results]
+
+
+def _at_most(number: int, limit: int, what: str, name: str) -> None:
+    if number > limit:
+        raise TooLarge(f"{number:,} {what} are more than {limit:,}, the most that is allowed ({name})")
+
+
+def _seconds(timeout_ms: int | None) -> float | None:
+    return None if timeout_ms is None else timeout_ms / 1000
+
+
+def _embedding(vector: np.ndarray, encoding: str) -> Any:
+    vector = np.ascontiguousarray(vector, "<f4")
+    return base64.b64encode(vector.tobytes()).decode() if encoding == "base64" else vector.tolist()
+
+
+__all__ = ["check_text", "router", "service_of"]

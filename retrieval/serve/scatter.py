@@ -1,0 +1,144 @@
+"""Shard groups behind deployment handles: asked side by side, with a deadline, what is late left out."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from ray.serve.handle import DeploymentHandle
+
+from retrieval.errors import ConfigError, CorpusmillError, InputError
+from retrieval.filters import Filter
+from retrieval.lexical import LexicalQuery, TermMatch
+from retrieval.manifest import Manifest
+from retrieval.passages import Passage
+from retrieval.search.interfaces import Pairs
+from retrieval.search.ranking import Ranking, merge
+from retrieval.serve.pieces import dealt
+from retrieval.serve.remote import result_of
+
+log = logging.getLogger("ray.serve")
+
+
+class Scatter:
+    """The shard groups of one version, for one request. A group that failed once is not asked again."""
+
+    def __init__(self, handles: Sequence[DeploymentHandle], manifest: Manifest, deadline: float) -> None:
+        self._handles = handles
+        self._version = manifest.version
+        self._deadline = deadline
+        self._lost: set[int] = set()
+        self._held = [dealt(manifest, number, len(handles)) for number in range(len(handles))]
+        self.has_tokens = bool(manifest.token_codec)
+
+    @property
+    def rows(self) -> int:
+        """Passages of the groups that answered."""
+        kept = [held for number, held in enumerate(self._held) if number not in self._lost]
+        return sum(shard.rows for held in kept for shard in held)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the shards that did not answer."""
+        return tuple(shard.name for number in sorted(self._lost) for shard in self._held[number])
+
+    def _gather(
+        self, method: str, *args: Any, groups: Sequence[int] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Answers of the groups that have shards and were not lost; those that fail now are lost."""
+        wanted = range(len(self._handles)) if groups is None else groups
+        asked = [number for number in wanted if number not in self._lost and self._held[number]]
+        again = {
+            number: partial(
+                self._handles[number].options(method_name="call").remote,
+                self._version, method, *args, **kwargs,
+            )
+            for number in asked
+        }  # fmt: skip
+        pending = {number: start() for number, start in again.items()}
+        found = []
+        for number, response in pending.items():
+            try:
+                found.append(result_of(response, self._deadline, again[number]))
+            except (ConfigError, InputError):
+                raise  # the question is at fault, not the group
+            except CorpusmillError as error:
+                log.warning("shard group %s is left out: %s", number, error.message)
+                self._lost.add(number)
+        return found
+
+    def _owner(self, passage: int) -> list[int]:
+        return [
+            number
+            for number, held in enumerate(self._held)
+            if any(shard.base <= passage < shard.base + shard.rows for shard in held)
+        ]
+
+    def _owners(self, ids: np.ndarray) -> list[int]:
+        return sorted(
+            {number for passage in np.unique(ids[ids >= 0]).tolist() for number in self._owner(passage)}
+        )
+
+    def select(self, filter: Filter) -> None:
+        """Let every group find the rows of a filter."""
+        self._gather("select", filter)
+
+    def selected(self, filter: Filter | None) -> int:
+        """How many passages a filter keeps, of those that answered."""
+        return sum(self._gather("selected", filter))
+
+    def dense(
+        self, vectors: np.ndarray, n: int, *, filter: Filter | None = None, exact: bool = False
+    ) -> Ranking:
+        """The n nearest passages over all groups."""
+        found = self._gather("dense", vectors, n, filter=filter, exact=exact)
+        return merge([Ranking.none(len(vectors)), *found], n)
+
+    def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
+        """The n passages with the highest BM25 over all groups."""
+        found = self._gather("lexical", queries, n, filter=filter)
+        return merge([Ranking.none(len(queries)), *found], n)
+
+    def passages(self, ids: np.ndarray) -> dict[int, Passage]:
+        """Passages by id; those of lost groups are not among them."""
+        return _union(self._gather("passages", ids, groups=self._owners(ids)))
+
+    def find(self, passage_id: str) -> Passage | None:
+        """The passage with this key."""
+        return next((found for found in self._gather("find", passage_id) if found is not None), None)
+
+    def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
+        """Document ids by passage id."""
+        return _union(self._gather("doc_ids", ids, groups=self._owners(ids)))
+
+    def token_scores(self, queries: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
+        """MaxSim with stored codes: float32 (q, n)."""
+        return _highest(ids, self._gather("token_scores", queries, ids, groups=self._owners(ids)))
+
+    def exact_scores(self, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Exact inner products: float32 (q, n)."""
+        return _highest(ids, self._gather("exact_scores", vectors, ids, groups=self._owners(ids)))
+
+    def quantized_scores(self, vectors: np.ndarray, ids: np.ndarray, depth: int) -> np.ndarray:
+        """Scores of the codes alone: float32 (q, n), NaN where there is none."""
+        found = self._gather("quantized_scores", vectors, ids, depth, groups=self._owners(ids))
+        return np.fmax.reduce([np.full(ids.shape, np.nan, np.float32), *found])
+
+    def term_matches(self, query: LexicalQuery, passage: int) -> list[TermMatch]:
+        """Terms of the query in a passage."""
+        found = self._gather("term_matches", query, passage, groups=self._owner(passage))
+        return found[0] if found else []
+
+    def token_pairs(self, query: np.ndarray, passage: int) -> Pairs | None:
+        """Matches of a query's tokens in the stored codes of a passage."""
+        found = self._gather("token_pairs", query, passage, groups=self._owner(passage))
+        return found[0] if found else None
+
+
+def _union(found: Sequence[dict]) -> dict:
+    return {key: value for part in found for key, value in part.items()}
+
+
+def _highest(ids: np.ndarray, found: Sequence[np.ndarray]) -> np.ndarray:
+    return np.max(np.stack([np.full(ids.shape, -np.inf, np.float32), *found]), axis=0)

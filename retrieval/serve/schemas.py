@@ -1,0 +1,156 @@
+"""What requests and answers look like. Limits that are settings are checked where requests are taken."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from retrieval.search_settings import Mode, Rerank
+
+Text = Annotated[StrictStr, Field(min_length=1)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Options(_Request):
+    """How to search; what is null is as the index's configuration says."""
+
+    k: StrictInt = Field(10, ge=1, description="Passages to return.")
+    mode: Mode | None = Field(None, description="First stage.")
+    rerank: Rerank | None = Field(None, description="Second stage.")
+    filter: StrictStr | dict[str, Any] | None = Field(
+        None,
+        description="Condition on metadata or document fields.",
+        examples=['lang = "en" and year >= 2019'],
+    )
+    per_document: StrictInt | None = Field(None, ge=1, description="Most passages of one document.")
+    explain: StrictBool = Field(False, description="Tell why each passage was found.")
+    require_full: StrictBool = Field(False, description="Answer 503 rather than from a part of the index.")
+    timeout_ms: StrictInt | None = Field(None, ge=1, description="Give up after so long.")
+
+    def asked(self) -> dict[str, Any]:
+        """Arguments of QueryPath.batch."""
+        return {
+            "k": self.k, "mode": self.mode, "rerank": self.rerank, "filter": self.filter,
+            "per_document": self.per_document, "explain": self.explain,
+        }  # fmt: skip
+
+
+class SearchRequest(Options):
+    """One query."""
+
+    query: Text = Field(examples=["who wrote the origin of species"])
+
+
+class BatchRequest(Options):
+    """Several queries, searched together."""
+
+    queries: list[Text] = Field(min_length=1, examples=[["who wrote the origin of species", "finches"]])
+
+
+class Candidate(_Request):
+    """A text to re-rank."""
+
+    title: StrictStr = ""
+    text: Text
+
+
+class RerankRequest(_Request):
+    """Texts that do not need to be in the index."""
+
+    query: Text
+    passages: list[Candidate] = Field(min_length=1)
+    method: Annotated[str, Field(pattern="^(late-interaction|cross-encoder)$")] = "late-interaction"
+    k: StrictInt | None = Field(None, ge=1, description="Best ones to return; default: all.")
+    timeout_ms: StrictInt | None = Field(None, ge=1)
+
+
+class EmbeddingsRequest(BaseModel):
+    """As OpenAI's."""
+
+    model_config = ConfigDict(extra="ignore")  # clients send fields that mean nothing here
+
+    input: Text | Annotated[list[Text], Field(min_length=1)]
+    model: StrictStr = ""
+    encoding_format: Annotated[str, Field(pattern="^(float|base64)$")] = "float"
+
+
+class StageScoreModel(BaseModel):
+    """A passage in the list of one stage."""
+
+    rank: int
+    score: float
+
+
+class HitModel(BaseModel):
+    """A passage that was found."""
+
+    rank: int
+    score: float
+    passage_id: str
+    doc_id: str
+    title: str
+    text: str
+    start: int
+    end: int
+    source: str
+    metadata: dict[str, Any]
+    stages: dict[str, StageScoreModel]
+    explanation: dict[str, Any] | None = None
+
+
+class CoverageModel(BaseModel):
+    """How much of the index answered."""
+
+    passages: int
+    searched: int
+    full: bool
+    missing: list[str]
+
+
+class SearchResponse(BaseModel):
+    """Hits of one query, best first."""
+
+    query: str
+    version: int
+    truncated: bool
+    coverage: CoverageModel
+    timings_ms: dict[str, float]
+    hits: list[HitModel]
+    matching: int | None = None
+
+
+class BatchResponse(BaseModel):
+    """Results in the order of the queries."""
+
+    results: list[SearchResponse]
+
+
+class RerankedModel(BaseModel):
+    """A text by its place in the request."""
+
+    index: int
+    score: float
+
+
+class RerankResponse(BaseModel):
+    """Texts, best first."""
+
+    version: int
+    results: list[RerankedModel]
+
+
+class ErrorModel(BaseModel):
+    """What was wrong and what to do."""
+
+    type: str
+    message: str
+    hint: str
+    request_id: str
+
+
+class ErrorResponse(BaseModel):
+    """Every answer that is no success."""
+
+    error: ErrorModel

@@ -1,0 +1,205 @@
+"""The service itself, without HTTP: which version answers, how many requests at a time, and for how long."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, IndexDamaged
+from retrieval.search.result import Result
+from retrieval.serve.backends import Backend
+from retrieval.serve.errors import Overloaded, Unavailable
+from retrieval.serve.metrics import Metrics
+from retrieval.serve.pieces import pool
+from retrieval.serve.settings import ServeSettings
+
+T = TypeVar("T")
+log = logging.getLogger("ray.serve")
+CANARY_S = 60
+CANARY_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A version that could not be served, and why."""
+
+    version: int
+    why: str
+
+
+class Service:
+    """Answers by one version at a time. Lives in the event loop of an ingress replica."""
+
+    def __init__(self, settings: ServeSettings, backend: Backend) -> None:
+        self.settings = settings
+        self.backend = backend
+        self.metrics = Metrics()
+        self.version = 0  # before the first is open
+        self.refused: Refused | None = None
+        self._pool = pool(settings, "search")
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._swapping = asyncio.Lock()
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def under_way(self) -> int:
+        """Requests that are worked on or wait."""
+        return len(self._under_way)
+
+    async def start(self) -> None:
+        """Open the latest version and go on looking for newer ones. Raises CorpusmillError."""
+        latest = await asyncio.to_thread(self.backend.place.latest)
+        if latest is None:
+            url = self.backend.place.store.url
+            raise ConfigError(
+                f"{url} holds no committed index",
+                hint=f"Build it: corpusmill build --corpus PATH --index {url}",
+            )
+        await self._open(latest)
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Look for no more versions."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def run(self, work: Callable[[float], Awaitable[T]], timeout_s: float | None = None) -> T:
+        """`work`, given its deadline, unless too many requests are under way.
+
+        Work goes on when the client leaves, and counts until it is done: leaving makes no room for more.
+        Raises Overloaded.
+        """
+        limits = self.settings.limits
+        if len(self._under_way) >= limits.running + limits.waiting:
+            raise Overloaded(
+                f"{len(self._under_way)} requests are under way, more are not taken (limits.waiting)",
+                hint="Try again in a second.",
+            )
+        deadline = time.monotonic() + min(limits.timeout_s, timeout_s or limits.timeout_s)
+        task = asyncio.ensure_future(work(deadline))
+        self._under_way.add(task)
+        self.metrics.under_way.set(len(self._under_way))
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    async def in_thread(self, deadline: float, work: Callable[[], T]) -> T:
+        """Something that computes, in one of `limits.running` threads. Raises DeadlineExceeded."""
+
+        def in_time() -> T:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded("the request waited longer than it may take")
+            return work()
+
+        return await asyncio.wrap_future(self._submit(in_time))
+
+    async def search(
+        self, queries: list[str], deadline: float, *, require_full: bool = False, **asked: Any
+    ) -> list[Result]:
+        """Results of queries, all by the version that is current now.
+
+        asked: arguments of QueryPath.batch. Raises what that raises, and Unavailable where shards are missing
+        from an answer that was to be full, or all of them.
+        """
+        version = self.version
+        with self.backend.use(version, deadline) as path:
+            results = await self._search(path, version, queries, deadline, asked)
+        for result in results:
+            self.metrics.answered(result)
+            coverage = result.coverage
+            if coverage.missing and (require_full or not coverage.searched):
+                raise Unavailable(
+                    f"{coverage.searched:,} of {coverage.passages:,} passages could be searched",
+                    hint="Try again, or take a partial answer: require_full: false." if require_full else "",
+                )
+        return results
+
+    async def _search(
+        self, path: Any, version: int, queries: list[str], deadline: float, asked: dict[str, Any]
+    ) -> list[Result]:
+        vectors, cut, encode_ms = None, set[int](), 0.0
+        options = {name: asked.get(name) for name in ("mode", "rerank", "filter")}
+        resolved = path.options(k=asked["k"], per_document=asked.get("per_document"), **options)
+        if resolved.mode != "lexical":
+            start = time.perf_counter()
+            vectors, cut = await self.backend.encode(version, queries, deadline)
+            encode_ms = 1000 * (time.perf_counter() - start)
+
+        def work() -> list[Result]:
+            with self.backend.use(version, deadline) as own:  # also when the caller is gone
+                found: list[Result] = own.batch(queries, vectors=vectors, deadline=deadline, **asked)
+                return found
+
+        results = await self.in_thread(deadline, work)
+        return [_completed(result, encode_ms, place in cut) for place, result in enumerate(results)]
+
+    async def swap(self, version: int) -> None:
+        """Open and prove a version beside the current one, then answer by it. On failure nothing changes.
+
+        Raises CorpusmillError.
+        """
+        async with self._swapping:
+            if version == self.version:
+                return
+            try:
+                await self._open(version)
+            except CorpusmillError as error:
+                self.refused = Refused(version, error.message)
+                self.metrics.refused.set(version)
+                log.error("version %s is refused, %s stays: %s", version, self.version, error.message)
+                raise
+
+    async def _open(self, version: int) -> None:
+        await self.backend.prepare(version)
+        await self._canary(version)
+        old, self.version = self.version, version
+        self.refused = None
+        self.metrics.refused.set(0)
+        self.metrics.version.set(version)
+        log.info("version %s answers, after %s", version, old or "none")
+        if old:
+            self.backend.drop(old)
+
+    async def _canary(self, version: int) -> None:
+        """Search for the beginning of a passage of the version itself, through every part of the service."""
+        deadline = time.monotonic() + CANARY_S
+        with self.backend.use(version, deadline) as path:
+            first = await self.in_thread(deadline, partial(path.passages, np.zeros((1, 1), np.int64)))
+            texts = [passage.text[:CANARY_CHARACTERS] for passage in first.values()]
+            if not texts or not texts[0].strip("\0 \n\t"):
+                return
+            results = await self._search(path, version, texts, deadline, {"k": 1, "rerank": "none"})
+        if not results[0].coverage.full:
+            raise Unavailable(f"version {version} is not open everywhere: {results[0].coverage.missing}")
+        if not results[0].hits:
+            raise IndexDamaged(f"version {version} does not find its own first passage")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.watch_s)
+            with contextlib.suppress(CorpusmillError):  # swap has told; an unreachable store stays as it was
+                latest = await asyncio.to_thread(self.backend.place.latest)
+                tried = self.refused.version if self.refused else None
+                if latest is not None and latest not in (self.version, tried):
+                    await self.swap(latest)
+
+    def _submit(self, work: Callable[[], T]) -> "Future[T]":
+        return self._pool.submit(work)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        self.metrics.under_way.set(len(self._under_way))
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone: nothing is left unread
+
+
+def _completed(result: Result, encode_ms: float, cut: bool) -> Result:
+    timings = {"encode": round(encode_ms, 3), **result.timings_ms} if encode_ms else dict(result.timings_ms)
+    timings["total"] = round(timings["total"] + encode_ms, 3)
+    return replace(result, timings_ms=timings, truncated=result.truncated or cut)

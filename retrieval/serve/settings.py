@@ -1,0 +1,100 @@
+"""Settings of the service; `serve.yaml` passes them as the application's arguments."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from retrieval.settings import Settings
+
+
+class Autoscaling(Settings):
+    """Replicas between two bounds, by the requests that each has under way."""
+
+    min_replicas: int = Field(1, ge=1, description="Replicas that are always there.")
+    max_replicas: int = Field(4, ge=1, description="Most replicas.")
+    target_ongoing_requests: float = Field(8, gt=0, description="Requests a replica should have under way.")
+
+
+class Placement(Settings):
+    """Where and how often one deployment runs, and how much it takes at a time."""
+
+    replicas: int = Field(1, ge=1, description="Replicas, where they are not scaled automatically.")
+    autoscaling: Autoscaling | None = Field(None, description="Scale automatically.")
+    max_ongoing: int = Field(32, ge=1, description="Requests that a replica works on at a time.")
+    max_queued: int = Field(
+        128, ge=1, description="Requests that each caller keeps waiting; more are refused."
+    )
+    cpus: float = Field(1, ge=0, description="CPUs that a replica reserves.")
+    gpus: float = Field(0, ge=0, description="GPUs that a replica reserves.")
+    resources: dict[str, float] = Field({}, description="Custom Ray resources that a replica reserves.")
+
+    def options(self) -> dict[str, Any]:
+        """As Ray Serve's deployment options."""
+        actor = {"num_cpus": self.cpus, "num_gpus": self.gpus, "resources": self.resources}
+        scale: dict[str, Any] = {"num_replicas": self.replicas}
+        if self.autoscaling is not None:
+            scale = {"autoscaling_config": self.autoscaling.model_dump()}
+        return {
+            **scale,
+            "ray_actor_options": actor,
+            "max_ongoing_requests": self.max_ongoing,
+            "max_queued_requests": self.max_queued,
+            # A new replica comes before an old one goes: else an update of one replica is an outage.
+            "max_surge_percent": 100,
+            "backpressure_config": {"status_code": 503, "retry_after_s": 1},
+            "health_check_period_s": 5,
+            "graceful_shutdown_timeout_s": 10,
+        }
+
+
+class Limits(Settings):
+    """What a request may ask. Beyond these it is refused with a message that names the limit."""
+
+    body_bytes: int = Field(1_000_000, ge=1_000, description="Bytes of a request's body.")
+    query_characters: int = Field(10_000, ge=1, le=100_000, description="Characters of a query.")
+    filter_characters: int = Field(10_000, ge=1, description="Characters of a filter.")
+    k: int = Field(1_000, ge=1, le=10_000, description="Passages of an answer.")
+    batch: int = Field(256, ge=1, description="Queries of a batch, texts to embed, passages to re-rank.")
+    running: int = Field(4, ge=1, description="Requests that an ingress replica works on at a time.")
+    waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; more are refused.")
+    timeout_s: float = Field(30, gt=0, description="Seconds that a request may take, waiting included.")
+
+
+class Batching(Settings):
+    """How queries of several requests are embedded together."""
+
+    tokens: int = Field(2_048, ge=1, description="Most characters divided by four of a batch.")
+    wait_ms: float = Field(1, ge=0, description="Milliseconds that a query waits for others.")
+
+
+class Access(Settings):
+    """Who may ask. Without any key, only requests that come over the loopback interface are answered."""
+
+    keys_file: Path | None = Field(
+        None, description="File of hashed keys, a line each: search|admin sha256:HEX. See `corpusmill key`."
+    )
+    search_key_env: str = Field("CORPUSMILL_SEARCH_KEY", description="Variable with a key that may search.")
+    admin_key_env: str = Field("CORPUSMILL_ADMIN_KEY", description="Variable with a key that may do all.")
+    cors_origins: list[str] = Field([], description="Web origins that may call; none by default.")
+
+
+class ServeSettings(Settings):
+    """The service."""
+
+    index: str = Field(description="Folder or URL of the index.")
+    storage_options: dict[str, Any] = Field({}, description="Options for the index's object storage.")
+    placement: Literal["together", "apart"] = Field(
+        "together", description="together: all in the ingress replicas. apart: a deployment for each part."
+    )
+    groups: int = Field(1, ge=1, description="Shard groups, where apart: each holds its share of the shards.")
+    threads: int | None = Field(None, ge=1, description="Threads a process computes with; default: its CPUs.")
+    watch_s: float = Field(5, gt=0, description="Seconds between looks for a new version of the index.")
+    limits: Limits = Limits()
+    access: Access = Access()
+    batching: Batching = Batching()
+    ingress: Placement = Placement(max_ongoing=512, max_queued=256)
+    encoder: Placement = Placement(max_ongoing=128)
+    shards: Placement = Placement()
+    reranker: Placement = Placement()
+    log_queries: bool = Field(False, description="Write queries to the log.")

@@ -1,0 +1,88 @@
+"""Open versions of an index in one process: opened once, used by many, closed when nobody uses them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+MOST = 3  # open at a time, if the others are not in use: the last, the one before, and one that is proved
+
+
+@dataclass
+class _Open(Generic[T]):
+    value: T
+    users: int = 0
+    dropped: bool = False
+
+
+class Versions(Generic[T]):
+    """What a process holds of each version. Safe to use from several threads."""
+
+    def __init__(self, open_: Callable[[int], T], close: Callable[[T], None]) -> None:
+        self._open = open_
+        self._close = close
+        self._held: dict[int, _Open[T]] = {}  # least recently used first
+        self._opening: dict[int, Lock] = {}
+        self._lock = Lock()
+
+    def held(self) -> list[int]:
+        """Versions that are open."""
+        with self._lock:
+            return sorted(self._held)
+
+    @contextmanager
+    def use(self, version: int) -> Iterator[T]:
+        """A version for as long as the block lasts, opened if need be; what opening raises is raised."""
+        entry = self._take(version)
+        try:
+            yield entry.value
+        finally:
+            with self._lock:
+                entry.users -= 1
+                over = self._over()
+            self._close_all(over)
+
+    def drop(self, version: int) -> None:
+        """Close a version as soon as its last user is done. It is opened again if it is asked for."""
+        with self._lock:
+            if version in self._held:
+                self._held[version].dropped = True
+            over = self._over()
+        self._close_all(over)
+
+    def close(self) -> None:
+        """Close all of them, in use or not."""
+        with self._lock:
+            over, self._held = list(self._held.values()), {}
+        self._close_all(over)
+
+    def _take(self, version: int) -> _Open[T]:
+        with self._lock:
+            opening = self._opening.setdefault(version, Lock())
+        with opening:  # whoever comes while it is opened waits for it
+            with self._lock:
+                entry = self._held.pop(version, None)
+                if entry is not None:
+                    self._held[version] = entry
+                    entry.users += 1
+                    entry.dropped = False
+                    return entry
+            entry = _Open(self._open(version), users=1)
+            with self._lock:
+                self._held[version] = entry
+                self._opening.pop(version, None)
+            return entry
+
+    def _over(self) -> list[_Open[T]]:
+        """Take out what is no longer wanted; under the lock."""
+        idle = [number for number, entry in self._held.items() if not entry.users]
+        excess = max(0, len(self._held) - MOST)
+        chosen = [number for number in idle if self._held[number].dropped]
+        chosen += [number for number in idle if number not in chosen][: max(0, excess - len(chosen))]
+        return [self._held.pop(number) for number in chosen]
+
+    def _close_all(self, entries: list[_Open[T]]) -> None:
+        for entry in entries:
+            self._close(entry.value)

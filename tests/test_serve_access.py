@@ -1,0 +1,100 @@
+"""Keys: who may search, who may administer, and that a service without keys stays on its machine."""
+
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from retrieval.errors import ConfigError
+from retrieval.serve.access import Keys, check, hashed, is_loopback, new_key
+from retrieval.serve.errors import Forbidden, NotAllowed
+from retrieval.serve.settings import Access
+from tests.serve_tools import serving
+
+
+def test_keys_are_asked_for_and_tell_roles_apart(served_index: Path, tmp_path: Path) -> None:
+    search, admin = new_key(), new_key()
+    (tmp_path / "keys").write_text(f"# who\n\nsearch {hashed(search)}  # a client\n")
+    config = f"access: {{keys_file: {tmp_path / 'keys'}, cors_origins: ['https://a.example']}}\n"
+    with serving(served_index, tmp_path, config, CORPUSMILL_ADMIN_KEY=admin) as service:
+        asked = {"query": "bees", "k": 1}
+
+        def status(path: str, key: str | None, method: str = "POST") -> int:
+            headers = {} if key is None else {"authorization": key}
+            return httpx.request(
+                method,
+                service.url + path,
+                json=asked if method == "POST" else None,
+                headers=headers,
+                timeout=60,
+            ).status_code
+
+        for key in (None, "", "Bearer", f"Basic {search}", f"Bearer {search}x", "Bearer é".encode()):
+            assert status("/v1/search", key) == 401, key
+        assert status("/v1/search", f"Bearer {search}") == status("/v1/search", f"bearer {admin}") == 200
+        assert status("/v1/index/reload", f"Bearer {search}") == 403
+        assert status("/v1/index/reload", f"Bearer {admin}") == 200
+        assert status("/v1/index", None, "GET") == status("/metrics", None, "GET") == 401
+        assert status("/healthz", None, "GET") == status("/readyz", None, "GET") == 200
+        origin = {"origin": "https://a.example"}
+        assert (
+            service.get("/healthz", headers=origin).headers["access-control-allow-origin"] == origin["origin"]
+        )
+        assert (
+            "access-control-allow-origin"
+            not in service.get("/healthz", headers={"origin": "https://b"}).headers
+        )
+        log = service.log.read_text()
+    assert search not in log and admin not in log
+
+
+def test_without_keys_only_this_machine_is_answered() -> None:
+    none = Keys([])
+    check(none, "admin", None, local=True)
+    with pytest.raises(NotAllowed):
+        check(none, "search", None, local=False)
+    assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost")
+    assert not is_loopback("10.0.0.1") and not is_loopback(None) and not is_loopback("example.org")
+
+
+def test_an_admin_key_is_one_for_search_too() -> None:
+    keys = Keys([("search", hashed("a" * 20)), ("admin", hashed("b" * 20))])
+    check(keys, "search", "Bearer " + "b" * 20, local=False)
+    check(keys, "admin", "Bearer " + "b" * 20, local=False)
+    with pytest.raises(Forbidden):
+        check(keys, "admin", "Bearer " + "a" * 20, local=True)
+    with pytest.raises(NotAllowed):
+        check(keys, "search", None, local=True)
+
+
+def test_an_open_address_needs_keys(served_index: Path) -> None:
+    result = CliRunner().invoke(app, ["serve", str(served_index), "--host", "0.0.0.0"])
+    assert result.exit_code == 2
+    assert "corpusmill key search" in result.output
+
+
+@pytest.mark.parametrize(
+    "line", ["search", "search sha256:12", "reader sha256:" + "0" * 64, "search " + "0" * 64]
+)
+def test_a_bad_keys_file_is_told(tmp_path: Path, line: str) -> None:
+    (tmp_path / "keys").write_text(line + "\n")
+    with pytest.raises(ConfigError, match="line 1"):
+        Keys.read(Access(keys_file=tmp_path / "keys"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Keys.read(Access(keys_file=tmp_path / "none"))
+
+
+def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUSMILL_SEARCH_KEY", "short")
+    with pytest.raises(ConfigError, match="shorter"):
+        Keys.read(Access())
+
+
+def test_the_command_prints_a_key_once(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["key", "search"])
+    key = result.stderr.split()[-1]
+    (tmp_path / "keys").write_text(result.stdout)
+    assert key not in result.stdout
+    assert Keys.read(Access(keys_file=tmp_path / "keys")).role_of(key) == "search"

@@ -36,6 +36,7 @@ def served_documents() -> list[dict[str, Any]]:
             "River Osk",
             "The river Osk rises in the hills of Tarn. It flows into the Grey Sea near Holm.",
         ),
+        ("f4", "Lighthouses", "A lighthouse warns ships of rocks. Many were built of stone."),
         ("f3", "Copper thrush", "The copper thrush nests in reeds. It lays four blue eggs in early May."),
     ]
     documents = [

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from retrieval.errors import CorpusmillError, InputError
-from retrieval.serve import routes_index, routes_search
+from retrieval.serve import routes_answer, routes_index, routes_search
 from retrieval.serve.access import Keys
 from retrieval.serve.errors import NotFound
 from retrieval.serve.guard import Guard, error_response, json_response
@@ -30,6 +30,7 @@ def make_app(service: Service, keys: Keys) -> FastAPI:
     app.state.service = service
     app.state.keys = keys
     app.include_router(routes_search.router)
+    app.include_router(routes_answer.router)
     app.include_router(routes_index.router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.add_api_route("/playground/{name}", _asset, include_in_schema=False)

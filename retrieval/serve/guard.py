@@ -47,10 +47,14 @@ def error_response(request: Request | None, error: CorpusmillError, request_id: 
         headers["retry-after"] = "1"
     if isinstance(error, NotAllowed):
         headers["www-authenticate"] = "Bearer"
-    body = {
+    return json_response({"error": error_body(error, request_id)}, status, headers)
+
+
+def error_body(error: CorpusmillError, request_id: str) -> dict[str, str]:
+    """An error as it is on the wire."""
+    return {
         "type": type(error).__name__, "message": error.message, "hint": error.hint, "request_id": request_id,
     }  # fmt: skip
-    return json_response({"error": body}, status, headers)
 
 
 class Guard:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 
 from retrieval.serve.access import Keys
+from retrieval.serve.answering import Answering, Answers, RemoteAnswers, generator
 from retrieval.serve.app import make_app
 from retrieval.serve.backends import Apart, Backend, Together
 from retrieval.serve.deployments import encoder, reranker, shard_group
@@ -18,16 +18,18 @@ class Ingress:
     """One replica of the HTTP interface; with everything in it where the service is placed together."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, settings: ServeSettings, shards: list[DeploymentHandle] | None = None,
-        encoder: DeploymentHandle | None = None, reranker: DeploymentHandle | None = None,
-    ) -> None:  # fmt: skip
+        self, settings: ServeSettings, parts: dict[str, Any] | None = None
+    ) -> None:
+        """parts: handles by name (`shards`, a list of them), where the service is placed apart."""
         self._keys = Keys.read(settings.access)
         backend: Backend
-        if shards is None or encoder is None or reranker is None:
-            backend = Together(settings)
+        answers: Answers
+        if parts is None:
+            backend, answers = Together(settings), Answering(settings)
         else:
-            backend = Apart(settings, shards, encoder, reranker)
-        self._service = Service(settings, backend)
+            backend = Apart(settings, parts["shards"], parts["encoder"], parts["reranker"])
+            answers = RemoteAnswers(parts["generator"])
+        self._service = Service(settings, backend, answers)
         await self._service.start()
 
     def __serve_build_asgi_app__(self) -> Any:
@@ -40,5 +42,10 @@ def build(args: dict[str, Any]) -> serve.Application:
     deployment = serve.deployment(Ingress, name="ingress", **settings.ingress.options())
     if settings.placement == "together":
         return deployment.bind(settings)
-    groups = [shard_group(settings, number) for number in range(settings.groups)]
-    return deployment.bind(settings, groups, encoder(settings), reranker(settings))
+    parts = {
+        "shards": [shard_group(settings, number) for number in range(settings.groups)],
+        "encoder": encoder(settings),
+        "reranker": reranker(settings),
+        "generator": generator(settings),
+    }
+    return deployment.bind(settings, parts)

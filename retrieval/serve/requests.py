@@ -4,8 +4,10 @@ from typing import Any
 
 from fastapi import Request
 
+from retrieval.search.options import check_queries
 from retrieval.serve.access import Role, check, is_loopback
-from retrieval.serve.schemas import ErrorResponse
+from retrieval.serve.errors import TooLarge
+from retrieval.serve.schemas import ErrorResponse, Options
 from retrieval.serve.service import Service
 
 _ERRORS = {
@@ -33,3 +35,25 @@ def allow(request: Request, role: Role) -> Service:
     local = is_loopback(server[0]) and is_loopback(client)
     check(request.app.state.keys, role, request.headers.get("authorization"), local=local)
     return service_of(request)
+
+
+def check_text(service: Service, texts: list[str]) -> None:
+    """Raises ConfigError or InputError for what cannot be encoded, TooLarge for what is too long."""
+    limit = service.settings.limits.query_characters
+    for text in texts:
+        at_most(len(text), limit, "characters in a text", "limits.query_characters")
+    check_queries(texts)
+
+
+def check_options(service: Service, asked: Options) -> None:
+    """Raises TooLarge where a search asks for more than the limits."""
+    limits = service.settings.limits
+    at_most(asked.k, limits.k, "passages (k)", "limits.k")
+    if asked.filter is not None:
+        at_most(len(str(asked.filter)), limits.filter_characters, "characters", "limits.filter_characters")
+
+
+def at_most(number: int, limit: int, what: str, name: str) -> None:
+    """Raises TooLarge, which names the limit."""
+    if number > limit:
+        raise TooLarge(f"{number:,} {what} are more than {limit:,}, the most that is allowed ({name})")

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from retrieval.encoder.tokens import check_unicode
 from retrieval.manifest import Manifest
+from retrieval.serve.answering import name_of
 from retrieval.serve.errors import NotFound, Unavailable
 from retrieval.serve.guard import json_response
 from retrieval.serve.requests import DOCUMENTED, allow, service_of
-from retrieval.serve.schemas import HitModel
 from retrieval.serve.service import Service
 
 router = APIRouter(responses=DOCUMENTED)
@@ -101,7 +101,8 @@ def described(manifest: Manifest, service: Service) -> dict[str, Any]:
         "late_interaction": (manifest.late_interaction.get("model") or {}).get("name"),
         "stored_tokens": bool(manifest.token_codec), "lexical": bool(manifest.lexical),
         "dense": manifest.dense_reason, "recall": manifest.recall, "metadata": manifest.metadata,
-        "search": manifest.search, "limits": limits.model_dump(),
+        "search": manifest.search, "generator": name_of(service.settings.generation),
+        "limits": limits.model_dump(),
         **{key: value for key, value in state(service).items() if key != "version"},
     }  # fmt: skip
 
@@ -115,6 +116,3 @@ def _exported() -> bytes:
             return found
     except OSError as error:
         raise Unavailable(f"Ray's exporter on this node does not answer: {error}") from error
-
-
-__all__ = ["HitModel", "router"]

@@ -8,11 +8,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from retrieval.passages import Passage
-from retrieval.search.options import check_queries
 from retrieval.search.pipeline import full_text
-from retrieval.serve.errors import TooLarge
 from retrieval.serve.guard import json_response
-from retrieval.serve.requests import DOCUMENTED, allow, service_of
+from retrieval.serve.requests import DOCUMENTED, allow, at_most, check_options, check_text
 from retrieval.serve.schemas import (
     BatchRequest,
     BatchResponse,
@@ -39,7 +37,7 @@ async def search(request: Request, asked: SearchRequest) -> Response:
 async def batch(request: Request, asked: BatchRequest) -> Response:
     """Hits of each query."""
     service = allow(request, "search")
-    _at_most(len(asked.queries), service.settings.limits.batch, "queries", "limits.batch")
+    at_most(len(asked.queries), service.settings.limits.batch, "queries", "limits.batch")
     return json_response({"results": await _search(service, asked.queries, asked)})
 
 
@@ -48,7 +46,7 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
     """Scores of late interaction or the cross-encoder, best first."""
     service = allow(request, "search")
     limits = service.settings.limits
-    _at_most(len(asked.passages), limits.batch, "passages", "limits.batch")
+    at_most(len(asked.passages), limits.batch, "passages", "limits.batch")
     texts = [asked.query, *(passage.title + passage.text for passage in asked.passages)]
     check_text(service, texts)
     passages = [Passage("", "", one.title, one.text, 0, len(one.text), "", {}) for one in asked.passages]
@@ -75,7 +73,7 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     """Vectors of the index's query encoder."""
     service = allow(request, "search")
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
-    _at_most(len(texts), service.settings.limits.batch, "texts", "limits.batch")
+    at_most(len(texts), service.settings.limits.batch, "texts", "limits.batch")
     check_text(service, texts)
     version = service.version
 
@@ -95,30 +93,14 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     })  # fmt: skip
 
 
-def check_text(service: Service, texts: list[str]) -> None:
-    """Raises ConfigError or InputError for what cannot be encoded, TooLarge for what is too long."""
-    limit = service.settings.limits.query_characters
-    for text in texts:
-        _at_most(len(text), limit, "characters in a text", "limits.query_characters")
-    check_queries(texts)
-
-
 async def _search(service: Service, queries: list[str], asked: Options) -> list[dict[str, Any]]:
     check_text(service, queries)
-    limits = service.settings.limits
-    _at_most(asked.k, limits.k, "passages (k)", "limits.k")
-    if asked.filter is not None:
-        _at_most(len(str(asked.filter)), limits.filter_characters, "characters", "limits.filter_characters")
+    check_options(service, asked)
     results = await service.run(
         lambda deadline: service.search(queries, deadline, require_full=asked.require_full, **asked.asked()),
         _seconds(asked.timeout_ms),
     )
     return [result.as_json() for result in results]
-
-
-def _at_most(number: int, limit: int, what: str, name: str) -> None:
-    if number > limit:
-        raise TooLarge(f"{number:,} {what} are more than {limit:,}, the most that is allowed ({name})")
 
 
 def _seconds(timeout_ms: int | None) -> float | None:
@@ -128,6 +110,3 @@ def _seconds(timeout_ms: int | None) -> float | None:
 def _embedding(vector: np.ndarray, encoding: str) -> Any:
     vector = np.ascontiguousarray(vector, "<f4")
     return base64.b64encode(vector.tobytes()).decode() if encoding == "base64" else vector.tolist()
-
-
-__all__ = ["check_text", "router", "service_of"]

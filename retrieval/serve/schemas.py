@@ -141,6 +141,35 @@ class RerankResponse(BaseModel):
     results: list[RerankedModel]
 
 
+class CitationModel(BaseModel):
+    """A sentence of a passage that an answer rests on; `start` and `end` are characters of the document."""
+
+    number: int
+    passage_id: str
+    doc_id: str
+    title: str
+    quote: str
+    start: int
+    end: int
+
+
+class AnswerResponse(BaseModel):
+    """An answer; `supported` says whether the passages are likely to hold one at all."""
+
+    question: str
+    answer: str
+    supported: bool
+    support: float
+    generator: str
+    extractive: bool
+    citations: list[CitationModel]
+    removed_citations: int
+    left_out: int
+    version: int
+    coverage: CoverageModel
+    timings_ms: dict[str, float]
+
+
 class ErrorModel(BaseModel):
     """What was wrong and what to do."""
 

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import numpy as np
 
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, IndexDamaged
 from retrieval.search.result import Result
+from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
 from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.metrics import Metrics
@@ -37,21 +37,17 @@ class Refused:
 class Service:
     """Answers by one version at a time. Lives in the event loop of an ingress replica."""
 
-    def __init__(self, settings: ServeSettings, backend: Backend) -> None:
+    def __init__(self, settings: ServeSettings, backend: Backend, answers: Answers) -> None:
         self.settings = settings
         self.backend = backend
+        self.answers = answers
         self.metrics = Metrics()
         self.version = 0  # before the first is open
+        self.under_way = 0  # requests that are worked on or wait
         self.refused: Refused | None = None
         self._pool = pool(settings, "search")
-        self._under_way: set[asyncio.Task[Any]] = set()
         self._swapping = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
-
-    @property
-    def under_way(self) -> int:
-        """Requests that are worked on or wait."""
-        return len(self._under_way)
 
     async def start(self) -> None:
         """Open the latest version and go on looking for newer ones. Raises CorpusmillError."""
@@ -70,24 +66,43 @@ class Service:
         if self._watcher is not None:
             self._watcher.cancel()
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """A place among the requests that are under way. Raises Overloaded."""
+        limits = self.settings.limits
+        if self.under_way >= limits.running + limits.waiting:
+            raise Overloaded(
+                f"{self.under_way} requests are under way, more are not taken (limits.waiting)",
+                hint="Try again in a second.",
+            )
+        self.under_way += 1
+        self.metrics.under_way.set(self.under_way)
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            self.metrics.under_way.set(self.under_way)
+
     async def run(self, work: Callable[[float], Awaitable[T]], timeout_s: float | None = None) -> T:
         """`work`, given its deadline, unless too many requests are under way.
 
-        Work goes on when the client leaves, and counts until it is done: leaving makes no room for more.
-        Raises Overloaded.
+        Threads cannot be stopped, so work goes on when the client leaves, and counts until it is done:
+        leaving makes no room for more. Raises Overloaded.
         """
-        limits = self.settings.limits
-        if len(self._under_way) >= limits.running + limits.waiting:
-            raise Overloaded(
-                f"{len(self._under_way)} requests are under way, more are not taken (limits.waiting)",
-                hint="Try again in a second.",
-            )
-        deadline = time.monotonic() + min(limits.timeout_s, timeout_s or limits.timeout_s)
-        task = asyncio.ensure_future(work(deadline))
-        self._under_way.add(task)
-        self.metrics.under_way.set(len(self._under_way))
-        task.add_done_callback(self._done)
+        deadline = self.deadline(timeout_s)
+
+        async def counted() -> T:
+            with self.turn():
+                return await work(deadline)
+
+        task = asyncio.ensure_future(counted())
+        task.add_done_callback(_read)
         return await asyncio.shield(task)
+
+    def deadline(self, timeout_s: float | None = None) -> float:
+        """When a request that comes now has to be done, of time.monotonic()."""
+        limit = self.settings.limits.timeout_s
+        return time.monotonic() + min(limit, timeout_s or limit)
 
     async def in_thread(self, deadline: float, work: Callable[[], T]) -> T:
         """Something that computes, in one of `limits.running` threads. Raises DeadlineExceeded."""
@@ -97,7 +112,7 @@ class Service:
                 raise DeadlineExceeded("the request waited longer than it may take")
             return work()
 
-        return await asyncio.wrap_future(self._submit(in_time))
+        return await asyncio.get_running_loop().run_in_executor(self._pool, in_time)
 
     async def search(
         self, queries: list[str], deadline: float, *, require_full: bool = False, **asked: Any
@@ -108,6 +123,8 @@ class Service:
         from an answer that was to be full, or all of them.
         """
         version = self.version
+        if self.settings.log_queries:
+            log.info("queries: %s", ascii(queries))
         with self.backend.use(version, deadline) as path:
             results = await self._search(path, version, queries, deadline, asked)
         for result in results:
@@ -189,14 +206,11 @@ class Service:
                 if latest is not None and latest not in (self.version, tried):
                     await self.swap(latest)
 
-    def _submit(self, work: Callable[[], T]) -> "Future[T]":
-        return self._pool.submit(work)
 
-    def _done(self, task: "asyncio.Task[Any]") -> None:
-        self._under_way.discard(task)
-        self.metrics.under_way.set(len(self._under_way))
-        if not task.cancelled():
-            task.exception()  # whoever asked may be gone: nothing is left unread
+def _read(task: "asyncio.Task[Any]") -> None:
+    """Whoever asked may be gone: no exception is left unread."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _completed(result: Result, encode_ms: float, cut: bool) -> Result:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from retrieval.generation.settings import GenerationSettings
 from retrieval.settings import Settings
 
 
@@ -58,7 +59,8 @@ class Limits(Settings):
     batch: int = Field(256, ge=1, description="Queries of a batch, texts to embed, passages to re-rank.")
     running: int = Field(4, ge=1, description="Requests that an ingress replica works on at a time.")
     waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; more are refused.")
-    timeout_s: float = Field(30, gt=0, description="Seconds that a request may take, waiting included.")
+    answers: int = Field(4, ge=1, description="Answers that an ingress replica writes at a time.")
+    timeout_s: float = Field(30, gt=0, description="Seconds that a search may take, waiting included.")
 
 
 class Batching(Settings):
@@ -97,4 +99,6 @@ class ServeSettings(Settings):
     encoder: Placement = Placement(max_ongoing=128)
     shards: Placement = Placement()
     reranker: Placement = Placement()
+    generator: Placement = Placement(max_ongoing=8, max_queued=16)
+    generation: GenerationSettings = GenerationSettings()
     log_queries: bool = Field(False, description="Write queries to the log.")

@@ -15,9 +15,9 @@ export class ApiError extends Error {
     return this.status >= 400 && this.status < 500 && /^the filter\b/i.test(this.message);
   }
 
-  /** The same request may succeed later. */
+  /** The same request may succeed later, or with another key. */
   get isPassing() {
-    return [0, 408, 429, 500, 502, 503, 504].includes(this.status);
+    return [0, 401, 408, 429, 500, 502, 503, 504].includes(this.status);
   }
 }
 

@@ -28,11 +28,11 @@ const whole = new Intl.NumberFormat("en");
 export const count = (value, one, many = `${one}s`) => `${whole.format(value)} ${value === 1 ? one : many}`;
 export const number = (value) => whole.format(value);
 
-/** A score with about four figures: those of stages differ by orders of magnitude. */
+/** A score with about three figures: those of stages differ by orders of magnitude. */
 export function score(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 3 : 4);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 || size === 0 ? 3 : 4);
 }
 
 export const milliseconds = (value) => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`);

@@ -1,0 +1,1 @@
+"""Grounded answers: support by the passages, prompt, generator, checked citations."""

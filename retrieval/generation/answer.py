@@ -1,0 +1,160 @@
+"""An answer from passages: are they enough, what do they say, and where does it stand."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retrieval.generation.citations import Citation, CitationFilter, attribute, cite, quote
+from retrieval.generation.evidence import Evidence, Judge
+from retrieval.generation.extractive import extract
+from retrieval.generation.generators import GenerationError, Generator
+from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt, make_prompt
+from retrieval.generation.settings import GenerationSettings
+from retrieval.generation.support import support
+from retrieval.search.result import Hit, Result
+
+EXTRACTIVE = "extractive"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer with its citations.
+
+    `supported`: whether the passages are likely to hold an answer; where not, `answer` says so. `support`:
+    that likelihood at even odds, 0 to 1. `removed_citations`: numbers of no given passage, taken out.
+    `left_out`: passages that were found and did not fit into the prompt. `timings_ms`: support, generation,
+    first_token, citations.
+    """
+
+    question: str
+    answer: str
+    supported: bool
+    support: float
+    generator: str
+    citations: tuple[Citation, ...]
+    removed_citations: int
+    left_out: int
+    timings_ms: dict[str, float]
+
+    @property
+    def extractive(self) -> bool:
+        """Whether the answer consists of sentences of the passages."""
+        return self.generator == EXTRACTIVE
+
+    def as_json(self, found: Result) -> dict[str, Any]:
+        """The object that commands and servers print; `found`: the search that the passages come from."""
+        return {
+            "question": self.question, "answer": self.answer, "supported": self.supported,
+            "support": round(self.support, 4), "generator": self.generator, "extractive": self.extractive,
+            "citations": [citation.as_json() for citation in self.citations],
+            "removed_citations": self.removed_citations, "left_out": self.left_out, "version": found.version,
+            "coverage": found.coverage.as_json(),
+            "timings_ms": {**found.timings_ms, **{k: round(v, 3) for k, v in self.timings_ms.items()}},
+        }  # fmt: skip
+
+
+async def answer(
+    question: str, hits: Sequence[Hit], generator: Generator | None, judge: Judge,
+    settings: GenerationSettings,
+) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
+    """The answer piece by piece as text, then the whole as `Answer`.
+
+    `hits`: what a search found, best first; all of them are read, some 5 ms each. Without a generator, and
+    where it writes nothing, the passages' best sentences are the answer. Raises GenerationError, also where
+    `settings.timeout_s` pass, and what the models raise; closing the iterator ends the work.
+    """
+    passages = [hit.passage for hit in hits]
+    timings: dict[str, float] = {}
+    start = time.perf_counter()
+    evidence = await asyncio.to_thread(judge.read, question, passages)
+    found = await asyncio.to_thread(support, evidence)
+    timings["support"] = _since(start)
+    threshold = found.threshold if settings.support_threshold is None else settings.support_threshold
+    name = generator.name if generator else EXTRACTIVE
+    if not evidence.sentences or found.score < threshold:
+        yield NOT_IN_PASSAGES
+        yield Answer(question, NOT_IN_PASSAGES, False, found.score, name, (), 0, 0, timings)
+        return
+    text, removed, left_out = "", 0, 0
+    citations: list[Citation] = []
+    if generator is not None:
+        prompt = make_prompt(question, passages, generator.count_tokens, settings.context_tokens)
+        checked = CitationFilter(prompt.passages)
+        pieces = _written(generator, prompt, settings, timings)
+        try:
+            async for piece in pieces:
+                if piece := checked.feed(piece if text else piece.lstrip()):
+                    text += piece
+                    yield piece
+        finally:
+            await pieces.aclose()
+        if rest := checked.finish():
+            text += rest
+            yield rest
+        removed, left_out = checked.removed, prompt.left_out
+        start = time.perf_counter()
+        citations, more = await asyncio.to_thread(_cited, text, evidence, hits, prompt)
+        timings["citations"] = _since(start)
+        if more:
+            text += more
+            yield more
+    if not text.strip():
+        extracted = extract(evidence)
+        name, text = EXTRACTIVE, extracted.text
+        citations = _quotes(extracted.sentences, hits)
+        yield text
+    yield Answer(question, text, True, found.score, name, tuple(citations), removed, left_out, timings)
+
+
+async def _written(
+    generator: Generator, prompt: Prompt, settings: GenerationSettings, timings: dict[str, float]
+) -> AsyncGenerator[str, None]:
+    """What the generator writes, within the settings' time; its times go into `timings`."""
+    start = time.perf_counter()
+    stream = generator.stream(
+        prompt, max_tokens=settings.max_tokens, temperature=settings.temperature, stop=settings.stop
+    )
+    try:
+        while True:
+            remaining = settings.timeout_s - (time.perf_counter() - start)
+            try:
+                piece = await asyncio.wait_for(anext(stream), max(remaining, 0))
+            except StopAsyncIteration:
+                break
+            except TimeoutError as error:
+                raise GenerationError(
+                    f"{generator.name} did not finish within {settings.timeout_s:g} seconds",
+                    hint="Raise timeout_s, or lower max_tokens.",
+                ) from error
+            timings.setdefault("first_token", _since(start))
+            yield piece
+    finally:
+        await stream.aclose()
+        timings["generation"] = _since(start)
+
+
+def _cited(text: str, evidence: Evidence, hits: Sequence[Hit], prompt: Prompt) -> tuple[list[Citation], str]:
+    """Citations of a written answer, and what must be added where it has none and a passage has its words."""
+    passages = [hit.passage for hit in hits]
+    citations = cite(text, evidence, passages)
+    if citations or not text.strip() or NOT_IN_PASSAGES in text.casefold():
+        return citations, ""
+    sentence = attribute(text, evidence)
+    if sentence is None or sentence.passage >= prompt.passages:
+        return [], ""
+    return [quote(sentence, passages)], f" [{sentence.passage + 1}]"
+
+
+def _quotes(sentences: Sequence[Any], hits: Sequence[Hit]) -> list[Citation]:
+    """A citation for each passage, by number, with the best of its sentences."""
+    passages = [hit.passage for hit in hits]
+    best: dict[int, Citation] = {}
+    for sentence in sentences:
+        best.setdefault(sentence.passage, quote(sentence, passages))
+    return [best[place] for place in sorted(best)]
+
+
+def _since(start: float) -> float:
+    return 1000 * (time.perf_counter() - start)

@@ -1,0 +1,73 @@
+"""Whether passages support an answer at all: a probability from few features, calibrated on SQuAD.
+
+Half of the calibration has questions over passages that hold the answer, half the same questions over an
+index without their paragraph; the articles of one half fitted weights and thresholds, those of the other
+gave precision and recall. `python benchmarks/support.py` does it again and prints these figures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval.generation.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A logistic regression over features, and what it reached on questions that it was not fitted on.
+
+    `weights` and `bias`: of the features as they are. `threshold`: of the probability, at even odds.
+    `precision`: share of supported questions among those called so; `recall`: share of the supported
+    questions that are called so; `refused`: share of the unsupported that are refused.
+    """
+
+    weights: tuple[float, ...]
+    bias: float
+    threshold: float
+    precision: float
+    recall: float
+    refused: float
+
+    def probability(self, features: np.ndarray) -> float:
+        """Of being supported; features: (len(weights),)."""
+        return float(1 / (1 + np.exp(-(np.dot(self.weights, features) + self.bias))))
+
+
+# Features: similarity of the best sentence, largest cosine, and the cross-encoder's score of that sentence.
+# The cosine says how much the passages are about the question's subject at all, and counts against it: what
+# the sentence has beyond its subject is what answers. Held-out AUC 0.860 and 0.881; MaxSim alone has 0.833,
+# the cosine alone 0.673, the cross-encoder alone 0.869.
+BY_TOKENS = Calibration(
+    weights=(22.774, -8.206), bias=-9.344, threshold=0.55, precision=0.816, recall=0.702, refused=0.841
+)
+BY_CROSS_ENCODER = Calibration(
+    weights=(8.832, -5.204, 0.312), bias=-3.547, threshold=0.6, precision=0.859, recall=0.714, refused=0.883
+)
+
+
+@dataclass(frozen=True)
+class Support:
+    """`score`: probability that the passages support an answer, at even odds. `threshold`: as calibrated."""
+
+    score: float
+    threshold: float
+
+
+def features(evidence: Evidence) -> np.ndarray:
+    """(2,) float64, or (3,) where the judge has a cross-encoder."""
+    best = int(evidence.scores.argmax())
+    values = [float(evidence.scores[best]), evidence.cosine]
+    if evidence.judge.cross_encoder is not None:
+        sentence = evidence.sentences[best]
+        title = evidence.passages[sentence.passage].title
+        shown = f"{title}. {evidence.text_of(sentence)}" if title else evidence.text_of(sentence)
+        values.append(float(evidence.judge.cross_encoder.scores([(evidence.question, shown)])[0]))
+    return np.array(values)
+
+
+def support(evidence: Evidence) -> Support:
+    """How likely the passages support an answer; 0 where they hold no sentence."""
+    calibration = BY_TOKENS if evidence.judge.cross_encoder is None else BY_CROSS_ENCODER
+    if not evidence.sentences:
+        return Support(0.0, calibration.threshold)
+    return Support(calibration.probability(features(evidence)), calibration.threshold)

@@ -1,0 +1,102 @@
+"""Answers from passages: the generator and the judge of their support, in this process or in a deployment."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import cached_property
+from typing import Any, Protocol
+
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from retrieval.errors import CorpusmillError
+from retrieval.generation.answer import EXTRACTIVE, Answer, answer
+from retrieval.generation.evidence import Judge
+from retrieval.generation.generators import Generator, open_generator
+from retrieval.generation.settings import GenerationSettings
+from retrieval.search.result import Hit
+from retrieval.serve.errors import Overloaded, Unavailable
+from retrieval.serve.settings import ServeSettings
+
+Pieces = AsyncGenerator[str | Answer, None]
+
+
+class Answers(Protocol):
+    """What the routes ask. Closing an iterator ends the work on it within 2 seconds."""
+
+    def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+        """Pieces of text, then the whole Answer. asked: max_tokens, temperature, stop, where they differ.
+
+        Raises Overloaded, and what `retrieval.generation.answer` raises.
+        """
+
+
+class Answering:
+    """In this process. Models are loaded when they are first needed, one request loading for all."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings.generation
+        self._threads = settings.threads
+        self._free = settings.limits.answers
+        self._loading = asyncio.Lock()
+
+    async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+        """See Answers."""
+        if not self._free:
+            raise Overloaded("as many answers are being written as may be (limits.answers)")
+        self._free -= 1
+        try:
+            async with self._loading:
+                judge, generator = await asyncio.to_thread(lambda: (self._judge, self._generator))
+            own: GenerationSettings = self._settings.model_copy(update=asked)
+            async with aclosing(answer(question, hits, generator, judge, own)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            self._free += 1
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge.open(threads=self._threads)
+
+    @cached_property
+    def _generator(self) -> Generator | None:
+        return open_generator(self._settings, threads=self._threads)
+
+
+class AnswerServer(Answering):
+    """The same as a deployment."""
+
+
+class RemoteAnswers:
+    """Behind a handle."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle
+
+    async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+        """See Answers."""
+        remote = self._handle.options(method_name="stream", stream=True).remote(question, hits, asked)
+        try:
+            async for piece in remote:
+                yield piece
+        except RayTaskError as error:
+            if isinstance(error.cause, CorpusmillError):
+                raise error.cause from error
+            raise Unavailable(f"the generator failed: {type(error.cause).__name__}") from error
+        except (RayError, RayServeException) as error:
+            raise Unavailable(f"the generator does not answer: {type(error).__name__}") from error
+        finally:
+            remote.cancel()
+
+
+def generator(settings: ServeSettings) -> serve.Application:
+    """The deployment."""
+    return serve.deployment(AnswerServer, name="generator", **settings.generator.options()).bind(settings)
+
+
+def name_of(settings: GenerationSettings) -> str:
+    """What answers are written by, as /v1/index tells it."""
+    return EXTRACTIVE if settings.kind == "none" else f"{settings.kind}: {settings.model or 'default'}"

@@ -1,0 +1,150 @@
+/** An answer as it streams: text with citations that open their passages. */
+
+import { element, isolated, milliseconds, score } from "./dom.js";
+import { openPassage } from "./passage.js";
+
+const CITED = /\[(\d+(?:\s*,\s*\d+)*)\]/g;
+
+/** Text between citations. An override in it must not carry the citations along; a bdi would hide the
+ *  text from the choice of the paragraph's direction. */
+const segment = (text) => element("span", { class: "segment" }, text);
+
+export class AnswerView {
+  #root;
+  #text = "";
+  #hits = [];
+  #citations = null;
+  #painting = false;
+  #started = 0;
+  #first = null;
+
+  constructor(root) {
+    this.#root = root;
+  }
+
+  begin() {
+    [this.#text, this.#hits, this.#citations, this.#first] = ["", [], null, null];
+    this.#started = performance.now();
+    this.#root.hidden = false;
+    this.#root.className = "answer streaming";
+    this.#part("text").setAttribute("aria-busy", "true"); // read out once, when it is whole
+    this.#part("text").replaceChildren();
+    this.#root.querySelector(".badges").replaceChildren();
+    this.#root.querySelector(".citations").replaceChildren();
+    this.#state("Reading the passages…");
+  }
+
+  passages(hits) {
+    this.#hits = hits;
+  }
+
+  token(text) {
+    this.#first ??= performance.now() - this.#started;
+    const begins = !this.#text;
+    this.#text += text;
+    if (begins) {
+      this.#state("");
+      this.#paint();
+    }
+    if (this.#painting) return;
+    this.#painting = true; // what comes within a frame is painted once
+    requestAnimationFrame(() => {
+      this.#painting = false;
+      this.#paint();
+    });
+  }
+
+  finish(answer) {
+    [this.#text, this.#citations] = [answer.answer, answer.citations];
+    this.#end(answer.supported ? "" : "unsupported");
+    this.#badges(answer);
+    this.#list(answer);
+    const whole = performance.now() - this.#started;
+    const times = [this.#first === null ? null : `first words after ${milliseconds(this.#first)}`, `whole after ${milliseconds(whole)}`];
+    const removed = answer.removed_citations;
+    if (removed) times.push(`${removed} ${removed === 1 ? "citation that points" : "citations that point"} at no passage left out`);
+    this.#state(times.filter(Boolean).join(" · "));
+  }
+
+  /** Ended early: what has come so far stays. */
+  stop(reason) {
+    this.#end("stopped");
+    this.#state(reason);
+  }
+
+  hide() {
+    this.#root.hidden = true;
+  }
+
+  #part(name) {
+    return this.#root.querySelector(`.answer-${name}`);
+  }
+
+  #state(text) {
+    this.#part("state").textContent = text;
+  }
+
+  #end(kind) {
+    this.#root.className = `answer ${kind}`;
+    this.#paint();
+    this.#part("text").setAttribute("aria-busy", "false");
+  }
+
+  /** The text with a button for every citation that is known; what was not checked stays plain text. */
+  #paint() {
+    const nodes = [];
+    const seen = new Map();
+    let done = 0;
+    for (const match of this.#text.matchAll(CITED)) {
+      // A space that does not break keeps the citation with its sentence.
+      nodes.push(segment(this.#text.slice(done, match.index).replace(/ +$/, "\u202f")));
+      done = match.index + match[0].length;
+      for (const cited of match[1].split(",").map(Number)) nodes.push(this.#cited(cited, seen));
+    }
+    nodes.push(segment(this.#text.slice(done)));
+    this.#part("text").replaceChildren(...nodes);
+  }
+
+  #cited(cited, seen) {
+    const citation = this.#citation(cited, seen);
+    if (!citation) return `[${cited}]`;
+    const label = `Citation ${cited}: ${citation.title || citation.doc_id}`;
+    return element("button", { type: "button", class: "cite", "aria-label": label, title: citation.quote ?? null, onclick: () => this.#open(citation) }, String(cited));
+  }
+
+  /** The same number cited again stands for its next quote, while there are any. */
+  #citation(cited, seen) {
+    if (this.#citations === null) {
+      const hit = this.#hits[cited - 1];
+      return hit ? { ...hit, number: cited, quote: null } : null;
+    }
+    const own = this.#citations.filter((citation) => citation.number === cited);
+    const turn = seen.get(cited) ?? 0;
+    seen.set(cited, turn + 1);
+    return own[Math.min(turn, own.length - 1)];
+  }
+
+  #open(citation) {
+    const passage = this.#hits.find((hit) => hit.passage_id === citation.passage_id);
+    openPassage({ passage, citation });
+  }
+
+  #badges(answer) {
+    const badge = (kind, text, title) => element("span", { class: `badge ${kind}`, title }, isolated(text));
+    const badges = [badge("", answer.extractive ? "extractive" : answer.generator,
+      answer.extractive ? "Sentences of the passages themselves; no model wrote them." : "The model that wrote the answer.")];
+    if (Number.isFinite(answer.support)) {
+      const kind = answer.supported ? "good" : "weak";
+      badges.push(badge(kind, `support ${score(answer.support)}`, "How well the passages support an answer."));
+    }
+    this.#root.querySelector(".badges").replaceChildren(...badges);
+  }
+
+  #list(answer) {
+    this.#root.querySelector(".citations").replaceChildren(...answer.citations.map((citation) =>
+      element("li", {}, element("button", { type: "button", class: "citation", onclick: () => this.#open(citation) },
+        element("span", { class: "cite", "aria-hidden": "true" }, String(citation.number)),
+        element("span", { class: "citation-title" }, isolated(citation.title || citation.doc_id)),
+        element("q", {}, isolated(citation.quote))))));
+  }
+}

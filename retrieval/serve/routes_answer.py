@@ -1,0 +1,186 @@
+"""Answers with citations, plain, streamed, and in OpenAI's shape."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from starlette.responses import Response, StreamingResponse
+
+from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.generation.answer import Answer
+from retrieval.serve.guard import error_body, json_response
+from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text
+from retrieval.serve.schemas import AnswerResponse, Options, Text
+from retrieval.serve.service import Service
+
+router = APIRouter(prefix="/v1", responses=DOCUMENTED)
+Event = tuple[str, dict[str, Any]]
+Events = AsyncGenerator[Event, None]
+
+
+class _Writing(BaseModel):
+    max_tokens: StrictInt | None = Field(None, ge=1, le=8_192, description="Longest answer.")
+    temperature: float | None = Field(None, ge=0, le=2, description="Randomness; 0: the likeliest answer.")
+
+    def writing(self, stop: Any) -> dict[str, Any]:
+        """Settings of the generator that the request changes."""
+        stops = (stop,) if isinstance(stop, str) else None if stop is None else tuple(stop)
+        found = {"max_tokens": self.max_tokens, "temperature": self.temperature, "stop": stops}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+Stops = Annotated[list[Text], Field(max_length=4)]
+
+
+class AnswerRequest(Options, _Writing):
+    """A question."""
+
+    question: Text = Field(examples=["who wrote the origin of species"])
+    k: StrictInt = Field(5, ge=1, le=20, description="Passages to read.")
+    stream: StrictBool = Field(False, description="Answer as server-sent events.")
+    stop: Stops | None = Field(None, description="Texts at which the answer ends.")
+
+
+class Message(BaseModel):
+    """A message of a conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: StrictStr
+    content: StrictStr | list[dict[str, Any]] | None = None
+
+
+class ChatRequest(_Writing):
+    """As OpenAI's. The last message of the user is the question."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    messages: list[Message] = Field(min_length=1)
+    model: StrictStr = ""
+    stream: StrictBool = False
+    stop: Text | Stops | None = None
+    max_completion_tokens: StrictInt | None = Field(None, ge=1, le=8_192)
+
+    def question(self) -> str:
+        """Raises ConfigError where no message is the user's."""
+        for message in reversed(self.messages):
+            if message.role == "user":
+                if isinstance(message.content, str):
+                    return message.content
+                parts = [part.get("text") for part in message.content or [] if part.get("type") == "text"]
+                return "\n".join(text for text in parts if isinstance(text, str))
+        raise ConfigError("no message has the role user", hint="The last one is taken as the question.")
+
+
+@router.post("/answer", response_model=AnswerResponse, summary="Answer a question from the passages found")
+async def answer(request: Request, asked: AnswerRequest) -> Response:
+    """An answer with its citations; as events `passages`, `token`, `answer` or `error` where streamed."""
+    service = allow(request, "search")
+    check_options(service, asked)
+    check_text(service, [asked.question])
+    events = answered(service, asked.question, asked, asked.writing(asked.stop))
+    if asked.stream:
+        first = await anext(events)  # what cannot be searched has a status of its own
+        return _streamed(_as_events(request, first, events))
+    async with aclosing(events):
+        found = [value async for name, value in events if name == "answer"]
+    return json_response(found[-1])
+
+
+@router.post("/chat/completions", summary="The same in OpenAI's shape")
+async def chat(request: Request, asked: ChatRequest) -> Response:
+    """An answer to the last message of the user; `citations` are a field of their own."""
+    service = allow(request, "search")
+    question = asked.question()
+    check_text(service, [question])
+    writing = asked.writing(asked.stop)
+    if asked.max_completion_tokens is not None:
+        writing["max_tokens"] = asked.max_completion_tokens
+    options = Options(k=5)
+    base: dict[str, Any] = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
+    base["model"] = asked.model or "corpusmill"
+    events = answered(service, question, options, writing)
+    if asked.stream:
+        first = await anext(events)
+        return _streamed(_as_chunks(request, base, first, events))
+    async with aclosing(events):
+        found = [value async for name, value in events if name == "answer"][-1]
+    choice = {
+        "index": 0, "message": {"role": "assistant", "content": found["answer"]}, "finish_reason": "stop",
+        "logprobs": None,
+    }  # fmt: skip
+    used, written = 1 + len(question) // 4, 1 + len(found["answer"]) // 4  # about
+    usage = {"prompt_tokens": used, "completion_tokens": written, "total_tokens": used + written}
+    return json_response({
+        **base, "object": "chat.completion", "choices": [choice], "usage": usage,
+        "citations": found["citations"], "corpusmill": found,
+    })  # fmt: skip
+
+
+async def answered(service: Service, question: str, asked: Options, writing: dict[str, Any]) -> Events:
+    """Search, then the answer: events `passages`, `token` and `answer`. Counts as under way until closed."""
+    start = time.perf_counter()
+    with service.turn():
+        seconds = None if asked.timeout_ms is None else asked.timeout_ms / 1000
+        deadline = service.deadline(seconds)
+        results = await service.search([question], deadline, require_full=asked.require_full, **asked.asked())
+        result = results[0]
+        values = result.as_json()
+        yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}
+        async with aclosing(service.answers.stream(question, result.hits, writing)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Answer):
+                    found = piece.as_json(result)
+                    found["timings_ms"]["total"] = round(1000 * (time.perf_counter() - start), 3)
+                    service.metrics.wrote(piece)
+                    yield "answer", found
+                else:
+                    yield "token", {"text": piece}
+
+
+def _streamed(events: AsyncGenerator[bytes, None]) -> Response:
+    return StreamingResponse(
+        events,
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+async def _as_events(request: Request, first: Event, rest: Events) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield _event(*first)
+        try:
+            async for event in rest:
+                yield _event(*event)
+        except CorpusmillError as error:  # the status is sent already
+            yield _event("error", {"error": error_body(error, request.state.request_id)})
+
+
+async def _as_chunks(
+    request: Request, base: dict[str, Any], _first: Event, rest: Events
+) -> AsyncGenerator[bytes, None]:
+    def chunk(delta: dict[str, Any], finish: str | None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        value = {**base, "object": "chat.completion.chunk", "choices": [choice], **more}
+        return b"data: " + orjson.dumps(value) + b"\n\n"
+
+    async with aclosing(rest):
+        yield chunk({"role": "assistant", "content": ""}, None)
+        try:
+            async for name, value in rest:
+                if name == "token":
+                    yield chunk({"content": value["text"]}, None)
+                else:
+                    yield chunk({}, "stop", citations=value["citations"], corpusmill=value)
+        except CorpusmillError as error:
+            yield b"data: " + orjson.dumps({"error": error_body(error, request.state.request_id)}) + b"\n\n"
+        yield b"data: [DONE]\n\n"
+
+
+def _event(name: str, value: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: ".encode() + orjson.dumps(value) + b"\n\n"

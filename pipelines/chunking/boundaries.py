@@ -9,43 +9,16 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-# One character class first, so that the regex engine skips to candidates at the speed of a scan. No
-# repetition is unbounded except over white space, so that "....." costs linear time.
-_SENTENCE_END = re.compile(
-    r"""[.!?\u2026\u3002\uff01\uff1f\uff61\u0964\u061f\u06d4\n\u2029]
-    (?: (?<=[\u3002\uff01\uff1f\uff61]) [\u201d\u2019\u300d\u300f\uff09]{0,3}  # CJK: no space follows
-      | (?<=\u2029)
-      | (?<=\n) [ \t\r]*\n                                                     # blank line
-      | (?<=[.!?\u2026\u0964\u061f\u06d4])
-        (?<!\b[A-Za-z]\.)                                # initials, e.g., i.e., U.S.
-        (?<!\b(?:Mr|Ms|Dr|St|Mt|Lt|vs|cf)\.)
-        (?<!\b(?:Mrs|Gen|Sen|Rep|Rev|Col|Sgt|Gov|Fig|fig)\.)(?<!\bProf\.)
-        ["'\u201d\u2019\u00bb)\]]{0,4} (?=\s) (?!\s{1,4}[a-z])
-    )""",
-    re.VERBOSE,
-)
+from retrieval.sentences import SENTENCE_END, sentences, skip_space, trim_end
+
+__all__ = ["sentences", "skip_space", "trim_end"]  # used beside the boundaries
+
 _BLANK_LINE = re.compile(r"\n[ \t]+\n")
-_NONSPACE = re.compile(r"\S")
 _SPACE = re.compile(r"\s")
 _LOOK_AHEAD = 8  # characters after a window that decide whether a sentence ends at its last character
 _ZWJ = "\u200d"
 
 Boundary = Callable[[str, int, int], int]
-
-
-def skip_space(text: str, start: int, end: int) -> int:
-    """The first non-space position in [start, end), or `end`."""
-    if start < end and not text[start].isspace():
-        return start
-    match = _NONSPACE.search(text, start, end)
-    return match.start() if match else end
-
-
-def trim_end(text: str, start: int, end: int) -> int:
-    """`end` moved back over white space, not below `start`."""
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return end
 
 
 def last_paragraph(text: str, lo: int, hi: int) -> int:
@@ -69,7 +42,7 @@ def last_line(text: str, lo: int, hi: int) -> int:
 def last_sentence(text: str, lo: int, hi: int) -> int:
     """Ends of sentences, closing quotes and brackets included."""
     found = -1
-    for match in _SENTENCE_END.finditer(text, max(lo - 5, 0), hi + _LOOK_AHEAD):
+    for match in SENTENCE_END.finditer(text, max(lo - 5, 0), hi + _LOOK_AHEAD):
         if lo <= match.end() <= hi:
             found = match.end()
     return found
@@ -107,7 +80,7 @@ def no_boundary(_text: str, _lo: int, _hi: int) -> int:
 
 def first_start(text: str, lo: int, hi: int) -> int:
     """The first position in [lo, hi) where a sentence or line starts, else a word, else -1."""
-    for match in _SENTENCE_END.finditer(text, max(lo - 5, 0), hi):
+    for match in SENTENCE_END.finditer(text, max(lo - 5, 0), hi):
         start = skip_space(text, match.end(), hi)
         if lo <= start < hi:
             return start
@@ -146,22 +119,3 @@ def _joined(before: str, after: str) -> bool:
     if "\ufe00" <= after <= "\ufe0f" or "\U0001f3fb" <= after <= "\U0001f3ff":
         return True
     return unicodedata.combining(after) != 0
-
-
-def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
-    """Spans of the sentences of text[start:end], trimmed, ascending, none empty.
-
-    A sentence ends at terminal punctuation that no lower-case letter follows, and at a blank line. All
-    non-space characters lie in exactly one span.
-    """
-    stop = len(text) if end is None else end
-    spans = []
-    at = skip_space(text, start, stop)
-    for match in _SENTENCE_END.finditer(text, start, stop):
-        if match.end() <= at:
-            continue
-        spans.append((at, trim_end(text, at, match.end())))
-        at = skip_space(text, match.end(), stop)
-    if at < stop:
-        spans.append((at, trim_end(text, at, stop)))
-    return spans

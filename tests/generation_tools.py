@@ -1,0 +1,53 @@
+"""What the tests of generation share: a judge, hits, and passages about an oil crisis and other things."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from functools import cache
+
+from retrieval.generation.evidence import Judge
+from retrieval.generation.generators import Generator
+from retrieval.generation.prompt import Prompt, make_prompt
+from retrieval.passages import Passage
+from retrieval.search.result import Hit
+
+OIL = (
+    "The 1973 oil crisis began in October 1973 when the members of OAPEC proclaimed an oil embargo. By the "
+    "end of the embargo in March 1974, the price of oil had risen from US$3 per barrel to nearly $12."
+)
+VIOLIN = "Antonio Stradivari made violins in Cremona. Many of his instruments are played today."
+BEES = "A bee colony has one queen. Worker bees collect nectar and pollen, and dance to tell where it is."
+
+
+def passage(number: int, title: str, text: str, start: int = 100) -> Passage:
+    """A passage of a document of its own, `start` characters into it."""
+    return Passage(f"d{number}#0", f"d{number}", title, text, start, start + len(text), "file", {})
+
+
+def hits(*texts: tuple[str, str]) -> list[Hit]:
+    """Hits in this order; texts are (title, text)."""
+    return [Hit(n, 1 / n, passage(n, *pair), "shard") for n, pair in enumerate(texts, 1)]
+
+
+HITS = hits(("1973 oil crisis", OIL), ("Violin", VIOLIN), ("Bees", BEES))
+
+
+@cache
+def judge() -> Judge:
+    """The packaged models, loaded once."""
+    return Judge.open()
+
+
+def prompt(question: str, generator: Generator) -> Prompt:
+    """A prompt over HITS."""
+    return make_prompt(question, [hit.passage for hit in HITS], generator.count_tokens, 1_024)
+
+
+async def collect(pieces: AsyncIterator[str]) -> list[str]:
+    """All pieces."""
+    return [piece async for piece in pieces]
+
+
+def write(generator: Generator, asked: Prompt, max_tokens: int = 12, stop: Sequence[str] = ()) -> str:
+    """A whole answer, greedy."""
+    stream = generator.stream(asked, max_tokens=max_tokens, temperature=0, stop=stop)
+    return "".join(asyncio.run(collect(stream)))

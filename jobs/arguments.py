@@ -4,14 +4,23 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 
 from jobs.terminal import err, safe
 from pipelines.config import BuildConfig, load_config, validate, without_credentials
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.storage import Store
+
+if TYPE_CHECKING:
+    from retrieval.generation.settings import GenerationSettings
+
+Where = Annotated[
+    str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def read_settings(config: Path | None, corpus: list[str] | None, index: str | None) -> BuildConfig:
@@ -48,6 +57,21 @@ def open_store(where: str) -> Store:
             f"there is no index {where}", hint=f"Build it: corpusmill build --corpus PATH --index {where}"
         )
     return Store(where)
+
+
+def generation(
+    kind: str, model: str | None, base_url: str | None, api_key_env: str | None
+) -> "GenerationSettings":
+    """Settings of a generator that is named on the command line. Raises ConfigError."""
+    from retrieval.generation.settings import GenerationSettings
+
+    given = {"kind": kind, "model": model, "base_url": base_url, "api_key_env": api_key_env}
+    try:
+        return GenerationSettings.model_validate({k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the generator"
+        raise ConfigError(f"{place}: {first['msg']}") from error
 
 
 def run(work: Callable[[], None]) -> None:

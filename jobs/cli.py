@@ -10,23 +10,18 @@ from typing import Annotated
 
 import typer
 
-from jobs.arguments import fail, open_store, read_settings, resume_command, run, show_json
+from jobs import queries
+from jobs.arguments import Json, Where, fail, open_store, read_settings, resume_command, run, show_json
 from jobs.evaluation import command as evaluation
 from jobs.terminal import BuildView, err, out, safe
 from pipelines.config import load_config
 from retrieval.errors import ConfigError, CorpusmillError
-from retrieval.search_settings import Mode, Rerank
 
 app = typer.Typer(
     help="Turn a text corpus into a verified, searchable index, on a laptop or on a Ray cluster.",
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-
-Where = Annotated[
-    str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command(epilog="Example: corpusmill build --corpus articles.jsonl --index indexes/articles")
@@ -78,81 +73,9 @@ def build(
     out.print(f'Search it: corpusmill search {shlex.quote(settings.index.path)} "your question"')
 
 
-@app.command(epilog='Example: corpusmill search indexes/articles "who wrote the origin of species" --explain')
-def search(
-    where: Where,
-    query: Annotated[str, typer.Argument(help="The question, as plain text.")],
-    k: Annotated[int, typer.Option("--k", "-k", help="Passages to return.")] = 10,
-    mode: Annotated[Mode | None, typer.Option(help="First stage; default: as the index says.")] = None,
-    rerank: Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")] = None,
-    filter_: Annotated[
-        str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
-    ] = None,
-    per_document: Annotated[
-        int | None, typer.Option("--per-document", help="Most passages of one document.")
-    ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show why each passage was found.")] = False,
-    json_: Json = False,
-) -> None:
-    """Find the passages that answer a query best."""
-    from jobs.search import as_lines
-    from retrieval.search import Searcher
-
-    def work() -> None:
-        store = open_store(where)
-        with Searcher.open(store.url, options=store.options, say=err.print) as searcher:
-            result = searcher(
-                query, k, mode=mode, rerank=rerank, filter=filter_, per_document=per_document, explain=explain
-            )
-        if json_:
-            show_json(result.as_json())
-        else:
-            for line in as_lines(result):
-                out.print(line)
-
-    run(work)
-
-
+for command in (queries.search, queries.ask, queries.serve, queries.key):
+    app.command(epilog=queries.EXAMPLES[command.__name__])(command)
 app.command(epilog=evaluation.EXAMPLE)(evaluation.evaluate)
-
-
-@app.command(epilog="Example: corpusmill serve indexes/articles --port 8000")
-def serve(
-    where: Annotated[
-        str | None, typer.Argument(metavar="INDEX", help="Folder or URL; default: as the configuration says.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings of the service (YAML).")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; others need keys.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
-) -> None:
-    """Serve an index over HTTP on this machine, with a playground at /."""
-    from jobs import serve as service
-
-    def work() -> None:
-        index = open_store(where).url if where else None
-        with service.running(service.read_settings(index, config), host, port) as address:
-            service.wait(out.print, address)
-
-    run(work)
-
-
-@app.command(epilog="Example: corpusmill key search >> keys")
-def key(
-    role: Annotated[str, typer.Argument(help="search or admin.")],
-) -> None:
-    """Make an API key: the key on standard error, once; the line for the keys file on standard output."""
-    from retrieval.serve.access import hashed, new_key
-
-    def work() -> None:
-        if role not in ("search", "admin"):
-            raise ConfigError(
-                f"there is no role {role!r}", hint="corpusmill key search, or: corpusmill key admin"
-            )
-        made = new_key()
-        err.print(f"The key, which is kept nowhere else: {made}")
-        out.print(f"{role} {hashed(made)}", soft_wrap=True)
-
-    run(work)
 
 
 @app.command(epilog="Example: corpusmill status indexes/articles --json")

@@ -1,0 +1,148 @@
+"""Commands that ask an index: search, ask, serve, and keys for the service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.arguments import Json, Where, generation, open_store, run, show_json
+from jobs.terminal import err, out, safe
+from retrieval.errors import ConfigError
+from retrieval.search_settings import Mode, Rerank
+
+EXAMPLES = {
+    "search": 'Example: corpusmill search indexes/articles "who wrote the origin of species" --explain',
+    "ask": 'Example: corpusmill ask indexes/articles "who built the lighthouse?" --generator local',
+    "serve": "Example: corpusmill serve indexes/articles --port 8000",
+    "key": "Example: corpusmill key search >> keys",
+}
+
+
+def search(
+    where: Where,
+    query: Annotated[str, typer.Argument(help="The question, as plain text.")],
+    k: Annotated[int, typer.Option("--k", "-k", help="Passages to return.")] = 10,
+    mode: Annotated[Mode | None, typer.Option(help="First stage; default: as the index says.")] = None,
+    rerank: Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
+    ] = None,
+    per_document: Annotated[
+        int | None, typer.Option("--per-document", help="Most passages of one document.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show why each passage was found.")] = False,
+    json_: Json = False,
+) -> None:
+    """Find the passages that answer a query best."""
+    from jobs.search import as_lines
+    from retrieval.search import Searcher
+
+    def work() -> None:
+        store = open_store(where)
+        with Searcher.open(store.url, options=store.options, say=err.print) as searcher:
+            result = searcher(
+                query, k, mode=mode, rerank=rerank, filter=filter_, per_document=per_document, explain=explain
+            )
+        if json_:
+            show_json(result.as_json())
+        else:
+            for line in as_lines(result):
+                out.print(line)
+
+    run(work)
+
+
+def ask(
+    where: Where,
+    question: Annotated[str, typer.Argument(help="The question, as plain text.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=20, help="Passages to read.")] = 5,
+    generator: Annotated[
+        str, typer.Option(help="none: the best sentences; local: a language model of the extra local-llm.")
+    ] = "none",
+    model: Annotated[str | None, typer.Option(help="Folder or name of a local model.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Address of an OpenAI-compatible endpoint, for openai.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
+    ] = None,
+    rerank: Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Answer a question from an index, with citations."""
+    from jobs.ask import ask as ask_index
+    from jobs.ask import citations
+    from retrieval.search import Searcher
+
+    def work() -> None:
+        settings = generation(generator, model, base_url, api_key_env)
+        store = open_store(where)
+
+        def write(piece: str) -> None:
+            if not json_:
+                out.print(safe(piece), end="", soft_wrap=True, highlight=False)
+
+        with Searcher.open(store.url, options=store.options, say=err.print) as searcher:
+            found, result = ask_index(searcher, question, settings, write, k=k, rerank=rerank, filter=filter_)
+        if json_:
+            show_json(found.as_json(result))
+            return
+        out.print()
+        for line in citations(found):
+            out.print(line)
+
+    run(work)
+
+
+def serve(
+    where: Annotated[
+        str | None, typer.Argument(metavar="INDEX", help="Folder or URL; default: as the configuration says.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings of the service (YAML).")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others need keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
+    generator: Annotated[
+        str | None, typer.Option(help="none, local, openai or vllm; default: as the configuration says.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The generator's model.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Address of an OpenAI-compatible endpoint, for openai.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
+    ] = None,
+) -> None:
+    """Serve an index over HTTP on this machine, with a playground at /."""
+    from jobs import serve as service
+
+    def work() -> None:
+        index = open_store(where).url if where else None
+        settings = service.read_settings(index, config)
+        if generator is not None:
+            chosen = generation(generator, model, base_url, api_key_env)
+            settings = settings.model_copy(update={"generation": chosen})
+        with service.running(settings, host, port) as address:
+            service.wait(out.print, address)
+
+    run(work)
+
+
+def key(
+    role: Annotated[str, typer.Argument(help="search or admin.")],
+) -> None:
+    """Make an API key: the key on standard error, once; the line for the keys file on standard output."""
+    from retrieval.serve.access import hashed, new_key
+
+    def work() -> None:
+        if role not in ("search", "admin"):
+            raise ConfigError(
+                f"there is no role {role!r}", hint="corpusmill key search, or: corpusmill key admin"
+            )
+        made = new_key()
+        err.print(f"The key, which is kept nowhere else: {made}")
+        out.print(f"{role} {hashed(made)}", soft_wrap=True)
+
+    run(work)

@@ -1,0 +1,147 @@
+"""A client of the service: typed answers, errors with their hints, and patience where it is overloaded."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx2 as httpx
+from pydantic import BaseModel
+
+from retrieval.errors import CorpusmillError
+from retrieval.serve.schemas import (
+    AnswerResponse,
+    BatchResponse,
+    RerankResponse,
+    SearchResponse,
+)
+
+M = TypeVar("M", bound=BaseModel)
+KEY_VARIABLE = "CORPUSMILL_KEY"
+MOST_PATIENCE_S = 10.0  # that a Retry-After may ask for
+
+
+class ServiceError(CorpusmillError):
+    """An answer that is no success. `status`: of HTTP, 0 where there was none; `kind`: the error's type."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int = 0, kind: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.kind = kind
+
+    def __reduce__(self) -> tuple:
+        return _again, (self.message, self.hint, self.status, self.kind)
+
+
+def _again(message: str, hint: str, status: int, kind: str) -> ServiceError:
+    return ServiceError(message, hint=hint, status=status, kind=kind)
+
+
+class Client:
+    """Talks to one service; a context manager.
+
+    with Client("http://127.0.0.1:8000") as service:
+        for hit in service.search("who wrote the origin of species", k=5).hits: ...
+    """
+
+    def __init__(self, url: str, *, key: str | None = None, timeout_s: float = 60, retries: int = 2) -> None:
+        """key: default, that of CORPUSMILL_KEY. retries: of requests that a busy service refused."""
+        key = key or os.environ.get(KEY_VARIABLE)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        self._retries = retries
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def search(self, query: str, k: int = 10, **options: Any) -> SearchResponse:
+        """Hits of a query. options: mode, rerank, filter, per_document, explain, require_full, timeout_ms.
+
+        Raises ServiceError, as all methods do.
+        """
+        return self._post(SearchResponse, "/v1/search", {"query": query, "k": k, **options})
+
+    def batch(self, queries: list[str], k: int = 10, **options: Any) -> list[SearchResponse]:
+        """Hits of several queries."""
+        asked = {"queries": queries, "k": k, **options}
+        return self._post(BatchResponse, "/v1/search/batch", asked).results
+
+    def rerank(self, query: str, passages: list[dict[str, str]], **options: Any) -> RerankResponse:
+        """Order texts by how well they answer a query. passages: `text`, and `title` if there is one."""
+        return self._post(RerankResponse, "/v1/rerank", {"query": query, "passages": passages, **options})
+
+    def answer(self, question: str, k: int = 5, **options: Any) -> AnswerResponse:
+        """An answer with citations. options: as of a search, and max_tokens, temperature, stop."""
+        return self._post(AnswerResponse, "/v1/answer", {"question": question, "k": k, **options})
+
+    def stream(self, question: str, k: int = 5, **options: Any) -> Iterator[str | AnswerResponse]:
+        """An answer piece by piece, then the whole of it. Leaving the loop ends the work."""
+        asked = {"question": question, "k": k, "stream": True, **options}
+        with self._http.stream("POST", "/v1/answer", json=asked) as response:
+            if response.status_code != 200:
+                response.read()
+                raise _error(response)
+            for name, value in _events(response):
+                if name == "token":
+                    yield value["text"]
+                elif name == "answer":
+                    yield AnswerResponse.model_validate(value)
+                    return
+                elif name == "error":
+                    found = value["error"]
+                    raise ServiceError(found["message"], hint=found["hint"], status=200, kind=found["type"])
+        raise ServiceError("the stream ended without an answer", hint="Ask again.")
+
+    def index(self) -> dict[str, Any]:
+        """What is served: version, counts, models, recall."""
+        return self._json("GET", "/v1/index")
+
+    def passage(self, passage_id: str) -> dict[str, Any]:
+        """A passage by its id."""
+        return self._json("GET", f"/v1/passages/{quote(passage_id, safe='')}")
+
+    def _post(self, model: type[M], path: str, value: dict[str, Any]) -> M:
+        return model.model_validate(self._json("POST", path, value))
+
+    def _json(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
+        for attempt in range(self._retries + 1):
+            try:
+                response = self._http.request(method, path, json=value)
+            except httpx.HTTPError as error:
+                raise ServiceError(f"{self._http.base_url} does not answer: {error}") from error
+            wait = response.headers.get("retry-after", "")
+            if response.status_code in (429, 503) and wait.isdecimal() and attempt < self._retries:
+                time.sleep(min(float(wait), MOST_PATIENCE_S))
+                continue
+            if response.status_code != 200:
+                raise _error(response)
+            found: dict[str, Any] = response.json()
+            return found
+        raise AssertionError("not reached")
+
+
+def _error(response: httpx.Response) -> ServiceError:
+    try:
+        found = response.json()["error"]
+        message, hint, kind = found["message"], found.get("hint", ""), found.get("type", "")
+    except (ValueError, KeyError, TypeError):
+        message, hint, kind = f"status {response.status_code}: {response.text[:200]}", "", ""
+    return ServiceError(message, hint=hint, status=response.status_code, kind=kind)
+
+
+def _events(response: httpx.Response) -> Iterator[tuple[str, Any]]:
+    name = ""
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield name, json.loads(line[6:])

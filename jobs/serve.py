@@ -61,11 +61,12 @@ def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
             f"without keys the service listens on this machine only, not on {host}",
             hint="Make a key: corpusmill key search, or leave --host out.",
         )
+    application = build(settings.model_dump())
     _start_ray()
     try:
         serve.start(http_options={"host": host, "port": port})
         try:
-            serve.run(build(settings.model_dump()), name=APPLICATION, route_prefix="/")
+            serve.run(application, name=APPLICATION, route_prefix="/")
         except RuntimeError as error:
             raise _reason(error) from error
         yield f"http://{host}:{port}"

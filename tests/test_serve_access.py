@@ -98,3 +98,10 @@ def test_the_command_prints_a_key_once(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(result.stdout)
     assert key not in result.stdout
     assert Keys.read(Access(keys_file=tmp_path / "keys")).role_of(key) == "search"
+
+
+def test_vllm_that_is_not_installed_is_told(served_index: Path) -> None:
+    words = ["serve", str(served_index), "--generator", "vllm", "--model", "some/model"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "ray[llm]" in result.output

@@ -18,7 +18,8 @@ from retrieval.generation.generators import Generator, open_generator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.search.result import Hit
 from retrieval.serve.errors import Overloaded, Unavailable
-from retrieval.serve.settings import ServeSettings
+from retrieval.serve.settings import Placement, ServeSettings
+from retrieval.serve.vllm import VLLMGenerator
 
 Pieces = AsyncGenerator[str | Answer, None]
 
@@ -36,8 +37,10 @@ class Answers(Protocol):
 class Answering:
     """In this process. Models are loaded when they are first needed, one request loading for all."""
 
-    def __init__(self, settings: ServeSettings) -> None:
+    def __init__(self, settings: ServeSettings, llm: DeploymentHandle | None = None) -> None:
+        """llm: the engine, where generation.kind is vllm."""
         self._settings = settings.generation
+        self._llm = llm
         self._threads = settings.threads
         self._free = settings.limits.answers
         self._loading = asyncio.Lock()
@@ -63,6 +66,8 @@ class Answering:
 
     @cached_property
     def _generator(self) -> Generator | None:
+        if self._llm is not None:
+            return VLLMGenerator(self._llm, self._settings.model or "")
         return open_generator(self._settings, threads=self._threads)
 
 
@@ -92,9 +97,11 @@ class RemoteAnswers:
             remote.cancel()
 
 
-def generator(settings: ServeSettings) -> serve.Application:
+def generator(settings: ServeSettings, llm: serve.Application | None) -> serve.Application:
     """The deployment."""
-    return serve.deployment(AnswerServer, name="generator", **settings.generator.options()).bind(settings)
+    # The engine itself is scaled by `generator`, if there is one; this is what reads and checks its answers.
+    options = (settings.generator if llm is None else Placement()).options()
+    return serve.deployment(AnswerServer, name="generator", **options).bind(settings, llm)
 
 
 def name_of(settings: GenerationSettings) -> str:

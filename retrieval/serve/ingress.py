@@ -1,9 +1,12 @@
-"""The application that Ray Serve runs: `app` for `serve build`, `build` for `serve deploy` with arguments."""
+"""The application that Ray Serve runs: `build` for `serve deploy` with arguments, `app` for `serve build`."""
 
+import os
 from typing import Any
 
+import yaml
 from ray import serve
 
+from retrieval.serve import vllm
 from retrieval.serve.access import Keys
 from retrieval.serve.answering import Answering, Answers, RemoteAnswers, generator
 from retrieval.serve.app import make_app
@@ -18,14 +21,15 @@ class Ingress:
     """One replica of the HTTP interface; with everything in it where the service is placed together."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, settings: ServeSettings, parts: dict[str, Any] | None = None
+        self, settings: ServeSettings, parts: dict[str, Any] | None = None, llm: Any = None
     ) -> None:
-        """parts: handles by name (`shards`, a list of them), where the service is placed apart."""
+        """parts: handles by name (`shards`, a list of them), where the service is placed apart. llm: that of
+        vLLM, where it is placed together."""
         self._keys = Keys.read(settings.access)
         backend: Backend
         answers: Answers
         if parts is None:
-            backend, answers = Together(settings), Answering(settings)
+            backend, answers = Together(settings), Answering(settings, llm)
         else:
             backend = Apart(settings, parts["shards"], parts["encoder"], parts["reranker"])
             answers = RemoteAnswers(parts["generator"])
@@ -40,12 +44,26 @@ def build(args: dict[str, Any]) -> serve.Application:
     """The application with the settings `args`, those of ServeSettings. Raises ConfigError."""
     settings = ServeSettings.model_validate(args)
     deployment = serve.deployment(Ingress, name="ingress", **settings.ingress.options())
+    llm = vllm.deployment(settings) if settings.generation.kind == "vllm" else None
     if settings.placement == "together":
-        return deployment.bind(settings)
+        return deployment.bind(settings, None, llm)
     parts = {
         "shards": [shard_group(settings, number) for number in range(settings.groups)],
         "encoder": encoder(settings),
         "reranker": reranker(settings),
-        "generator": generator(settings),
+        "generator": generator(settings, llm),
     }
     return deployment.bind(settings, parts)
+
+
+def __getattr__(name: str) -> Any:
+    """`app`: with the settings of the file that CORPUSMILL_SERVE_CONFIG names, or for CORPUSMILL_INDEX."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    values: dict[str, Any] = {}
+    if path := os.environ.get("CORPUSMILL_SERVE_CONFIG"):
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file)
+    if index := os.environ.get("CORPUSMILL_INDEX"):
+        values["index"] = index
+    return build(values)

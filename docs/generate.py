@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipelines.config import BuildConfig
+from retrieval.serve.settings import Autoscaling, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/configuration.md")
@@ -47,13 +48,22 @@ index:
 """
 
 
+SERVICE = """# The service
+
+The settings of `corpusmill serve --config FILE`; in a file for `serve deploy` they are the `args` of the
+application, as in [`deploy/serve.yaml`](../deploy/serve.yaml). Keys are never part of it.
+"""
+
+
 def reference() -> str:
     """The page, in Markdown."""
     definitions = BuildConfig.model_json_schema()["$defs"]
     sections = [HEAD]
     for name, field in BuildConfig.model_fields.items():
         sections += section(name, field.annotation, definitions)
-    return "\n".join(sections)
+    service = ServeSettings.model_json_schema()
+    definitions = service["$defs"] | {"ServeSettings": service}
+    return "\n".join([*sections, SERVICE, *section("serve", ServeSettings, definitions)])
 
 
 def section(place: str, model: Any, definitions: dict[str, Any]) -> list[str]:
@@ -83,6 +93,8 @@ def type_of(schema: dict[str, Any]) -> str:
 
 
 def _one_type(schema: dict[str, Any]) -> str:
+    if schema.get("$ref", "").endswith("/Autoscaling"):
+        return ", ".join(f"`{name}`" for name in Autoscaling.model_fields)
     if "$ref" in schema:
         return "settings as in [`model`](#model)"
     if "enum" in schema:

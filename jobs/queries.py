@@ -117,10 +117,11 @@ def serve(
 ) -> None:
     """Serve an index over HTTP on this machine, with a playground at /."""
     from jobs import serve as service
+    from retrieval.serve.configuration import read_settings
 
     def work() -> None:
         index = open_store(where).url if where else None
-        settings = service.read_settings(index, config)
+        settings = read_settings(index, config)
         if generator is not None:
             chosen = generation(generator, model, base_url, api_key_env)
             settings = settings.model_copy(update={"generation": chosen})

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,7 +105,7 @@ class Pipeline:
     def _first_stage(self, queries: Sequence[str], options: Options, trace: Trace) -> Ranking:
         lexical = None
         if options.mode != "dense":
-            lexical = self._beside.submit(self._lexical, queries, options, trace)
+            lexical = self._beside.submit(copy_context().run, self._lexical, queries, options, trace)
         if options.mode != "lexical":
             self._dense(queries, options, trace)
         if lexical is not None:
@@ -149,25 +150,28 @@ class Pipeline:
         scores = np.full(ids.shape, -np.inf, np.float32)
         unique = np.unique(ids[ids >= 0])
         for first in range(0, len(unique), ENCODED_AT_ONCE):
-            chunk = unique[first : first + ENCODED_AT_ONCE]
+            passages = self._group.passages(unique[first : first + ENCODED_AT_ONCE])
+            if not passages:  # shards can be lost after the first stage
+                continue
+            chunk = np.array(sorted(passages), np.int64)
             there = np.isin(ids, chunk)
             wanted = [np.searchsorted(chunk, row[own]) for row, own in zip(ids, there, strict=True)]
-            passages = self._group.passages(chunk)
             found = self._models.maxsim(trace.tokens, [passages[number] for number in chunk.tolist()], wanted)
             scores[there] = np.concatenate(found)
         return scores
 
     def _cross_encoder(self, queries: Sequence[str], ids: np.ndarray, _trace: Trace) -> np.ndarray:
         """Scores of the cross-encoder, float32 (q, n), -inf where there is no passage."""
-        passages = self._group.passages(ids)
+        passages = self._group.passages(ids)  # those of shards that were lost since are not among them
         pairs = [
             (query, full_text(passages[number]))
             for query, row in zip(queries, ids.tolist(), strict=True)
             for number in row
-            if number >= 0
+            if number in passages
         ]
         scores = np.full(ids.shape, -np.inf, np.float32)
-        scores[ids >= 0] = self._models.cross_scores(pairs)
+        if pairs:
+            scores[np.isin(ids, list(passages))] = self._models.cross_scores(pairs)
         return scores
 
 

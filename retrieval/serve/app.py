@@ -43,7 +43,8 @@ def make_app(service: Service, keys: Keys) -> FastAPI:
             CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-request-id"],
         )  # fmt: skip
-    app.add_middleware(Guard, body_bytes=service.settings.limits.body_bytes, metrics=service.metrics)
+    limits = service.settings.limits
+    app.add_middleware(Guard, body_bytes=limits.body_bytes, body_s=limits.body_s, metrics=service.metrics)
     return app
 
 

@@ -16,11 +16,10 @@ from retrieval.search.interfaces import QueryModels
 from retrieval.search.opening import open_terms
 from retrieval.search.pipeline import QueryTerms
 from retrieval.search.query_path import QueryPath
-from retrieval.serve.encoding import Encoded, Encoding
 from retrieval.serve.errors import Unavailable
 from retrieval.serve.pieces import Place, SearcherVersions
 from retrieval.serve.remote import RemoteModels
-from retrieval.serve.scatter import Scatter
+from retrieval.serve.scatter import Late, Scatter
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 
@@ -38,9 +37,6 @@ class Backend(Protocol):
     def models(self, version: int, deadline: float) -> AbstractContextManager[QueryModels]:
         """The models of a version."""
 
-    async def encode(self, version: int, queries: list[str], deadline: float) -> Encoded:
-        """Embeddings of queries, batched with those of other requests."""
-
     async def prepare(self, version: int) -> None:
         """Open and prove a version beside the one that is served. Raises CorpusmillError."""
 
@@ -54,7 +50,6 @@ class Together:
     def __init__(self, settings: ServeSettings) -> None:
         self.place = Place(settings)
         self._versions = SearcherVersions(self.place)
-        self._encoding = Encoding(settings, lambda version: self.models(version, 0.0))
 
     def use(self, version: int, deadline: float) -> AbstractContextManager[QueryPath]:
         """See Backend."""
@@ -65,10 +60,6 @@ class Together:
         """See Backend."""
         with self._versions.use(version) as searcher:
             yield searcher.models
-
-    async def encode(self, version: int, queries: list[str], deadline: float) -> Encoded:
-        """See Backend."""
-        return await self._encoding.encode(version, queries)
 
     async def prepare(self, version: int) -> None:
         """See Backend. The query encoder is loaded too: no request should wait for it."""
@@ -103,6 +94,7 @@ class Apart:
         self._shards = list(shards)
         self._encoder = encoder
         self._reranker = reranker
+        self._late = Late(settings.limits.group_s)
         # A search has its dense and its lexical half under way, each waiting for all groups.
         self._beside = ThreadPoolExecutor(settings.limits.running, "lexical")
         self._fronts = Versions(self._open, self._close)
@@ -111,7 +103,7 @@ class Apart:
     def use(self, version: int, deadline: float) -> Iterator[QueryPath]:
         """See Backend."""
         with self._fronts.use(version) as front:
-            shards = Scatter(self._shards, front.manifest, deadline)
+            shards = Scatter(self._shards, front.manifest, deadline, self._late)
             models = RemoteModels(self._encoder, self._reranker, version, deadline)
             yield QueryPath(front.manifest, shards, models, front.terms, self._beside)
 
@@ -119,11 +111,6 @@ class Apart:
     def models(self, version: int, deadline: float) -> Iterator[QueryModels]:
         """See Backend."""
         yield RemoteModels(self._encoder, self._reranker, version, deadline)
-
-    async def encode(self, version: int, queries: list[str], deadline: float) -> Encoded:
-        """See Backend."""
-        models = RemoteModels(self._encoder, self._reranker, version, deadline)
-        return await anyio.to_thread.run_sync(models.encode, queries)
 
     async def prepare(self, version: int) -> None:
         """See Backend. Every replica that is there opens it; one that starts later does so by itself."""

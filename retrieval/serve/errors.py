@@ -15,6 +15,10 @@ class TooLarge(CorpusmillError):
     """A request is larger than a limit."""
 
 
+class TooSlow(CorpusmillError):
+    """A request did not arrive in time."""
+
+
 class NotAllowed(CorpusmillError):
     """The key is missing or wrong."""
 
@@ -29,6 +33,7 @@ class NotFound(CorpusmillError):
 
 _STATUS: list[tuple[type[CorpusmillError], int]] = [
     (TooLarge, 413),
+    (TooSlow, 408),
     (NotAllowed, 401),
     (Forbidden, 403),
     (NotFound, 404),

@@ -1,5 +1,6 @@
 """Around every request: its id, the size of its body, its metrics, headers of safety, errors as JSON."""
 
+import asyncio
 import logging
 import re
 import time
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.errors import NotAllowed, Overloaded, TooLarge, Unavailable, status_of
+from retrieval.serve.errors import NotAllowed, Overloaded, TooLarge, TooSlow, Unavailable, status_of
 from retrieval.serve.metrics import Metrics
 
 log = logging.getLogger("ray.serve")
@@ -45,6 +46,8 @@ def error_response(request: Request | None, error: CorpusmillError, request_id: 
     headers = {}
     if isinstance(error, Overloaded | Unavailable):
         headers["retry-after"] = "1"
+    if isinstance(error, TooLarge | TooSlow):
+        headers["connection"] = "close"  # what is left of the body is not read
     if isinstance(error, NotAllowed):
         headers["www-authenticate"] = "Bearer"
     return json_response({"error": error_body(error, request_id)}, status, headers)
@@ -58,11 +61,12 @@ def error_body(error: CorpusmillError, request_id: str) -> dict[str, str]:
 
 
 class Guard:
-    """ASGI middleware. A body is read whole before the application sees it, and never beyond the limit."""
+    """ASGI middleware. A body is read whole before the application sees it, and never beyond the limits."""
 
-    def __init__(self, app: ASGIApp, *, body_bytes: int, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, body_bytes: int, body_s: float, metrics: Metrics) -> None:
         self._app = app
         self._body_bytes = body_bytes
+        self._body_s = body_s
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,9 +104,9 @@ class Guard:
             await send(message)
 
         try:
-            body = await self._body(scope, receive)
+            body = await self._in_time(scope, receive)
             await self._app(scope, _replay(body, receive), sending)
-        except TooLarge as error:
+        except (TooLarge, TooSlow) as error:
             await error_response(None, error, request_id)(scope, receive, send)
         except Exception as error:
             log.exception("request %s failed", request_id)
@@ -111,6 +115,13 @@ class Guard:
                     f"unexpected {type(error).__name__}", hint="The log has it under this request's id."
                 )
                 await error_response(None, told, request_id)(scope, receive, send)
+
+    async def _in_time(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._body_s):
+                return await self._body(scope, receive)
+        except TimeoutError as error:
+            raise TooSlow(f"the body took longer than {self._body_s:g} s (limits.body_s)") from error
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         length = Headers(scope=scope).get("content-length", "")

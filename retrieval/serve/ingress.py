@@ -1,9 +1,9 @@
 """The application that Ray Serve runs: `build` for `serve deploy` with arguments, `app` for `serve build`."""
 
 import os
+from pathlib import Path
 from typing import Any
 
-import yaml
 from ray import serve
 
 from retrieval.serve import vllm
@@ -11,6 +11,7 @@ from retrieval.serve.access import Keys
 from retrieval.serve.answering import Answering, Answers, RemoteAnswers, generator
 from retrieval.serve.app import make_app
 from retrieval.serve.backends import Apart, Backend, Together
+from retrieval.serve.configuration import read_settings
 from retrieval.serve.deployments import encoder, reranker, shard_group
 from retrieval.serve.service import Service
 from retrieval.serve.settings import ServeSettings
@@ -60,10 +61,6 @@ def __getattr__(name: str) -> Any:
     """`app`: with the settings of the file that CORPUSMILL_SERVE_CONFIG names, or for CORPUSMILL_INDEX."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    values: dict[str, Any] = {}
-    if path := os.environ.get("CORPUSMILL_SERVE_CONFIG"):
-        with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
-    if index := os.environ.get("CORPUSMILL_INDEX"):
-        values["index"] = index
-    return build(values)
+    path = os.environ.get("CORPUSMILL_SERVE_CONFIG")
+    settings = read_settings(os.environ.get("CORPUSMILL_INDEX"), Path(path) if path else None)
+    return build(settings.model_dump())

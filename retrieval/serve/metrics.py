@@ -1,6 +1,6 @@
 """What the service counts, through Ray's metrics: every node's exporter has them for Prometheus."""
 
-from ray.util.metrics import Counter, Gauge, Histogram
+from ray.serve.metrics import Counter, Gauge, Histogram
 
 from retrieval.generation.answer import Answer
 from retrieval.search.result import Result

@@ -11,7 +11,11 @@ from retrieval.serve.schemas import ErrorResponse, Options
 from retrieval.serve.service import Service
 
 _ERRORS = {
+    400: "no JSON",
     401: "a key is needed",
+    403: "the key may not do this",
+    404: "not in the index",
+    408: "the body came too slowly",
     413: "larger than a limit",
     422: "cannot be searched as it is",
     503: "overloaded, or a part does not answer; see Retry-After",

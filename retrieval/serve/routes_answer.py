@@ -18,7 +18,8 @@ from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_tex
 from retrieval.serve.schemas import AnswerResponse, Options, Text
 from retrieval.serve.service import Service
 
-router = APIRouter(prefix="/v1", responses=DOCUMENTED)
+_EITHER: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}  # or JSON
+router = APIRouter(prefix="/v1", responses={**DOCUMENTED, **_EITHER})
 Event = tuple[str, dict[str, Any]]
 Events = AsyncGenerator[Event, None]
 

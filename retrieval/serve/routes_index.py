@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from retrieval.encoder.tokens import check_unicode
 from retrieval.manifest import Manifest
@@ -78,7 +78,7 @@ async def readyz(request: Request) -> Response:
     return json_response(state(service), 200 if service.version else 503)
 
 
-@router.get("/metrics", summary="Metrics of this node for Prometheus")
+@router.get("/metrics", response_class=PlainTextResponse, summary="Metrics of this node for Prometheus")
 async def metrics(request: Request) -> Response:
     """Those of every process of this node, as Ray's exporter has them; scrape each node of a cluster."""
     allow(request, "search")

@@ -78,8 +78,11 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     version = service.version
 
     async def work(deadline: float) -> np.ndarray:
-        with service.backend.use(version, deadline):
-            return (await service.backend.encode(version, texts, deadline))[0]
+        def encode() -> np.ndarray:
+            with service.backend.models(version, deadline) as models:
+                return models.encode(texts)[0]
+
+        return await service.in_thread(deadline, encode)
 
     vectors = await service.run(work)
     data = [

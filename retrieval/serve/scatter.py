@@ -1,8 +1,10 @@
 """Shard groups behind deployment handles: asked side by side, with a deadline, what is late left out."""
 
 import logging
+import time
 from collections.abc import Sequence
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,17 +17,53 @@ from retrieval.manifest import Manifest
 from retrieval.passages import Passage
 from retrieval.search.interfaces import Pairs
 from retrieval.search.ranking import Ranking, merge
+from retrieval.serve.errors import Unavailable
 from retrieval.serve.pieces import dealt
 from retrieval.serve.remote import result_of
 
 log = logging.getLogger("ray.serve")
 
 
+class Late:
+    """Groups that did not answer in time, over all requests.
+
+    Requests go on without them, but for one at a time: else each would hold a thread for as long as it waits.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self.patience_s = patience_s
+        self._again: dict[int, float] = {}  # when the next request may wait for it
+        self._lock = Lock()
+
+    def skip(self, number: int) -> bool:
+        """Whether to go on without a group; if not, no other request waits for it meanwhile."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._again.get(number, now):
+                return True
+            if number in self._again:
+                self._again[number] = now + self.patience_s
+            return False
+
+    def add(self, number: int) -> None:
+        """It was waited for in vain."""
+        with self._lock:
+            self._again.setdefault(number, time.monotonic())
+
+    def discard(self, number: int) -> None:
+        """It answered."""
+        with self._lock:
+            self._again.pop(number, None)
+
+
 class Scatter:
     """The shard groups of one version, for one request. A group that failed once is not asked again."""
 
-    def __init__(self, handles: Sequence[DeploymentHandle], manifest: Manifest, deadline: float) -> None:
+    def __init__(
+        self, handles: Sequence[DeploymentHandle], manifest: Manifest, deadline: float, late: Late
+    ) -> None:
         self._handles = handles
+        self._late = late
         self._version = manifest.version
         self._deadline = deadline
         self._lost: set[int] = set()
@@ -49,6 +87,8 @@ class Scatter:
         """Answers of the groups that have shards and were not lost; those that fail now are lost."""
         wanted = range(len(self._handles)) if groups is None else groups
         asked = [number for number in wanted if number not in self._lost and self._held[number]]
+        self._lost.update(number for number in asked if self._late.skip(number))
+        asked = [number for number in asked if number not in self._lost]
         again = {
             number: partial(
                 self._handles[number].options(method_name="call").remote,
@@ -56,16 +96,22 @@ class Scatter:
             )
             for number in asked
         }  # fmt: skip
-        pending = {number: start() for number, start in again.items()}
+        start = time.monotonic()
+        # Half of what is left, at most: the groups that do answer are needed for the stages after this.
+        deadline = start + min(self._late.patience_s, (self._deadline - start) / 2)
+        pending = {number: send() for number, send in again.items()}
         found = []
         for number, response in pending.items():
             try:
-                found.append(result_of(response, self._deadline, again[number]))
+                found.append(result_of(response, deadline, again[number]))
+                self._late.discard(number)
             except (ConfigError, InputError):
                 raise  # the question is at fault, not the group
             except CorpusmillError as error:
                 log.warning("shard group %s is left out: %s", number, error.message)
                 self._lost.add(number)
+                if time.monotonic() >= start + self._late.patience_s:
+                    self._late.add(number)
         return found
 
     def _owner(self, passage: int) -> list[int]:
@@ -105,8 +151,11 @@ class Scatter:
         return _union(self._gather("passages", ids, groups=self._owners(ids)))
 
     def find(self, passage_id: str) -> Passage | None:
-        """The passage with this key."""
-        return next((found for found in self._gather("find", passage_id) if found is not None), None)
+        """The passage with this key. Raises Unavailable where a group that was lost may have it."""
+        passage = next((found for found in self._gather("find", passage_id) if found is not None), None)
+        if passage is None and self._lost:
+            raise Unavailable("some shards do not answer, and the others do not have this passage")
+        return passage
 
     def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
         """Document ids by passage id."""

@@ -2,19 +2,21 @@
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
-from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, IndexDamaged
+from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, IndexDamaged, StorageError
 from retrieval.search.result import Result
 from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
+from retrieval.serve.batching import Ask, Batches
 from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
@@ -23,6 +25,7 @@ from retrieval.serve.settings import ServeSettings
 T = TypeVar("T")
 log = logging.getLogger("ray.serve")
 CANARY_S = 60
+GAUGES_S = 5
 CANARY_CHARACTERS = 200
 
 
@@ -32,6 +35,7 @@ class Refused:
 
     version: int
     why: str
+    again: bool  # the version itself may be whole
 
 
 class Service:
@@ -46,8 +50,9 @@ class Service:
         self.under_way = 0  # requests that are worked on or wait
         self.refused: Refused | None = None
         self._pool = pool(settings, "search")
+        self._batches = Batches(settings, backend.use, self._pool)
         self._swapping = asyncio.Lock()
-        self._watcher: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Open the latest version and go on looking for newer ones. Raises CorpusmillError."""
@@ -59,12 +64,12 @@ class Service:
                 hint=f"Build it: corpusmill build --corpus PATH --index {url}",
             )
         await self._open(latest)
-        self._watcher = asyncio.create_task(self._watch())
+        self._watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._refresh())]
 
     async def stop(self) -> None:
         """Look for no more versions."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        for watcher in self._watchers:
+            watcher.cancel()
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -112,7 +117,8 @@ class Service:
                 raise DeadlineExceeded("the request waited longer than it may take")
             return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, in_time)
+        run = contextvars.copy_context().run  # request ids and traces go on in the thread
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run, in_time)
 
     async def search(
         self, queries: list[str], deadline: float, *, require_full: bool = False, **asked: Any
@@ -125,8 +131,10 @@ class Service:
         version = self.version
         if self.settings.log_queries:
             log.info("queries: %s", ascii(queries))
-        with self.backend.use(version, deadline) as path:
-            results = await self._search(path, version, queries, deadline, asked)
+        with self.backend.use(version, deadline) as path:  # it stays open until the answer is there
+            options = {name: value for name, value in asked.items() if name != "explain"}
+            path.options(**options)  # what cannot be searched is told before it waits
+            results = await self._batches.search(Ask(version, queries, asked, deadline))
         for result in results:
             self.metrics.answered(result)
             coverage = result.coverage
@@ -136,25 +144,6 @@ class Service:
                     hint="Try again, or take a partial answer: require_full: false." if require_full else "",
                 )
         return results
-
-    async def _search(
-        self, path: Any, version: int, queries: list[str], deadline: float, asked: dict[str, Any]
-    ) -> list[Result]:
-        vectors, cut, encode_ms = None, set[int](), 0.0
-        options = {name: asked.get(name) for name in ("mode", "rerank", "filter")}
-        resolved = path.options(k=asked["k"], per_document=asked.get("per_document"), **options)
-        if resolved.mode != "lexical":
-            start = time.perf_counter()
-            vectors, cut = await self.backend.encode(version, queries, deadline)
-            encode_ms = 1000 * (time.perf_counter() - start)
-
-        def work() -> list[Result]:
-            with self.backend.use(version, deadline) as own:  # also when the caller is gone
-                found: list[Result] = own.batch(queries, vectors=vectors, deadline=deadline, **asked)
-                return found
-
-        results = await self.in_thread(deadline, work)
-        return [_completed(result, encode_ms, place in cut) for place, result in enumerate(results)]
 
     async def swap(self, version: int) -> None:
         """Open and prove a version beside the current one, then answer by it. On failure nothing changes.
@@ -167,7 +156,8 @@ class Service:
             try:
                 await self._open(version)
             except CorpusmillError as error:
-                self.refused = Refused(version, error.message)
+                again = isinstance(error, Unavailable | DeadlineExceeded | StorageError)
+                self.refused = Refused(version, error.message, again)
                 self.metrics.refused.set(version)
                 log.error("version %s is refused, %s stays: %s", version, self.version, error.message)
                 raise
@@ -191,18 +181,27 @@ class Service:
             texts = [passage.text[:CANARY_CHARACTERS] for passage in first.values()]
             if not texts or not texts[0].strip("\0 \n\t"):
                 return
-            results = await self._search(path, version, texts, deadline, {"k": 1, "rerank": "none"})
+            search = partial(path.batch, texts, 1, rerank="none", deadline=deadline)
+            results = await self.in_thread(deadline, search)
         if not results[0].coverage.full:
             raise Unavailable(f"version {version} is not open everywhere: {results[0].coverage.missing}")
         if not results[0].hits:
             raise IndexDamaged(f"version {version} does not find its own first passage")
+
+    async def _refresh(self) -> None:
+        """Set what seldom changes again and again: Ray forgets a gauge that was not set for some seconds."""
+        while True:
+            self.metrics.version.set(self.version)
+            self.metrics.refused.set(self.refused.version if self.refused else 0)
+            self.metrics.under_way.set(self.under_way)
+            await asyncio.sleep(GAUGES_S)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.settings.watch_s)
             with contextlib.suppress(CorpusmillError):  # swap has told; an unreachable store stays as it was
                 latest = await asyncio.to_thread(self.backend.place.latest)
-                tried = self.refused.version if self.refused else None
+                tried = self.refused.version if self.refused and not self.refused.again else None
                 if latest is not None and latest not in (self.version, tried):
                     await self.swap(latest)
 
@@ -211,9 +210,3 @@ def _read(task: "asyncio.Task[Any]") -> None:
     """Whoever asked may be gone: no exception is left unread."""
     if not task.cancelled():
         task.exception()
-
-
-def _completed(result: Result, encode_ms: float, cut: bool) -> Result:
-    timings = {"encode": round(encode_ms, 3), **result.timings_ms} if encode_ms else dict(result.timings_ms)
-    timings["total"] = round(timings["total"] + encode_ms, 3)
-    return replace(result, timings_ms=timings, truncated=result.truncated or cut)

@@ -53,21 +53,30 @@ class Limits(Settings):
     """What a request may ask. Beyond these it is refused with a message that names the limit."""
 
     body_bytes: int = Field(1_000_000, ge=1_000, description="Bytes of a request's body.")
+    body_s: float = Field(10, gt=0, description="Seconds that a request's body may take to arrive.")
     query_characters: int = Field(10_000, ge=1, le=100_000, description="Characters of a query.")
     filter_characters: int = Field(10_000, ge=1, description="Characters of a filter.")
     k: int = Field(1_000, ge=1, le=10_000, description="Passages of an answer.")
     batch: int = Field(256, ge=1, description="Queries of a batch, texts to embed, passages to re-rank.")
-    running: int = Field(4, ge=1, description="Requests that an ingress replica works on at a time.")
+    running: int = Field(2, ge=1, description="Batches of requests that a replica computes at a time.")
     waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; more are refused.")
     answers: int = Field(4, ge=1, description="Answers that an ingress replica writes at a time.")
     timeout_s: float = Field(30, gt=0, description="Seconds that a search may take, waiting included.")
+    group_s: float = Field(
+        5, gt=0, description="Seconds that a shard group may take for a stage; later ones are left out."
+    )
 
 
 class Batching(Settings):
-    """How queries of several requests are embedded together."""
+    """How requests that come at the same time are worked on together."""
 
-    tokens: int = Field(2_048, ge=1, description="Most characters divided by four of a batch.")
-    wait_ms: float = Field(1, ge=0, description="Milliseconds that a query waits for others.")
+    queries: int = Field(16, ge=1, description="Most queries that are searched together.")
+    tokens: int = Field(
+        2_048, ge=1, description="About how many tokens the encoder's deployment embeds together."
+    )
+    wait_ms: float = Field(
+        0, ge=0, description="Milliseconds that a request waits for others, beyond its turn."
+    )
 
 
 class Access(Settings):

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,9 +29,10 @@ def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
             hint="Make a key: corpusmill key search, or leave --host out.",
         )
     application = build(settings.model_dump())
+    alone = _without_proxy(settings, port)
     _start_ray()
     try:
-        serve.start(http_options={"host": host, "port": port})
+        serve.start(http_options={"host": host, "port": _free_port() if alone else port})
         try:
             serve.run(application, name=APPLICATION, route_prefix="/")
         except RuntimeError as error:
@@ -39,6 +41,27 @@ def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
     finally:
         serve.shutdown()
         ray.shutdown()
+
+
+def _without_proxy(settings: ServeSettings, port: int) -> bool:
+    """Let the only ingress replica of a Ray that is started here listen itself, if there is but one.
+
+    Ray Serve's proxy, which spreads requests over replicas, costs more than a search: milliseconds of CPU
+    on the cores that search. Serve reads these variables in each of its processes.
+    """
+    several = settings.ingress.replicas > 1 or settings.ingress.autoscaling is not None
+    if several or ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
+        return False
+    os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "1"
+    os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] = str(port)
+    os.environ["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] = str(port + 1)  # beyond the last
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _start_ray() -> None:
@@ -62,7 +85,8 @@ def _reason(error: RuntimeError) -> CorpusmillError:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     ours = [line for line in lines if line.startswith("retrieval.errors.")]
     return CorpusmillError(
-        (ours or lines)[-1], hint="Ray's logs say more: /tmp/ray/session_latest/logs/serve"
+        (ours or lines)[-1],
+        hint="The ingress replica's log says more: session_latest/logs/serve below Ray's folder.",
     )
 
 

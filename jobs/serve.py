@@ -28,8 +28,10 @@ def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
             f"without keys the service listens on this machine only, not on {host}",
             hint="Make a key: corpusmill key search, or leave --host out.",
         )
+    _check_port(host, port)
     application = build(settings.model_dump())
-    alone = _without_proxy(settings, port)
+    own = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
+    alone = own and _without_proxy(settings, port)
     _start_ray()
     try:
         serve.start(http_options={"host": host, "port": _free_port() if alone else port})
@@ -39,23 +41,39 @@ def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
             raise _reason(error) from error
         yield f"http://{host}:{port}"
     finally:
-        serve.shutdown()
-        ray.shutdown()
+        if own:
+            serve.shutdown()
+            ray.shutdown()
+        else:
+            serve.delete(APPLICATION)
 
 
 def _without_proxy(settings: ServeSettings, port: int) -> bool:
-    """Let the only ingress replica of a Ray that is started here listen itself, if there is but one.
+    """Let the only ingress replica of a Ray that is started here listen itself, if there is one alone.
 
     Ray Serve's proxy, which spreads requests over replicas, costs more than a search: milliseconds of CPU
     on the cores that search. Serve reads these variables in each of its processes.
     """
     several = settings.ingress.replicas > 1 or settings.ingress.autoscaling is not None
-    if several or ray.is_initialized() or os.environ.get("RAY_ADDRESS"):
+    if several:
         return False
     os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "1"
     os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] = str(port)
     os.environ["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] = str(port + 1)  # beyond the last
     return True
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raises ConfigError where the port cannot be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as found:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind((host, port))
+    except OSError as error:
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on: {error.strerror}", hint="Choose another one: --port 8001"
+        ) from error
 
 
 def _free_port() -> int:

@@ -1,6 +1,8 @@
 """A service in processes of its own, as `corpusmill serve` starts it, and what tests ask of it."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -81,10 +83,12 @@ class Service:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that nobody listens on, below those that Ray's own processes are given at random."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as found:
+            found.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextmanager

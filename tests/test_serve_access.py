@@ -1,5 +1,6 @@
 """Keys: who may search, who may administer, and that a service without keys stays on its machine."""
 
+import socket
 from pathlib import Path
 
 import httpx2 as httpx
@@ -105,3 +106,12 @@ def test_vllm_that_is_not_installed_is_told(served_index: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert "ray[llm]" in result.output
+
+
+def test_a_port_that_is_taken_is_told(served_index: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = CliRunner().invoke(app, ["serve", str(served_index), "--port", str(taken.getsockname()[1])])
+    assert result.exit_code == 2
+    assert "cannot be listened on" in result.output and "--port" in result.output

@@ -1,13 +1,16 @@
 """Where the parts of the service are: all in this process, or in deployments of their own."""
 
+import logging
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio.to_thread
 from ray.exceptions import RayTaskError
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from retrieval.errors import CorpusmillError
@@ -23,6 +26,7 @@ from retrieval.serve.scatter import Late, Scatter
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 
+log = logging.getLogger("ray.serve")
 CONTROL_S = 600  # that opening and proving a version may take
 
 
@@ -67,6 +71,7 @@ class Together:
         def work() -> None:
             with self._versions.use(version) as searcher:
                 searcher.models.load("encoder")
+            self._versions.keep(version)
 
         await anyio.to_thread.run_sync(work)
 
@@ -94,7 +99,7 @@ class Apart:
         self._shards = list(shards)
         self._encoder = encoder
         self._reranker = reranker
-        self._late = Late(settings.limits.group_s)
+        self._late = Late(min(settings.limits.group_s, 0.4 * settings.limits.timeout_s))
         # A search has its dense and its lexical half under way, each waiting for all groups.
         self._beside = ThreadPoolExecutor(settings.limits.running, "lexical")
         self._fronts = Versions(self._open, self._close)
@@ -123,24 +128,40 @@ class Apart:
 
     def _open_here(self, version: int) -> None:
         with self._fronts.use(version):
-            pass
+            self._fronts.keep(version)
 
     def _open(self, version: int) -> Front:
         manifest = self.place.manifest(version)
         return Front(manifest, open_terms(self.place.store, manifest, self.place.cache))
 
     def _close(self, front: Front) -> None:
-        """The last request on a version is done: nobody needs it elsewhere."""
-        for handle in (*self._shards, self._encoder, self._reranker):
-            handle.broadcast("drop", front.manifest.version)
+        """The last request on a version is done: nobody needs it elsewhere. Nobody waits for that either."""
+
+        def tell() -> None:
+            try:
+                self._everywhere("drop", front.manifest.version)
+            except CorpusmillError as error:
+                log.warning("version %s is not dropped everywhere: %s", front.manifest.version, error.message)
+
+        threading.Thread(target=tell, daemon=True).start()
 
     def _everywhere(self, method: str, version: int) -> None:
-        asked: list[Any] = [
-            handle.broadcast(method, version) for handle in (*self._shards, self._encoder, self._reranker)
-        ]
-        for response in asked:
-            for found in response.results(timeout_s=CONTROL_S, return_exceptions=True):
+        """Call a method of every replica that is there, side by side. Raises CorpusmillError."""
+        handles = (*self._shards, self._encoder, self._reranker)
+
+        def call(handle: DeploymentHandle) -> None:
+            try:
+                response = handle.broadcast(method, version)
+                replies = response.results(timeout_s=CONTROL_S, return_exceptions=True)
+            except (RayServeException, TimeoutError) as error:
+                name = type(error).__name__
+                raise Unavailable(f"{method} of version {version} reaches no replica: {name}") from error
+            for found in replies:
                 if isinstance(found, RayTaskError) and isinstance(found.cause, CorpusmillError):
                     raise found.cause from found
                 if isinstance(found, Exception):
-                    raise Unavailable(f"a replica did not open version {version}: {found}") from found
+                    name = type(found).__name__
+                    raise Unavailable(f"{method} of version {version} failed in a replica: {name}") from found
+
+        with ThreadPoolExecutor(len(handles)) as pool:
+            list(pool.map(call, handles))

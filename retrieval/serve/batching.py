@@ -1,106 +1,90 @@
-"""Requests that ask alike and come at the same time are searched together: one pass through every stage."""
+"""What comes at the same time is worked on together.
+
+Ray Serve's own batches are formed before there is room for them: without a wait, what comes while all are
+busy waits in batches of one. Here a batch is formed when a place is free, of all that is alike by then.
+"""
 
 import asyncio
 import contextvars
-import json
-import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
-from ray import serve
+from retrieval.serve.metrics import batch_sizes
 
-from retrieval.errors import DeadlineExceeded
-from retrieval.search.query_path import QueryPath
-from retrieval.search.result import Result
-from retrieval.serve.settings import ServeSettings
-
-Use = Callable[[int, float], AbstractContextManager[QueryPath]]
+A = TypeVar("A")
+R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Ask:
-    """Queries of one request; `deadline` of time.monotonic(), `asked` the arguments of QueryPath.batch."""
-
-    version: int
-    queries: list[str]
-    asked: dict[str, Any]
-    deadline: float
-
-    @property
-    def alike(self) -> tuple[int, str]:
-        """Requests with the same value can be searched together."""
-        return self.version, json.dumps(self.asked, sort_keys=True)
-
-
-def queries_of(asks: Sequence[Ask]) -> int:
-    """Size of a batch."""
-    return sum(len(ask.queries) for ask in asks)
-
-
-class Batches:
-    """`search` is called from the event loop of a Serve replica.
+class Batcher(Generic[A, R]):
+    """Batches of requests that are alike. Used from one event loop.
 
     Threads of their own for every request would be slower: they take the interpreter from each other between
     any two operations of a model.
     """
 
-    def __init__(self, settings: ServeSettings, use: Use, pool: Executor) -> None:
-        self._use = use
+    def __init__(
+        self, name: str, work: Callable[[Sequence[A]], Sequence[R | Exception]], pool: Executor, *,
+        running: int, most: int, size: Callable[[A], int], alike: Callable[[A], Hashable],
+    ) -> None:  # fmt: skip
+        """work: a result, or what is to be raised, for each request; it runs in `pool`, so often at a time as
+        `running` says. most: total of `size` in a batch; what is larger is alone."""
+        self._name = name
+        self._work = work
         self._pool = pool
-        self._most = settings.batching.queries
-        self._together.set_max_batch_size(self._most)
-        self._together.set_batch_wait_timeout_s(settings.batching.wait_ms / 1000)
+        self._free = running
+        self._most = most
+        self._size = size
+        self._alike = alike
+        self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def search(self, ask: Ask) -> list[Result]:
-        """Results of one request. Raises what QueryPath.batch raises."""
-        found = await (self._alone(ask) if len(ask.queries) >= self._most else self._together(ask))
-        if isinstance(found, Exception):
-            raise found
-        return found
+    async def ask(self, request: A) -> R:
+        """The result of one request. Raises what `work` gave for it."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        self._start()
+        return await future
 
-    async def _alone(self, ask: Ask) -> list[Result] | Exception:
-        return (await self._in_thread([ask]))[0]
+    def _start(self) -> None:
+        while self._free and self._waiting:
+            self._free -= 1
+            task = asyncio.create_task(self._run(self._next()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    @serve.batch(
-        max_batch_size=1, batch_wait_timeout_s=0.0, max_concurrent_batches=2, batch_size_fn=queries_of
-    )
-    async def _together(self, asks: list[Ask]) -> list[list[Result] | Exception]:
-        groups: dict[tuple[int, str], list[int]] = {}
-        for place, ask in enumerate(asks):
-            groups.setdefault(ask.alike, []).append(place)
-        found: dict[int, list[Result] | Exception] = {}
-        for places in groups.values():
-            results = await self._in_thread([asks[place] for place in places])
-            found |= zip(places, results, strict=True)
-        return [found[place] for place in range(len(asks))]
+    def _next(self) -> list[tuple[A, "asyncio.Future[R]"]]:
+        """The request that has waited longest, and those that are alike as long as there is room."""
+        first = self._waiting.popleft()
+        chosen, room = [first], self._most - self._size(first[0])
+        rest: deque[tuple[A, asyncio.Future[R]]] = deque()
+        kind = self._alike(first[0])
+        for entry in self._waiting:
+            if self._size(entry[0]) <= room and self._alike(entry[0]) == kind:
+                chosen.append(entry)
+                room -= self._size(entry[0])
+            else:
+                rest.append(entry)
+        self._waiting = rest
+        return chosen
 
-    async def _in_thread(self, asks: list[Ask]) -> list[list[Result] | Exception]:
+    async def _run(self, entries: list[tuple[A, "asyncio.Future[R]"]]) -> None:
+        requests = [request for request, _ in entries]
         run = contextvars.copy_context().run  # of the request that began the batch
-        return await asyncio.get_running_loop().run_in_executor(self._pool, run, self._run, asks)
-
-    def _run(self, asks: list[Ask]) -> list[list[Result] | Exception]:
-        """Search for requests that ask alike; those whose time is over are left out."""
-        now = time.monotonic()
-        late = DeadlineExceeded("the request waited longer than it may take")
-        found: list[list[Result] | Exception] = [late for _ in asks]
-        timely = [place for place, ask in enumerate(asks) if ask.deadline > now]
-        if not timely:
-            return found
-        queries = [query for place in timely for query in asks[place].queries]
-        deadline = max(asks[place].deadline for place in timely)
+        found: Sequence[R | Exception]
         try:
-            with self._use(asks[0].version, deadline) as path:
-                results = path.batch(queries, deadline=deadline, **asks[0].asked)
+            batch_sizes.observe(sum(map(self._size, requests)), {"what": self._name})
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, run, self._work, requests)
         except Exception as error:  # raised for each of those who asked
-            for place in timely:
-                found[place] = error
-            return found
-        first = 0
-        for place in timely:
-            end = first + len(asks[place].queries)
-            found[place] = results[first:end]
-            first = end
-        return found
+            found = [error for _ in requests]
+        finally:
+            self._free += 1
+            self._start()
+        for (_, future), result in zip(entries, found, strict=True):
+            if future.done():
+                continue  # whoever asked is gone
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

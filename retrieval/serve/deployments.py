@@ -43,7 +43,7 @@ class _Replica:
 
         def work() -> None:
             with self._versions.use(version):
-                pass
+                self._versions.keep(version)
 
         await asyncio.get_running_loop().run_in_executor(None, work)
 

@@ -8,6 +8,12 @@ from retrieval.search.result import Result
 _MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000]
 
 
+batch_sizes = Histogram(
+    "corpusmill_batch_size", "Queries or about tokens that were worked on together.",
+    [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048], ("what",),
+)  # fmt: skip
+
+
 class Metrics:
     """Of one ingress replica; Ray adds replica, deployment and node."""
 

@@ -16,10 +16,10 @@ from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, Ind
 from retrieval.search.result import Result
 from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
-from retrieval.serve.batching import Ask, Batches
 from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
+from retrieval.serve.searching import Ask, Searching
 from retrieval.serve.settings import ServeSettings
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Service:
         self.under_way = 0  # requests that are worked on or wait
         self.refused: Refused | None = None
         self._pool = pool(settings, "search")
-        self._batches = Batches(settings, backend.use, self._pool)
+        self._searching = Searching(settings, backend.use, self._pool)
         self._swapping = asyncio.Lock()
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -102,7 +102,10 @@ class Service:
 
         task = asyncio.ensure_future(counted())
         task.add_done_callback(_read)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), deadline - time.monotonic())
+        except TimeoutError as error:
+            raise DeadlineExceeded("the request took longer than it may") from error
 
     def deadline(self, timeout_s: float | None = None) -> float:
         """When a request that comes now has to be done, of time.monotonic()."""
@@ -134,7 +137,7 @@ class Service:
         with self.backend.use(version, deadline) as path:  # it stays open until the answer is there
             options = {name: value for name, value in asked.items() if name != "explain"}
             path.options(**options)  # what cannot be searched is told before it waits
-            results = await self._batches.search(Ask(version, queries, asked, deadline))
+            results = await self._searching.search(Ask(version, queries, asked, deadline))
         for result in results:
             self.metrics.answered(result)
             coverage = result.coverage
@@ -199,11 +202,19 @@ class Service:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.settings.watch_s)
-            with contextlib.suppress(CorpusmillError):  # swap has told; an unreachable store stays as it was
+            try:
                 latest = await asyncio.to_thread(self.backend.place.latest)
                 tried = self.refused.version if self.refused and not self.refused.again else None
                 if latest is not None and latest not in (self.version, tried):
                     await self.swap(latest)
+            except CorpusmillError:
+                continue  # swap has told; an unreachable store stays as it was
+            except Exception:  # whatever it is, the next version is looked for
+                log.exception("looking for a new version failed")
+
+
+def _unforeseen(error: Exception) -> IndexDamaged:
+    return IndexDamaged(f"the version cannot be used: {type(error).__name__}: {error}"[:500])
 
 
 def _read(task: "asyncio.Task[Any]") -> None:

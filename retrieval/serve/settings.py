@@ -68,15 +68,10 @@ class Limits(Settings):
 
 
 class Batching(Settings):
-    """How requests that come at the same time are worked on together."""
+    """How requests that wait are worked on together; none waits for others to come."""
 
     queries: int = Field(16, ge=1, description="Most queries that are searched together.")
-    tokens: int = Field(
-        2_048, ge=1, description="About how many tokens the encoder's deployment embeds together."
-    )
-    wait_ms: float = Field(
-        0, ge=0, description="Milliseconds that a request waits for others, beyond its turn."
-    )
+    tokens: int = Field(2_048, ge=1, description="About how many tokens of queries are embedded together.")
 
 
 class Access(Settings):

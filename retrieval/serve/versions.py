@@ -24,13 +24,8 @@ class Versions(Generic[T]):
         self._open = open_
         self._close = close
         self._held: dict[int, _Open[T]] = {}  # least recently used first
-        self._opening: dict[int, Lock] = {}
+        self._opening: dict[int, Lock] = {}  # one for each version that was ever asked for
         self._lock = Lock()
-
-    def held(self) -> list[int]:
-        """Versions that are open."""
-        with self._lock:
-            return sorted(self._held)
 
     @contextmanager
     def use(self, version: int) -> Iterator[T]:
@@ -44,18 +39,18 @@ class Versions(Generic[T]):
                 over = self._over()
             self._close_all(over)
 
+    def keep(self, version: int) -> None:
+        """Take back an earlier `drop` of a version that is to answer again."""
+        with self._lock:
+            if version in self._held:
+                self._held[version].dropped = False
+
     def drop(self, version: int) -> None:
         """Close a version as soon as its last user is done. It is opened again if it is asked for."""
         with self._lock:
             if version in self._held:
                 self._held[version].dropped = True
             over = self._over()
-        self._close_all(over)
-
-    def close(self) -> None:
-        """Close all of them, in use or not."""
-        with self._lock:
-            over, self._held = list(self._held.values()), {}
         self._close_all(over)
 
     def _take(self, version: int) -> _Open[T]:
@@ -67,12 +62,10 @@ class Versions(Generic[T]):
                 if entry is not None:
                     self._held[version] = entry
                     entry.users += 1
-                    entry.dropped = False
                     return entry
             entry = _Open(self._open(version), users=1)
             with self._lock:
                 self._held[version] = entry
-                self._opening.pop(version, None)
             return entry
 
     def _over(self) -> list[_Open[T]]:

@@ -1,0 +1,285 @@
+"""A service whose processes are killed and whose index changes while clients ask it."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import psutil
+import pytest
+
+from retrieval.manifest import read_manifest
+from retrieval.storage import Store
+from tests.conftest import TOPICS, write_jsonl
+from tests.serve_load import Load, Outcome, percentile, statuses, until
+from tests.serve_tools import Service, serving
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+WORDS = ("amber", "birch", "coral", "delta")  # every passage of version n says WORDS[n - 1]
+APART = "placement: apart, groups: 2, watch_s: 0.3"
+FIRST = 2
+SWAPS = 20
+RECOVERY_S = 60
+STAGES: tuple[dict[str, Any], ...] = (
+    {"mode": "hybrid"},
+    {"mode": "lexical", "k": 30},
+    {"mode": "dense", "filter": "year >= 1520"},
+    {"mode": "hybrid", "rerank": "late-interaction"},
+)
+ASKED = [{"query": f"a note about {topic}", "k": 5, **STAGES[n % 4]} for n, topic in enumerate(TOPICS)]
+STRICT = [{**asked, "require_full": True} for asked in ASKED]
+
+
+def size_of(version: int) -> int:
+    """Passages of a version: one a document."""
+    return 40 + 20 * version
+
+
+def documents_of(word: str, count: int) -> list[dict[str, Any]]:
+    """Short notes that all say the word."""
+    return [
+        {
+            "_id": f"{word}-{place}", "title": word, "year": 1500 + place,
+            "text": f"Note {place} of edition {word} is about {TOPICS[place % len(TOPICS)]}.",
+        }
+        for place in range(count)
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def editions(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index with four versions that share no document and differ in size and number of shards."""
+    root = tmp_path_factory.mktemp("editions")
+    for number, word in enumerate(WORDS):
+        corpus = write_jsonl(root / "corpus.jsonl", documents_of(word, size_of(number + 1)))
+        index = {"part_passages": 20, "shard_passages": (60, 20, 100, 40)[number]}
+        dense = {"type": "ivf_pq", "nlist": 4, "tune_queries": 20}
+        manifest = build(corpus, root / "index", dense=dense, index=index).manifest
+        assert manifest.version == number + 1
+    shards = [len(read_manifest(Store(str(root / "index")), version).shards) for version in (1, 2, 3, 4)]
+    assert len(set(shards)) > 2, shards
+    return root / "index"
+
+
+@pytest.fixture
+def index(editions: Path, tmp_path: Path) -> Path:
+    """A copy, at a version with shards in both groups."""
+    shutil.copytree(editions, tmp_path / "index")
+    commit(tmp_path / "index", FIRST)
+    return tmp_path / "index"
+
+
+def commit(index: Path, version: int) -> None:
+    """Name the version to serve."""
+    (index / "NEXT").write_text(str(version))
+    os.replace(index / "NEXT", index / "LATEST")
+
+
+def assert_of_one_version(outcome: Outcome) -> None:
+    """All hits of an answer, and the size of the index, are those of the version that it names."""
+    found = outcome.value
+    word = WORDS[found["version"] - 1]
+    assert found["coverage"]["passages"] == size_of(found["version"]), outcome
+    assert found["hits"], outcome
+    for hit in found["hits"]:
+        assert hit["doc_id"].startswith(word) and word in hit["text"], outcome
+
+
+def hits_of(value: dict[str, Any]) -> list[Any]:
+    """What makes two answers the same."""
+    return [(hit["passage_id"], round(hit["score"], 4)) for hit in value["hits"]]
+
+
+def known_answers(service: Service) -> dict[str, list[Any]]:
+    """Hits of the whole index, by query."""
+    found = {}
+    for asked in STRICT:
+        answer = service.post("/v1/search", asked)
+        assert answer.status_code == 200 and answer.json()["coverage"]["full"]
+        found[asked["query"]] = hits_of(answer.json())
+    return found
+
+
+def assert_full_or_flagged(outcome: Outcome, known: dict[str, list[Any]]) -> None:
+    """A full answer is the known one; another says what is missing, and was not asked to be full."""
+    coverage = outcome.value["coverage"]
+    if coverage["full"]:
+        assert coverage["searched"] == coverage["passages"] and not coverage["missing"], outcome
+        assert hits_of(outcome.value) == known[outcome.asked["query"]], outcome
+    else:
+        assert coverage["searched"] < coverage["passages"] and coverage["missing"], outcome
+        assert not outcome.asked.get("require_full"), outcome
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """By SIGKILL; one that is gone already is dead."""
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def test_one_of_two_replicas_is_killed(index: Path, tmp_path: Path) -> None:
+    with serving(index, tmp_path, f"{{{APART}, shards: {{replicas: 2}}}}") as service:
+        known = known_answers(service)
+        before = {process.pid for process in service.replicas("shards-0")}
+        assert len(before) == 2
+        with Load(service.url, [*ASKED, *STRICT], 4, retries=2) as load:
+            time.sleep(3)
+            kill(service.replicas("shards-0")[:1])
+            took = until(lambda: len(service.replicas("shards-0")) == 2, "the replica", RECOVERY_S)
+            new = {process.pid for process in service.replicas("shards-0")}
+            time.sleep(5)
+        assert new != before
+    good = [outcome for outcome in load.outcomes if outcome.status == 200]
+    retried = sum(outcome.retries > 0 for outcome in load.outcomes)
+    partial = sum(not outcome.value["coverage"]["full"] for outcome in good)
+    print(
+        f"\nreplica killed: {statuses(load.outcomes)} of {len(load.outcomes)}, {retried} retried, {partial} "
+        f"partial, back after {took:.1f} s, p99 {percentile(load.outcomes, 99):.0f} ms"
+    )
+    assert len(good) >= 0.999 * len(load.outcomes)
+    for outcome in good:
+        assert_full_or_flagged(outcome, known)
+
+
+def test_all_replicas_of_a_group_are_killed_again_and_again(index: Path, tmp_path: Path) -> None:
+    """Long enough for requests to give the group up."""
+    with serving(index, tmp_path, f"{{{APART}, limits: {{group_s: 1.5}}}}") as service:
+        known = known_answers(service)
+        with Load(service.url, [*ASKED, *STRICT], 4) as load:
+            time.sleep(1)
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                kill(service.replicas("shards-1"))
+                time.sleep(0.02)
+            took = until(
+                lambda: service.post("/v1/search", STRICT[0]).status_code == 200, "a full answer", RECOVERY_S
+            )
+            back = time.monotonic()
+            time.sleep(3)
+        good = [outcome for outcome in load.outcomes if outcome.status == 200]
+        partial = [outcome for outcome in good if not outcome.value["coverage"]["full"]]
+        print(
+            f"\ngroup killed: {statuses(load.outcomes)} of {len(load.outcomes)}, {len(partial)} partial, "
+            f"full again after {took:.1f} s, slowest {percentile(load.outcomes, 100):.0f} ms"
+        )
+        assert set(statuses(load.outcomes)) <= {200, 503}
+        assert partial and any(outcome.status == 503 for outcome in load.outcomes)
+        for outcome in good:
+            assert_full_or_flagged(outcome, known)
+        for outcome in load.outcomes:
+            if outcome.status == 503:
+                assert outcome.asked.get("require_full") and outcome.retry_after == "1", outcome
+        assert statuses(load.since(back + 2)) == {200: len(load.since(back + 2))}
+
+
+def test_a_version_that_comes_while_a_group_is_dead_is_taken_later(index: Path, tmp_path: Path) -> None:
+    with serving(index, tmp_path, f"{{{APART}, limits: {{group_s: 1.5}}}}") as service:
+        commit(index, 4)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            kill(service.replicas("shards-1"))
+            time.sleep(0.02)
+        assert service.get("/readyz").json()["version"] == FIRST
+        took = until(lambda: service.get("/readyz").json()["version"] == 4, "version 4", RECOVERY_S)
+        print(f"\nversion taken {took:.1f} s after its group could start")
+        assert service.get("/readyz").json()["refused"] is None
+        assert service.post("/v1/search", STRICT[0]).status_code == 200
+
+
+def test_the_only_ingress_replica_is_killed(index: Path, tmp_path: Path) -> None:
+    with serving(index, tmp_path) as service:
+        kill(service.replicas("ingress"))
+        took = until(lambda: answers(service), "an answer", RECOVERY_S)
+        print(f"\ningress killed: answers again after {took:.1f} s")
+
+
+@pytest.mark.parametrize("config", ["watch_s: 0.3", APART])
+def test_versions_change_under_load(index: Path, tmp_path: Path, config: str) -> None:
+    with serving(index, tmp_path, f"{{{config}}}") as service:
+        with Load(service.url, STRICT, 4) as calm:
+            time.sleep(10)
+        took = []
+        with Load(service.url, STRICT, 4) as load:
+            for number in range(1, SWAPS + 1):
+                version = 1 + (FIRST + number) % len(WORDS)
+                commit(index, version)
+                took.append(until(lambda v=version: v == state(service)["version"], f"version {version}"))
+        print(
+            f"\n{SWAPS} swaps, {config}: {statuses(load.outcomes)}, each {max(took):.1f} s at most; p99 "
+            f"{percentile(load.outcomes, 99):.0f} ms, without swaps {percentile(calm.outcomes, 99):.0f} ms "
+            f"(p50 {percentile(load.outcomes, 50):.0f} and {percentile(calm.outcomes, 50):.0f} ms)"
+        )
+    assert statuses(load.outcomes) == {200: len(load.outcomes)}
+    assert {outcome.value["version"] for outcome in load.outcomes} == {1, 2, 3, 4}
+    for outcome in load.outcomes:
+        assert_of_one_version(outcome)
+
+
+@pytest.mark.parametrize("config", ["watch_s: 0.3", APART])
+def test_damaged_versions_are_refused_under_load(index: Path, tmp_path: Path, config: str) -> None:
+    """A changed bit, a file that is gone, a manifest that is cut: one in each of three versions."""
+    victims = {1: only_in(index, 1, "dense"), 3: only_in(index, 3, "passages"), 4: manifest_of(index, 4)}
+    whole = {version: path.read_bytes() for version, path in victims.items()}
+    damage(victims[1], whole[1])
+    victims[3].unlink()
+    victims[4].write_bytes(whole[4][: len(whole[4]) // 2])
+    with serving(index, tmp_path, f"{{{config}}}") as service, Load(service.url, STRICT, 4) as load:
+        time.sleep(1)
+        for version in victims:
+            commit(index, version)
+            until(lambda v=version: (state(service)["refused"] or {}).get("version") == v, f"no to {version}")
+            assert state(service)["version"] == FIRST and state(service)["ready"]
+        refusing = time.monotonic()
+        time.sleep(1)
+        victims[4].write_bytes(whole[4])
+        assert service.post("/v1/index/reload", {}).json() == {"ready": True, "version": 4, "refused": None}
+        time.sleep(1)
+    print(f"\ndamaged versions, {config}: {statuses(load.outcomes)}")
+    assert statuses(load.outcomes) == {200: len(load.outcomes)}
+    for outcome in load.outcomes:
+        assert_of_one_version(outcome)
+        assert outcome.began >= refusing or outcome.value["version"] == FIRST, outcome
+
+
+def answers(service: Service) -> bool:
+    """Whether a search is answered; nobody may be listening."""
+    try:
+        return service.post("/v1/search", STRICT[0]).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def state(service: Service) -> dict[str, Any]:
+    """What /readyz says."""
+    found: dict[str, Any] = service.get("/readyz").json()
+    return found
+
+
+def only_in(index: Path, version: int, kind: str) -> Path:
+    """The largest file of a shard's `dense` or `passages` that no other version has."""
+    store = Store(str(index))
+    files = {
+        number: {file for shard in read_manifest(store, number).shards for file in getattr(shard, kind)}
+        for number in range(1, len(WORDS) + 1)
+    }
+    own = files[version] - set().union(*(files[number] for number in files if number != version))
+    return index / max(own, key=lambda file: file.bytes).key
+
+
+def manifest_of(index: Path, version: int) -> Path:
+    """The file of a version."""
+    return next(path for path in (index / "versions").rglob("*.json") if int(path.stem) == version)
+
+
+def damage(path: Path, whole: bytes) -> None:
+    """Change one bit in the middle."""
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])

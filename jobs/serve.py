@@ -58,7 +58,7 @@ def _without_proxy(settings: ServeSettings, port: int) -> bool:
     if several:
         return False
     os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "1"
-    # A replica that takes the place of one that died takes its port, at once; nothing drains connections here.
+    # What takes the place of a replica that died takes its port, at once; nothing drains connections here.
     os.environ["RAY_SERVE_PORT_QUARANTINE_S"] = "0"
     os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "1"
     os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] = str(port)

@@ -1,6 +1,7 @@
 """Input files: what `corpus.paths` names, listed in a deterministic order with stable names."""
 
 import difflib
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
@@ -129,11 +130,16 @@ def _globbed(fs: Any, pattern: str, given: str) -> Iterator[_Found]:
 
 
 def _in_folder(fs: Any, folder: str, root: str) -> Iterator[_Found]:
-    # fsspec leaves out local folders that it may not read, unless told to raise
-    strict = {"on_error": "raise"} if isinstance(fs, LocalFileSystem) else {}
-    for path, info in fs.find(folder, detail=True, **strict).items():
+    if isinstance(fs, LocalFileSystem):
+        for _ in os.walk(folder, onerror=_raise):
+            pass  # fsspec leaves out folders that may not be read, whatever it is told below the first
+    for path, info in fs.find(folder, detail=True).items():
         if not path.endswith("/"):  # some object stores keep an empty object for a folder
             yield _Found(fs, path, posixpath.relpath(path, root or "/"), info, named=False)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _does_not_exist(fs: Any, path: str, given: str) -> InputError:

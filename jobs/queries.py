@@ -10,6 +10,17 @@ from jobs.terminal import err, out, safe
 from retrieval.errors import ConfigError
 from retrieval.search_settings import Mode, Rerank
 
+Reranker = Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")]
+Condition = Annotated[
+    str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="Address of an OpenAI-compatible endpoint, for openai.")
+]
+ApiKeyEnv = Annotated[
+    str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
+]
+
 EXAMPLES = {
     "search": 'Example: corpusmill search indexes/articles "who wrote the origin of species" --explain',
     "ask": 'Example: corpusmill ask indexes/articles "who built the lighthouse?" --generator local',
@@ -23,10 +34,8 @@ def search(
     query: Annotated[str, typer.Argument(help="The question, as plain text.")],
     k: Annotated[int, typer.Option("--k", "-k", help="Passages to return.")] = 10,
     mode: Annotated[Mode | None, typer.Option(help="First stage; default: as the index says.")] = None,
-    rerank: Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")] = None,
-    filter_: Annotated[
-        str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
-    ] = None,
+    rerank: Reranker = None,
+    filter_: Condition = None,
     per_document: Annotated[
         int | None, typer.Option("--per-document", help="Most passages of one document.")
     ] = None,
@@ -60,16 +69,10 @@ def ask(
         str, typer.Option(help="none: the best sentences; local: a language model of the extra local-llm.")
     ] = "none",
     model: Annotated[str | None, typer.Option(help="Folder or name of a local model.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", help="Address of an OpenAI-compatible endpoint, for openai.")
-    ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
-    ] = None,
-    rerank: Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")] = None,
-    filter_: Annotated[
-        str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
-    ] = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    rerank: Reranker = None,
+    filter_: Condition = None,
     json_: Json = False,
 ) -> None:
     """Answer a question from an index, with citations."""
@@ -108,12 +111,8 @@ def serve(
         str | None, typer.Option(help="none, local, openai or vllm; default: as the configuration says.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="The generator's model.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", help="Address of an OpenAI-compatible endpoint, for openai.")
-    ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
-    ] = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
 ) -> None:
     """Serve an index over HTTP on this machine, with a playground at /."""
     from jobs import serve as service

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx2
@@ -35,8 +34,6 @@ def generator(url: str, **values: object) -> OpenAIGenerator:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Address and model of `transformers serve` with Gemma, which needs a chat template for it."""
-    if any(find_spec(name) is None for name in (local_model.PACKAGE, "gguf", "openai")):
-        pytest.skip("needs the extra local-llm and openai")
     folder = tmp_path_factory.mktemp("gemma")
     for file in local_model.gemma_folder().iterdir():
         (folder / file.name).symlink_to(file)

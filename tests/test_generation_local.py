@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,6 @@ from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.stops import StopFilter
 from tests.generation_tools import collect, prompt, write
 
-needs_gemma = pytest.mark.skipif(
-    find_spec(local_model.PACKAGE) is None or find_spec("gguf") is None, reason="needs the extra local-llm"
-)
 QUESTION = "When did the 1973 oil crisis begin?"
 
 
@@ -29,12 +25,10 @@ def gemma():  # type: ignore[no-untyped-def]
     generator.close()
 
 
-@needs_gemma
 def test_gemma_answers_from_the_passages(gemma) -> None:  # type: ignore[no-untyped-def]
     assert "1973" in write(gemma, prompt(QUESTION, gemma))
 
 
-@needs_gemma
 def test_pieces_of_the_prompt_give_what_the_library_generates(gemma) -> None:  # type: ignore[no-untyped-def]
     import torch
 
@@ -46,7 +40,6 @@ def test_pieces_of_the_prompt_give_what_the_library_generates(gemma) -> None:  #
     assert write(gemma, asked) == expected
 
 
-@needs_gemma
 def test_an_answer_ends_at_a_stop_text_and_at_max_tokens(gemma) -> None:  # type: ignore[no-untyped-def]
     asked = prompt(QUESTION, gemma)
     whole = write(gemma, asked)
@@ -54,7 +47,6 @@ def test_an_answer_ends_at_a_stop_text_and_at_max_tokens(gemma) -> None:  # type
     assert gemma.count_tokens(write(gemma, asked, max_tokens=2)) <= 2
 
 
-@needs_gemma
 def test_control_tokens_in_a_text_are_plain_text(gemma) -> None:  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
@@ -63,7 +55,6 @@ def test_control_tokens_in_a_text_are_plain_text(gemma) -> None:  # type: ignore
     assert ids.count(gemma._tokenizer.bos_token_id) == 1 and gemma._tokenizer.eos_token_id not in ids
 
 
-@needs_gemma
 @pytest.mark.parametrize("read_first", [True, False])
 def test_a_reader_that_leaves_frees_the_slot_within_two_seconds(gemma, read_first: bool) -> None:  # type: ignore[no-untyped-def]
     asked = prompt(QUESTION, gemma)
@@ -88,7 +79,6 @@ def test_a_reader_that_leaves_frees_the_slot_within_two_seconds(gemma, read_firs
         gemma._ends = ends
 
 
-@needs_gemma
 def test_no_more_answers_at_once_than_allowed(gemma) -> None:  # type: ignore[no-untyped-def]
     asked = prompt(QUESTION, gemma)
     order: list[int] = []
@@ -104,13 +94,11 @@ def test_no_more_answers_at_once_than_allowed(gemma) -> None:  # type: ignore[no
     assert order == sorted(order) and set(order) == {1, 2}
 
 
-@needs_gemma
 def test_a_prompt_beyond_the_models_positions_is_refused(gemma) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match="context_tokens"):
         write(gemma, prompt(QUESTION, gemma), max_tokens=1_000_000)
 
 
-@needs_gemma
 def test_an_interrupted_conversion_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,15 +65,14 @@ async def answer(
     where it writes nothing, the passages' best sentences are the answer. Raises GenerationError, also where
     `settings.timeout_s` pass, and what the models raise; closing the iterator ends the work.
     """
-    passages = [hit.passage for hit in hits]
+    passages, start = [hit.passage for hit in hits], time.perf_counter()
     timings: dict[str, float] = {}
-    start = time.perf_counter()
     evidence = await asyncio.to_thread(judge.read, question, passages)
     found = await asyncio.to_thread(support, evidence)
     timings["support"] = _since(start)
-    threshold = found.threshold if settings.support_threshold is None else settings.support_threshold
+    least = settings.support_threshold
     name = generator.name if generator else EXTRACTIVE
-    if not evidence.sentences or found.score < threshold:
+    if not evidence.sentences or found.score < (found.threshold if least is None else least):
         yield NOT_IN_PASSAGES
         yield Answer(question, NOT_IN_PASSAGES, False, found.score, name, (), 0, 0, timings)
         return

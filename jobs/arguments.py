@@ -60,14 +60,22 @@ def open_store(where: str) -> Store:
 
 
 def generation(
-    kind: str, model: str | None, base_url: str | None, api_key_env: str | None
-) -> "GenerationSettings":
-    """Settings of a generator that is named on the command line. Raises ConfigError."""
+    kind: str | None, model: str | None, base_url: str | None, api_key_env: str | None,
+    configured: "GenerationSettings | None" = None,
+) -> "GenerationSettings":  # fmt: skip
+    """The generator: as configured, but for what the command line names. Raises ConfigError."""
     from retrieval.generation.settings import GenerationSettings
 
-    given = {"kind": kind, "model": model, "base_url": base_url, "api_key_env": api_key_env}
+    values = configured.model_dump() if configured else {"kind": "none"}
+    if kind not in (None, values["kind"]):  # what the configuration says of another generator is not for it
+        values |= {"kind": kind, "model": None, "base_url": None, "api_key_env": None}
+    own = {"model": model, "base_url": base_url, "api_key_env": api_key_env}
+    named = {name: value for name, value in own.items() if value is not None}
+    if named and values["kind"] == "none":
+        option = "--" + next(iter(named)).replace("_", "-")
+        raise ConfigError(f"{option} is of a generator, and none is chosen", hint="Add: --generator local")
     try:
-        return GenerationSettings.model_validate({k: v for k, v in given.items() if v is not None})
+        return GenerationSettings.model_validate(values | named)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"]) or "the generator"

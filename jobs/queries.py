@@ -66,8 +66,11 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question, as plain text.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=20, help="Passages to read.")] = 5,
     generator: Annotated[
-        str, typer.Option(help="none: the best sentences; local: a language model of the extra local-llm.")
-    ] = "none",
+        str | None,
+        typer.Option(
+            help="none (default): the best sentences; local: a language model of the extra local-llm; openai."
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Folder or name of a local model.")] = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
@@ -121,10 +124,11 @@ def serve(
     def work() -> None:
         index = open_store(where).url if where else None
         settings = read_settings(index, config)
-        if generator is not None:
-            chosen = generation(generator, model, base_url, api_key_env)
-            settings = settings.model_copy(update={"generation": chosen})
+        chosen = generation(generator, model, base_url, api_key_env, settings.generation)
+        settings = settings.model_copy(update={"generation": chosen})
         with service.running(settings, host, port) as address:
+            if told := service.refusal(address):
+                err.print(safe(told))
             service.wait(out.print, address)
 
     run(work)

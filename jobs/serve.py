@@ -1,10 +1,12 @@
 """A service on this machine: Ray, Ray Serve and the application, until it is interrupted."""
 
+import json
 import logging
 import os
 import signal
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,7 @@ from retrieval.serve.settings import ServeSettings
 
 APPLICATION = "corpusmill"
 OBJECT_STORE_BYTES = 200_000_000  # a service passes small arrays
+STATE_S = 10
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
             serve.run(application, name=APPLICATION, route_prefix="/")
         except RuntimeError as error:
             raise _reason(error) from error
-        yield f"http://{host}:{port}"
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         if own:
             serve.shutdown()
@@ -54,8 +57,7 @@ def _without_proxy(settings: ServeSettings, port: int) -> bool:
     Ray Serve's proxy, which spreads requests over replicas, costs more than a search: milliseconds of CPU
     on the cores that search. Serve reads these variables in each of its processes.
     """
-    several = settings.ingress.replicas > 1 or settings.ingress.autoscaling is not None
-    if several:
+    if settings.ingress.several:
         return False
     os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "1"
     # What takes the place of a replica that died takes its port, at once; nothing drains connections here.
@@ -109,6 +111,19 @@ def _reason(error: RuntimeError) -> CorpusmillError:
         (ours or lines)[-1],
         hint="The ingress replica's log says more: session_latest/logs/serve below Ray's folder.",
     )
+
+
+def refusal(address: str) -> str | None:
+    """What the service says of a newer version that it could not take."""
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=STATE_S) as answer:
+            state = json.load(answer)
+    except (OSError, ValueError):  # it is ready all the same
+        return None
+    refused = state["refused"]
+    if refused is None:
+        return None
+    return f"Version {refused['version']} is refused, version {state['version']} answers: {refused['why']}"
 
 
 def wait(say: Callable[[str], None], address: str) -> None:

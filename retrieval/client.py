@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -86,20 +87,15 @@ class Client:
     def stream(self, question: str, k: int = 5, **options: Any) -> Iterator[str | AnswerResponse]:
         """An answer piece by piece, then the whole of it. Leaving the loop ends the work."""
         asked = {"question": question, "k": k, "stream": True, **options}
-        with self._http.stream("POST", "/v1/answer", json=asked) as response:
-            if response.status_code != 200:
-                response.read()
-                raise _error(response)
-            for name, value in _events(response):
-                if name == "token":
-                    yield value["text"]
-                elif name == "answer":
-                    yield AnswerResponse.model_validate(value)
-                    return
-                elif name == "error":
-                    found = value["error"]
-                    raise ServiceError(found["message"], hint=found["hint"], status=200, kind=found["type"])
-        raise ServiceError("the stream ended without an answer", hint="Ask again.")
+        for attempt in range(self._retries + 1):
+            with self._connected(), self._http.stream("POST", "/v1/answer", json=asked) as response:
+                if self._wait(response, attempt):
+                    continue
+                if response.status_code != 200:
+                    response.read()
+                    raise _error(response)
+                yield from _pieces(response)
+                return
 
     def index(self) -> dict[str, Any]:
         """What is served: version, counts, models, recall."""
@@ -114,19 +110,30 @@ class Client:
 
     def _json(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
         for attempt in range(self._retries + 1):
-            try:
+            with self._connected():
                 response = self._http.request(method, path, json=value)
-            except httpx.HTTPError as error:
-                raise ServiceError(f"{self._http.base_url} does not answer: {error}") from error
-            wait = response.headers.get("retry-after", "")
-            if response.status_code in (429, 503) and wait.isdecimal() and attempt < self._retries:
-                time.sleep(min(float(wait), MOST_PATIENCE_S))
+            if self._wait(response, attempt):
                 continue
             if response.status_code != 200:
                 raise _error(response)
             found: dict[str, Any] = response.json()
             return found
         raise AssertionError("not reached")
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise ServiceError(f"{self._http.base_url} does not answer: {error}") from error
+
+    def _wait(self, response: httpx.Response, attempt: int) -> bool:
+        """Wait as a busy service asks for; whether to ask again."""
+        wait = response.headers.get("retry-after", "")
+        if response.status_code not in (429, 503) or not wait.isdecimal() or attempt == self._retries:
+            return False
+        time.sleep(min(float(wait), MOST_PATIENCE_S))
+        return True
 
 
 def _error(response: httpx.Response) -> ServiceError:
@@ -136,6 +143,19 @@ def _error(response: httpx.Response) -> ServiceError:
     except (ValueError, KeyError, TypeError):
         message, hint, kind = f"status {response.status_code}: {response.text[:200]}", "", ""
     return ServiceError(message, hint=hint, status=response.status_code, kind=kind)
+
+
+def _pieces(response: httpx.Response) -> Iterator[str | AnswerResponse]:
+    for name, value in _events(response):
+        if name == "token":
+            yield value["text"]
+        elif name == "answer":
+            yield AnswerResponse.model_validate(value)
+            return
+        elif name == "error":
+            found = value["error"]
+            raise ServiceError(found["message"], hint=found["hint"], status=200, kind=found["type"])
+    raise ServiceError("the stream ended without an answer", hint="Ask again.")
 
 
 def _events(response: httpx.Response) -> Iterator[tuple[str, Any]]:

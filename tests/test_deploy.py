@@ -22,9 +22,10 @@ from ray.util import metrics as ray_metrics
 from jobs.cli import app as command_line
 from jobs.submit import cluster_config
 from pipelines.config import load_config
+from retrieval.serve import metrics
 from retrieval.serve.access import is_loopback
 from retrieval.serve.configuration import read_settings
-from retrieval.serve.metrics import Metrics, batch_sizes
+from retrieval.serve.metrics import Metrics
 from retrieval.serve.settings import Placement, ServeSettings
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -241,7 +242,7 @@ def exported(kind: str, name: str) -> set[str]:
 
 
 def our_metrics() -> dict[str, Any]:
-    values = [*vars(Metrics()).values(), batch_sizes]
+    values = [*vars(Metrics()).values(), *vars(metrics).values()]
     return {value.info["name"]: value for value in values if isinstance(value, ray_metrics.Metric)}
 
 

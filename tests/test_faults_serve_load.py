@@ -153,7 +153,7 @@ def leave(service: Service, path: str, value: dict[str, Any], *, reset: bool) ->
 def head_of(path: str, length: int) -> bytes:
     """Of a request with so many bytes of JSON."""
     return (
-        f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         f"content-length: {length}\r\n\r\n"
     ).encode()
 

@@ -1,7 +1,10 @@
 """Keys: who may search, who may administer, and that a service without keys stays on its machine."""
 
+import http.client
 import socket
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2 as httpx
 import pytest
@@ -9,7 +12,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from retrieval.errors import ConfigError
-from retrieval.serve.access import Keys, check, hashed, is_loopback, new_key
+from retrieval.serve.access import Door, Keys, hashed, is_loopback, new_key
 from retrieval.serve.errors import Forbidden, NotAllowed
 from retrieval.serve.settings import Access
 from tests.serve_tools import serving
@@ -47,27 +50,59 @@ def test_keys_are_asked_for_and_tell_roles_apart(served_index: Path, tmp_path: P
             "access-control-allow-origin"
             not in service.get("/healthz", headers={"origin": "https://b"}).headers
         )
+        assert refused_before_its_body(service.url) == 401
         log = service.log.read_text()
     assert search not in log and admin not in log
 
 
+def refused_before_its_body(url: str) -> int:
+    """The status of a request whose body never comes."""
+    host = urlsplit(url)
+    connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=5)
+    connection.putrequest("POST", "/v1/search")
+    connection.putheader("content-length", "500000")
+    connection.endheaders()
+    with connection.getresponse() as answer:
+        return answer.status
+
+
+def request(host: str | None = None, client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:
+    """As ASGI has it."""
+    given = {"host": host, **headers} if host else headers
+    lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()]
+    return {"type": "http", "server": ("127.0.0.1", 8000), "client": (client, 1234), "headers": lines}
+
+
 def test_without_keys_only_this_machine_is_answered() -> None:
-    none = Keys([])
-    check(none, "admin", None, local=True)
-    with pytest.raises(NotAllowed):
-        check(none, "search", None, local=False)
+    door = Door(Keys([]), ["https://a.example"])
+    for asked in (
+        request(), request("127.0.0.1:8000"), request("localhost"), request("[::1]:8000"),
+        request("localhost:8000", origin="http://localhost:3000"),
+        request("localhost:8000", origin="https://a.example"),
+    ):  # fmt: skip
+        door.check(asked, "admin")
+    for asked in (
+        request(client="10.0.0.9"), request("evil.example:8000"), request("127.0.0.1.evil.example"),
+        request("localhost", origin="https://b.example"), request("localhost", origin="null"),
+        request("localhost", x_forwarded_for="203.0.113.9"),
+        request("localhost", forwarded="for=203.0.113.9"),
+        request("[::1"), request("localhost@evil.example"),
+    ):  # fmt: skip
+        with pytest.raises(NotAllowed):
+            door.check(asked, "search")
     assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost")
     assert not is_loopback("10.0.0.1") and not is_loopback(None) and not is_loopback("example.org")
 
 
 def test_an_admin_key_is_one_for_search_too() -> None:
     keys = Keys([("search", hashed("a" * 20)), ("admin", hashed("b" * 20))])
-    check(keys, "search", "Bearer " + "b" * 20, local=False)
-    check(keys, "admin", "Bearer " + "b" * 20, local=False)
+    door = Door(keys)
+    door.check(request("a.example", client="10.0.0.9", authorization="Bearer " + "b" * 20), "search")
+    door.check(request("a.example", authorization="Bearer " + "b" * 20), "admin")
     with pytest.raises(Forbidden):
-        check(keys, "admin", "Bearer " + "a" * 20, local=True)
+        door.check(request("localhost", authorization="Bearer " + "a" * 20), "admin")
     with pytest.raises(NotAllowed):
-        check(keys, "search", None, local=True)
+        door.check(request("localhost"), "search")
 
 
 def test_an_open_address_needs_keys(served_index: Path) -> None:

@@ -104,6 +104,8 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("/v1/search/batch", {"queries": []}, 422, "queries"),
     ("/v1/search/batch", {"queries": ["x"] * 257}, 413, "limits.batch"),
     ("/v1/search/batch", {"queries": ["x", ""]}, 422, "queries"),
+    ("/v1/search/batch", {"queries": ["x"] * 11, "k": 1_000}, 413, "limits.hits"),
+    ("/v1/search/batch", {"queries": ["x"] * 21, "explain": True}, 413, "limits.explained"),
     ("/v1/rerank", {"query": "x", "passages": []}, 422, "passages"),
     ("/v1/rerank", {"query": "x", "passages": [{"text": "y"}], "method": "magic"}, 422, "method"),
     ("/v1/embeddings", {"input": []}, 422, "input"),

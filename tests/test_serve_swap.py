@@ -69,6 +69,14 @@ def changing(
         yield service, growing
 
 
+def flip(path: Path) -> bytes:
+    """Change one bit in the middle of a file; what it was before."""
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    return whole
+
+
 def until(service: Service, **expected: Any) -> dict[str, Any]:
     """The state of the service, once it has these values."""
     deadline = time.monotonic() + 60
@@ -98,9 +106,7 @@ def test_a_new_version_is_taken_and_a_broken_one_refused(changing: tuple[Service
     victim = max(
         (path for path in growing.publish() if "dense" in path.parts), key=lambda path: path.stat().st_size
     )
-    whole = victim.read_bytes()
-    middle = len(whole) // 2
-    victim.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    whole = flip(victim)
     growing.commit(third)
     deadline = time.monotonic() + 60
     while service.get("/readyz").json()["refused"] is None and time.monotonic() < deadline:
@@ -116,6 +122,27 @@ def test_a_new_version_is_taken_and_a_broken_one_refused(changing: tuple[Service
     assert service.post("/v1/index/reload", {}).json() == {"ready": True, "version": third, "refused": None}
     found = service.post("/v1/search", {**asked, "query": "who sold brushes"}).json()
     assert found["version"] == third and found["hits"][0]["doc_id"] == "z2"
+
+
+def test_a_start_with_a_damaged_version_takes_the_one_before(
+    build: Callable[..., Any], served_index: Path, tmp_path: Path
+) -> None:
+    growing = Growing(build, served_index, tmp_path)
+    second = growing.add("z1", "The zebra Quill paints fences green.")
+    victim = max(growing.publish(), key=lambda path: path.stat().st_size * ("dense" in path.parts))
+    flip(victim)
+    growing.commit(second)
+    with serving(growing.served, tmp_path, CONFIGS["together"]) as service:
+        state = service.get("/readyz").json()
+        assert state["version"] == 1 and state["refused"]["version"] == second
+        assert service.post("/v1/search", {"query": "bees"}).json()["version"] == 1
+        told = f"Version {second} is refused, version 1 answers"
+        deadline = time.monotonic() + 60
+        while told not in service.log.read_text():
+            assert time.monotonic() < deadline, service.log.read_text()
+            time.sleep(0.2)
+        growing.commit(1)
+        until(service, version=1, refused=None)
 
 
 def test_apart_is_as_together(changing: tuple[Service, Growing], service: Service) -> None:

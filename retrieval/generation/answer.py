@@ -24,8 +24,8 @@ class Answer:
 
     `supported`: whether the passages are likely to hold an answer; where not, `answer` says so. `support`:
     that likelihood at even odds, 0 to 1. `removed_citations`: numbers of no given passage, taken out.
-    `left_out`: passages that were found and did not fit into the prompt. `timings_ms`: support, generation,
-    first_token, citations.
+    `left_out`: passages that were found and did not fit into the prompt. `tokens`: that the generator wrote,
+    or about as many. `timings_ms`: support, generation, first_token, citations.
     """
 
     question: str
@@ -37,6 +37,13 @@ class Answer:
     removed_citations: int
     left_out: int
     timings_ms: dict[str, float]
+    tokens: int = 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """From the first token on; 0 where nothing was generated."""
+        ms = self.timings_ms.get("generation", 0.0) - self.timings_ms.get("first_token", 0.0)
+        return 1000 * self.tokens / ms if self.tokens and ms > 0 else 0.0
 
     @property
     def extractive(self) -> bool:
@@ -49,8 +56,8 @@ class Answer:
             "question": self.question, "answer": self.answer, "supported": self.supported,
             "support": round(self.support, 4), "generator": self.generator, "extractive": self.extractive,
             "citations": [citation.as_json() for citation in self.citations],
-            "removed_citations": self.removed_citations, "left_out": self.left_out, "version": found.version,
-            "coverage": found.coverage.as_json(),
+            "removed_citations": self.removed_citations, "left_out": self.left_out, "tokens": self.tokens,
+            "version": found.version, "coverage": found.coverage.as_json(),
             "timings_ms": {**found.timings_ms, **{k: round(v, 3) for k, v in self.timings_ms.items()}},
         }  # fmt: skip
 
@@ -76,7 +83,7 @@ async def answer(
         yield NOT_IN_PASSAGES
         yield Answer(question, NOT_IN_PASSAGES, False, found.score, name, (), 0, 0, timings)
         return
-    text, removed, left_out = "", 0, 0
+    text, removed, left_out, tokens = "", 0, 0, 0
     citations: list[Citation] = []
     if generator is not None:
         prompt = make_prompt(question, passages, generator.count_tokens, settings.context_tokens)
@@ -93,6 +100,7 @@ async def answer(
             text += rest
             yield rest
         removed, left_out = checked.removed, prompt.left_out
+        tokens = generator.count_tokens(text) if text else 0
         start = time.perf_counter()
         citations, more = await asyncio.to_thread(_cited, text, evidence, hits, prompt)
         timings["citations"] = _since(start)
@@ -104,7 +112,9 @@ async def answer(
         name, text = EXTRACTIVE, extracted.text
         citations = _quotes(extracted.sentences, hits)
         yield text
-    yield Answer(question, text, True, found.score, name, tuple(citations), removed, left_out, timings)
+    yield Answer(
+        question, text, True, found.score, name, tuple(citations), removed, left_out, timings, tokens
+    )
 
 
 async def _written(

@@ -1,5 +1,6 @@
 """The models of a search, opened when first needed: query encoder, token encoder, cross-encoder."""
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from retrieval.manifest import Manifest
 from retrieval.model_files import use_files
 from retrieval.models import model_card
 from retrieval.passages import Passage
+from retrieval.search.cache import VectorCache
 from retrieval.search.interfaces import Pairs
 from retrieval.search.result import TokenShare
 from retrieval.search_settings import CrossEncoderSettings
@@ -22,11 +24,22 @@ from retrieval.settings import ModelSettings
 from retrieval.storage import Store
 
 
+def model_name(manifest: Manifest) -> str:
+    """What tells the query encoder of a version from others: its files, prompt and precision."""
+    return json.dumps(manifest.model, sort_keys=True)
+
+
 class Models:
     """Models as the manifest names them. Loading takes seconds; checking on opening takes milliseconds."""
 
-    def __init__(self, store: Store, manifest: Manifest, cache: Path, threads: int | None) -> None:
-        """Raises ModelError where the embedding model is not here, or is another one by that name."""
+    def __init__(
+        self, store: Store, manifest: Manifest, cache: Path, threads: int | None,
+        known: VectorCache | None = None,
+    ) -> None:  # fmt: skip
+        """known: embeddings of earlier queries.
+
+        Raises ModelError where the embedding model is not here, or is another one by that name.
+        """
         settings = ModelSettings.model_validate(manifest.model["settings"])
         files = tuple(manifest.model_files)
         self.embedding = use_files(settings, manifest.model, files, store, cache)
@@ -34,6 +47,8 @@ class Models:
         self._manifest = manifest
         self._cache = cache
         self._threads = threads
+        self._known = known
+        self._name = model_name(manifest)
         self._lock = RLock()
         here, there = model_card(self.embedding)["query"], manifest.model["query"]
         if here["fingerprint"] != there["fingerprint"]:
@@ -52,6 +67,11 @@ class Models:
 
     def encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
         """Embeddings of queries (q, d) float32, and the places of those longer than the window."""
+        if self._known is None:
+            return self._encode(queries)
+        return self._known.encode(self._name, queries, self._encode)
+
+    def _encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
         most = self.encoder.max_query_tokens
         long = [place for place, query in enumerate(queries) if len(query) > most]  # only these need counting
         cut = {place for place in long if self.encoder.count_truncated([queries[place]])}

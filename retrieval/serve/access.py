@@ -1,4 +1,4 @@
-"""Who may ask: keys that search, keys that administer."""
+"""Who may ask: keys that search, keys that administer, and without keys this machine alone."""
 
 import hashlib
 import hmac
@@ -8,6 +8,10 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from retrieval.errors import ConfigError
 from retrieval.serve.errors import Forbidden, NotAllowed
@@ -66,21 +70,40 @@ class Keys:
         return best
 
 
-def check(keys: Keys, role: Role, authorization: str | None, *, local: bool) -> None:
-    """Raises NotAllowed or Forbidden unless this request may do what `role` may.
+class Door:
+    """Lets requests in, or not."""
 
-    local: it came over the loopback interface, where no key is needed as long as there is none.
-    """
-    if not keys:
-        if not local:
+    def __init__(self, keys: Keys, origins: Iterable[str] = ()) -> None:
+        """origins: of web pages that may ask."""
+        self._keys = keys
+        self._origins = frozenset(origins)
+
+    def check(self, scope: Scope, role: Role) -> None:
+        """Raises NotAllowed or Forbidden unless this request may do what `role` may."""
+        headers = Headers(scope=scope)
+        if not self._keys:
+            self._check_local(scope, headers)
+            return
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        found = self._keys.role_of(key.strip()) if scheme.lower() == "bearer" and key.strip() else None
+        if found is None:
+            raise NotAllowed("a key is needed", hint="Send it as: Authorization: Bearer KEY")
+        if role == "admin" and found != "admin":
+            raise Forbidden("this needs an admin key")
+
+    def _check_local(self, scope: Scope, headers: Headers) -> None:
+        """Without keys: over the loopback interface, from no proxy, and from no page of somebody else, which
+        may have had this address given to a name of its own (DNS rebinding)."""
+        server, client = scope.get("server") or (None,), scope.get("client") or (None,)
+        forwarded = "forwarded" in headers or "x-forwarded-for" in headers
+        if forwarded or not (is_loopback(server[0]) and is_loopback(client[0])):
             raise NotAllowed("this service has no keys, so it answers on its own machine only", hint=_HINT)
-        return
-    scheme, _, key = (authorization or "").partition(" ")
-    found = keys.role_of(key.strip()) if scheme.lower() == "bearer" and key.strip() else None
-    if found is None:
-        raise NotAllowed("a key is needed", hint="Send it as: Authorization: Bearer KEY")
-    if role == "admin" and found != "admin":
-        raise Forbidden("this needs an admin key")
+        origin = headers.get("origin")
+        named = [headers["host"]] if "host" in headers else []
+        if origin is not None and origin not in self._origins:
+            named.append(origin.partition("://")[2])
+        if not all(is_loopback(_host(name)) for name in named):
+            raise NotAllowed("this service has no keys, so it answers no other name or page", hint=_HINT)
 
 
 def is_loopback(host: str | None) -> bool:
@@ -89,6 +112,14 @@ def is_loopback(host: str | None) -> bool:
         return host is not None and ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _host(name: str) -> str | None:
+    """Of `host` or `host:port`."""
+    try:
+        return urlsplit(f"//{name}").hostname
+    except ValueError:
+        return None
 
 
 def _file(path: Path) -> list[tuple[Role, str]]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from retrieval.errors import CorpusmillError
@@ -37,12 +37,14 @@ class Answers(Protocol):
 class Answering:
     """In this process. Models are loaded when they are first needed, one request loading for all."""
 
-    def __init__(self, settings: ServeSettings, llm: DeploymentHandle | None = None) -> None:
-        """llm: the engine, where generation.kind is vllm."""
+    def __init__(
+        self, settings: ServeSettings, llm: DeploymentHandle | None = None, most: int | None = None
+    ) -> None:
+        """llm: the engine of vllm. most: answers at a time; default: limits.answers."""
         self._settings = settings.generation
         self._llm = llm
         self._threads = settings.threads
-        self._free = settings.limits.answers
+        self._free = most or settings.limits.answers
         self._loading = asyncio.Lock()
 
     async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
@@ -72,7 +74,10 @@ class Answering:
 
 
 class AnswerServer(Answering):
-    """The same as a deployment."""
+    """The same as a deployment, whose placement says how many answers it writes at a time."""
+
+    def __init__(self, settings: ServeSettings, llm: DeploymentHandle | None = None) -> None:
+        super().__init__(settings, llm, settings.generator.max_ongoing)
 
 
 class RemoteAnswers:
@@ -91,6 +96,8 @@ class RemoteAnswers:
             if isinstance(error.cause, CorpusmillError):
                 raise error.cause from error
             raise Unavailable(f"the generator failed: {type(error.cause).__name__}") from error
+        except BackPressureError as error:
+            raise Overloaded("as many answers wait for the generator as may (max_queued)") from error
         except (RayError, RayServeException) as error:
             raise Unavailable(f"the generator does not answer: {type(error).__name__}") from error
         finally:
@@ -100,7 +107,9 @@ class RemoteAnswers:
 def generator(settings: ServeSettings, llm: serve.Application | None) -> serve.Application:
     """The deployment."""
     # The engine itself is scaled by `generator`, if there is one; this is what reads and checks its answers.
-    options = (settings.generator if llm is None else Placement()).options()
+    own = settings.generator
+    placement = own if llm is None else Placement(max_ongoing=own.max_ongoing, max_queued=own.max_queued)
+    options = placement.options(settings.longest_s)
     return serve.deployment(AnswerServer, name="generator", **options).bind(settings, llm)
 
 

@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.serve import routes_answer, routes_index, routes_search
-from retrieval.serve.access import Keys
+from retrieval.serve.access import Door, Keys
 from retrieval.serve.errors import NotFound
 from retrieval.serve.guard import Guard, error_response, json_response
 from retrieval.serve.service import Service
@@ -28,7 +28,7 @@ def make_app(service: Service, keys: Keys) -> FastAPI:
     """The application of one ingress replica."""
     app = FastAPI(title="corpusmill", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.service = service
-    app.state.keys = keys
+    app.state.door = Door(keys, service.settings.access.cors_origins)
     app.include_router(routes_search.router)
     app.include_router(routes_answer.router)
     app.include_router(routes_index.router)
@@ -37,14 +37,17 @@ def make_app(service: Service, keys: Keys) -> FastAPI:
     app.add_exception_handler(CorpusmillError, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    limits = service.settings.limits
+    app.add_middleware(
+        Guard, door=app.state.door, body_bytes=limits.body_bytes, body_s=limits.body_s,
+        metrics=service.metrics,
+    )  # fmt: skip
     origins = service.settings.access.cors_origins
-    if origins:
+    if origins:  # around the guard, so that a page sees its refusals too
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-request-id"],
         )  # fmt: skip
-    limits = service.settings.limits
-    app.add_middleware(Guard, body_bytes=limits.body_bytes, body_s=limits.body_s, metrics=service.metrics)
     return app
 
 

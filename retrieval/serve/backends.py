@@ -16,11 +16,12 @@ from ray.serve.handle import DeploymentHandle
 from retrieval.errors import CorpusmillError
 from retrieval.manifest import Manifest
 from retrieval.search.interfaces import QueryModels
+from retrieval.search.models import model_name
 from retrieval.search.opening import open_terms
 from retrieval.search.pipeline import QueryTerms
 from retrieval.search.query_path import QueryPath
 from retrieval.serve.errors import Unavailable
-from retrieval.serve.pieces import Place, SearcherVersions
+from retrieval.serve.pieces import Layout, Place, SearcherVersions, second_stage
 from retrieval.serve.remote import RemoteModels
 from retrieval.serve.scatter import Late, Scatter
 from retrieval.serve.settings import ServeSettings
@@ -66,11 +67,12 @@ class Together:
             yield searcher.models
 
     async def prepare(self, version: int) -> None:
-        """See Backend. The query encoder is loaded too: no request should wait for it."""
+        """See Backend. The models are loaded too: no request should wait for them."""
 
         def work() -> None:
             with self._versions.use(version) as searcher:
-                searcher.models.load("encoder")
+                for name in ("encoder", *second_stage(searcher.manifest)):
+                    searcher.models.load(name)
             self._versions.keep(version)
 
         await anyio.to_thread.run_sync(work)
@@ -85,7 +87,9 @@ class Front:
     """What the ingress itself holds of a version."""
 
     manifest: Manifest
+    layout: Layout
     terms: QueryTerms | None
+    model: str
 
 
 class Apart:
@@ -100,6 +104,8 @@ class Apart:
         self._encoder = encoder
         self._reranker = reranker
         self._late = Late(min(settings.limits.group_s, 0.4 * settings.limits.timeout_s))
+        # Other ingress replicas may still answer by a version that this one has left.
+        self._grace_s = 2 * settings.watch_s + settings.longest_s if settings.ingress.several else 0
         # A search has its dense and its lexical half under way, each waiting for all groups.
         self._beside = ThreadPoolExecutor(settings.limits.running, "lexical")
         self._fronts = Versions(self._open, self._close)
@@ -108,14 +114,19 @@ class Apart:
     def use(self, version: int, deadline: float) -> Iterator[QueryPath]:
         """See Backend."""
         with self._fronts.use(version) as front:
-            shards = Scatter(self._shards, front.manifest, deadline, self._late)
-            models = RemoteModels(self._encoder, self._reranker, version, deadline)
+            shards = Scatter(self._shards, front.manifest, front.layout, deadline, self._late)
+            models = self._models(front, deadline)
             yield QueryPath(front.manifest, shards, models, front.terms, self._beside)
 
     @contextmanager
     def models(self, version: int, deadline: float) -> Iterator[QueryModels]:
         """See Backend."""
-        yield RemoteModels(self._encoder, self._reranker, version, deadline)
+        with self._fronts.use(version) as front:
+            yield self._models(front, deadline)
+
+    def _models(self, front: Front, deadline: float) -> RemoteModels:
+        version, known = front.manifest.version, self.place.vectors
+        return RemoteModels(self._encoder, self._reranker, version, deadline, front.model, known)
 
     async def prepare(self, version: int) -> None:
         """See Backend. Every replica that is there opens it; one that starts later does so by itself."""
@@ -132,18 +143,26 @@ class Apart:
 
     def _open(self, version: int) -> Front:
         manifest = self.place.manifest(version)
-        return Front(manifest, open_terms(self.place.store, manifest, self.place.cache))
+        self.place.check(manifest, [])
+        terms = open_terms(self.place.store, manifest, self.place.cache)
+        return Front(manifest, Layout(manifest, len(self._shards)), terms, model_name(manifest))
 
     def _close(self, front: Front) -> None:
         """The last request on a version is done: nobody needs it elsewhere. Nobody waits for that either."""
 
-        def tell() -> None:
-            try:
-                self._everywhere("drop", front.manifest.version)
-            except CorpusmillError as error:
-                log.warning("version %s is not dropped everywhere: %s", front.manifest.version, error.message)
+        version = front.manifest.version
 
-        threading.Thread(target=tell, daemon=True).start()
+        def tell() -> None:
+            if self._fronts.wanted(version):
+                return  # it answers again
+            try:
+                self._everywhere("drop", version)
+            except CorpusmillError as error:
+                log.warning("version %s is not dropped everywhere: %s", version, error.message)
+
+        timer = threading.Timer(self._grace_s, tell)
+        timer.daemon = True
+        timer.start()
 
     def _everywhere(self, method: str, version: int) -> None:
         """Call a method of every replica that is there, side by side. Raises CorpusmillError."""

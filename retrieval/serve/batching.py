@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
-from retrieval.serve.metrics import batch_sizes
+from retrieval.serve.metrics import batch_sizes, waits
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -53,6 +53,7 @@ class Batcher(Generic[A, R]):
             task = asyncio.create_task(self._run(self._next()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        waits(self._name, len(self._waiting))
 
     def _next(self) -> list[tuple[A, "asyncio.Future[R]"]]:
         """The request that has waited longest, and those that are alike as long as there is room."""

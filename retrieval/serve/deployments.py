@@ -1,42 +1,38 @@
 """The parts of the service that can be processes of their own: shard groups, query encoder, re-rankers."""
 
 import asyncio
+import logging
 from typing import Any
 
 from ray import serve
 
+from retrieval.errors import CorpusmillError
 from retrieval.serve.encoding import Encoded, Encoding
-from retrieval.serve.pieces import GroupVersions, ModelVersions, Place, pool
+from retrieval.serve.pieces import GroupVersions, ModelVersions, Place, pool, second_stage
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 
+log = logging.getLogger("ray.serve")
 SHARD_CALLS = frozenset(
     "select selected dense lexical passages find doc_ids token_scores exact_scores quantized_scores "
-    "term_matches token_pairs has_tokens".split()
+    "term_matches token_pairs".split()
 )
 MODEL_CALLS = frozenset("encode_tokens maxsim token_shares cross_scores".split())
 
 
 class _Replica:
-    """Calls methods of what it holds of a version, in threads, so that health checks are answered."""
+    """Holds versions of something."""
 
-    calls: frozenset[str] = frozenset()
-
-    def __init__(self, settings: ServeSettings, versions: Versions[Any]) -> None:
+    def __init__(self, place: Place, versions: Versions[Any]) -> None:
+        """A replica is asked when this returns: the latest version is open by then, if it can be opened."""
         self._versions = versions
-        self._pool = pool(settings, type(self).__name__)
-
-    async def call(self, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
-        """The result of one of `calls`."""
-        if method not in self.calls:
-            raise ValueError(f"{method} is not offered")
-
-        def work() -> Any:
-            with self._versions.use(version) as held:
-                found = getattr(held, method)
-                return found(*args, **kwargs) if callable(found) else found
-
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            latest = place.latest()
+            if latest is not None:
+                with versions.use(latest):
+                    log.info("version %s is open", latest)
+        except CorpusmillError as error:  # the ingress says which version answers
+            log.warning("the latest version is not open: %s", error.message)
 
     async def prepare(self, version: int) -> None:
         """Open and prove a version beside those that are open."""
@@ -52,13 +48,35 @@ class _Replica:
         self._versions.drop(version)
 
 
-class ShardServer(_Replica):
+class _Caller(_Replica):
+    """Calls methods of what it holds of a version, in threads, so that health checks are answered."""
+
+    calls: frozenset[str] = frozenset()
+
+    def __init__(self, settings: ServeSettings, place: Place, versions: Versions[Any]) -> None:
+        super().__init__(place, versions)
+        self._pool = pool(settings, type(self).__name__)
+
+    async def call(self, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
+        """The result of one of `calls`."""
+        if method not in self.calls:
+            raise ValueError(f"{method} is not offered")
+
+        def work() -> Any:
+            with self._versions.use(version) as held:
+                return getattr(held, method)(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+class ShardServer(_Caller):
     """One group of shards: dense lists, lexical index, passages and token codes of them together."""
 
     calls = SHARD_CALLS
 
     def __init__(self, settings: ServeSettings, number: int) -> None:
-        super().__init__(settings, GroupVersions(Place(settings), number))
+        place = Place(settings)
+        super().__init__(settings, place, GroupVersions(place, number))
 
     async def call(self, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
         """As in the base; a selection itself stays here."""
@@ -66,21 +84,23 @@ class ShardServer(_Replica):
         return None if method == "select" else found
 
 
-class RerankServer(_Replica):
+class RerankServer(_Caller):
     """Late interaction and the cross-encoder."""
 
     calls = MODEL_CALLS
 
     def __init__(self, settings: ServeSettings) -> None:
-        super().__init__(settings, ModelVersions(Place(settings)))
+        place = Place(settings)
+        super().__init__(settings, place, ModelVersions(place, second_stage))
 
 
 class EncoderServer(_Replica):
     """The query encoder."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        versions = ModelVersions(Place(settings))
-        super().__init__(settings, versions)
+        place = Place(settings)
+        versions = ModelVersions(place, lambda _manifest: ("encoder",))
+        super().__init__(place, versions)
         self._encoding = Encoding(settings, versions.use)
 
     async def encode(self, version: int, queries: list[str]) -> Encoded:
@@ -90,15 +110,17 @@ class EncoderServer(_Replica):
 
 def shard_group(settings: ServeSettings, number: int) -> serve.Application:
     """A deployment for one group."""
-    options = settings.shards.options()
+    options = settings.shards.options(settings.limits.timeout_s)
     return serve.deployment(ShardServer, name=f"shards-{number}", **options).bind(settings, number)
 
 
 def encoder(settings: ServeSettings) -> serve.Application:
     """The deployment of the query encoder."""
-    return serve.deployment(EncoderServer, name="encoder", **settings.encoder.options()).bind(settings)
+    options = settings.encoder.options(settings.limits.timeout_s)
+    return serve.deployment(EncoderServer, name="encoder", **options).bind(settings)
 
 
 def reranker(settings: ServeSettings) -> serve.Application:
     """The deployment of the re-rankers."""
-    return serve.deployment(RerankServer, name="reranker", **settings.reranker.options()).bind(settings)
+    options = settings.reranker.options(settings.limits.timeout_s)
+    return serve.deployment(RerankServer, name="reranker", **options).bind(settings)

@@ -14,11 +14,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import CorpusmillError
+from retrieval.serve.access import Door
 from retrieval.serve.errors import NotAllowed, Overloaded, TooLarge, TooSlow, Unavailable, status_of
 from retrieval.serve.metrics import Metrics
 
 log = logging.getLogger("ray.serve")
 _ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_GUARDED = ("/v1/", "/metrics")
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -46,7 +48,7 @@ def error_response(request: Request | None, error: CorpusmillError, request_id: 
     headers = {}
     if isinstance(error, Overloaded | Unavailable):
         headers["retry-after"] = "1"
-    if isinstance(error, TooLarge | TooSlow):
+    if isinstance(error, NotAllowed | TooLarge | TooSlow):
         headers["connection"] = "close"  # what is left of the body is not read
     if isinstance(error, NotAllowed):
         headers["www-authenticate"] = "Bearer"
@@ -60,11 +62,20 @@ def error_body(error: CorpusmillError, request_id: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-class Guard:
-    """ASGI middleware. A body is read whole before the application sees it, and never beyond the limits."""
+def unexpected(error: Exception) -> CorpusmillError:
+    """What a client is told of an error that is not ours: its message may hold anything."""
+    return CorpusmillError(
+        f"unexpected {type(error).__name__}", hint="The log has it under this request's id."
+    )
 
-    def __init__(self, app: ASGIApp, *, body_bytes: int, body_s: float, metrics: Metrics) -> None:
+
+class Guard:
+    """ASGI middleware. A body is read whole before the application sees it, and never beyond the limits; that
+    of somebody who may not ask is not read."""
+
+    def __init__(self, app: ASGIApp, *, door: Door, body_bytes: int, body_s: float, metrics: Metrics) -> None:
         self._app = app
+        self._door = door
         self._body_bytes = body_bytes
         self._body_s = body_s
         self._metrics = metrics
@@ -104,17 +115,16 @@ class Guard:
             await send(message)
 
         try:
+            if scope["path"].removeprefix(scope.get("root_path", "")).startswith(_GUARDED):
+                self._door.check(scope, "search")
             body = await self._in_time(scope, receive)
             await self._app(scope, _replay(body, receive), sending)
-        except (TooLarge, TooSlow) as error:
+        except (NotAllowed, TooLarge, TooSlow) as error:
             await error_response(None, error, request_id)(scope, receive, send)
         except Exception as error:
             log.exception("request %s failed", request_id)
             if not started:
-                told = CorpusmillError(
-                    f"unexpected {type(error).__name__}", hint="The log has it under this request's id."
-                )
-                await error_response(None, told, request_id)(scope, receive, send)
+                await error_response(None, unexpected(error), request_id)(scope, receive, send)
 
     async def _in_time(self, scope: Scope, receive: Receive) -> bytes:
         try:

@@ -44,7 +44,8 @@ class Ingress:
 def build(args: dict[str, Any]) -> serve.Application:
     """The application with the settings `args`, those of ServeSettings. Raises ConfigError."""
     settings = ServeSettings.model_validate(args)
-    deployment = serve.deployment(Ingress, name="ingress", **settings.ingress.options())
+    options = settings.ingress.options(settings.longest_s)
+    deployment = serve.deployment(Ingress, name="ingress", **options)
     llm = vllm.deployment(settings) if settings.generation.kind == "vllm" else None
     if settings.placement == "together":
         return deployment.bind(settings, None, llm)

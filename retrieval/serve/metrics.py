@@ -1,5 +1,7 @@
 """What the service counts, through Ray's metrics: every node's exporter has them for Prometheus."""
 
+from collections.abc import Sequence
+
 from ray.serve.metrics import Counter, Gauge, Histogram
 
 from retrieval.generation.answer import Answer
@@ -12,6 +14,22 @@ batch_sizes = Histogram(
     "corpusmill_batch_size", "Queries or about tokens that were worked on together.",
     [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048], ("what",),
 )  # fmt: skip
+
+
+_waiting = Gauge("corpusmill_waiting", "Requests that wait to be worked on with others.", ("what",))
+_lookups = Counter("corpusmill_cache_lookups", "Query vectors looked up in the cache.", ("found",))
+
+
+def waits(what: str, number: int) -> None:
+    """So many requests wait for a batch."""
+    _waiting.set(number, {"what": what})
+
+
+def looked_up(found: int, missed: int) -> None:
+    """Queries whose vectors were known, and others."""
+    for number, tag in ((found, "true"), (missed, "false")):
+        if number:
+            _lookups.inc(number, {"found": tag})
 
 
 class Metrics:
@@ -31,28 +49,34 @@ class Metrics:
             "corpusmill_answers", "Answers, by whether passages supported them.", ("supported",)
         )
         self._removed = Counter("corpusmill_removed_citations", "Citations of no given passage.")
-        self._characters = Gauge("corpusmill_generated_characters_per_second", "Of the last answer.")
+        self._tokens = Counter("corpusmill_generated_tokens", "Tokens that the generator wrote.")
+        self._speed = Histogram(
+            "corpusmill_generated_tokens_per_second", "Of an answer, from its first token on.",
+            [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
+        )  # fmt: skip
         self.under_way = Gauge("corpusmill_under_way", "Requests that are worked on or wait.")
         self.version = Gauge("corpusmill_index_version", "Version of the index that answers.")
         self.refused = Gauge("corpusmill_refused_version", "Version that was refused, 0 for none.")
 
-    def answered(self, result: Result) -> None:
-        """Stages and coverage of an answer."""
-        for stage, ms in result.timings_ms.items():
+    def answered(self, results: Sequence[Result]) -> None:
+        """Stages and coverage of a request, whose queries go through every stage together."""
+        for stage, ms in results[0].timings_ms.items():
             self._stage.observe(ms, {"stage": stage})
-        self._coverage.set(result.coverage.searched / max(1, result.coverage.passages))
-        if not result.coverage.full:
+        coverage = results[0].coverage
+        self._coverage.set(coverage.searched / max(1, coverage.passages))
+        if not coverage.full:
             self._partial.inc()
 
     def wrote(self, answer: Answer) -> None:
         """An answer that was given."""
         self._answers.inc(1, {"supported": str(answer.supported).lower()})
-        self._removed.inc(answer.removed_citations) if answer.removed_citations else None
+        if answer.removed_citations:
+            self._removed.inc(answer.removed_citations)
         for stage, ms in answer.timings_ms.items():
             self._stage.observe(ms, {"stage": stage})
-        seconds = answer.timings_ms.get("generation", 0) / 1000
-        if seconds:
-            self._characters.set(len(answer.answer) / seconds)
+        if answer.tokens:
+            self._tokens.inc(answer.tokens)
+            self._speed.observe(answer.tokens_per_second)
 
     def request(self, route: str, status: int, ms: float) -> None:
         """A request that ended."""

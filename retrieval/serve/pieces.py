@@ -1,23 +1,29 @@
 """What processes of the service hold of an index: its store, open versions of it, and their proof."""
 
 import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from retrieval.manifest import Manifest, ShardRecord, latest_version, read_manifest
+from retrieval.search.cache import VectorCache
 from retrieval.search.group import ShardGroup
 from retrieval.search.models import Models
 from retrieval.search.opening import check_sizes, default_cache, open_group
 from retrieval.search.searcher import Searcher
+from retrieval.search_settings import Rerank, SearchSettings
+from retrieval.serve.metrics import looked_up
 from retrieval.serve.proof import check_files, check_shards, served_files
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 from retrieval.storage import FileRecord, Store
 
-log = logging.getLogger("ray.serve")
+_MODEL_OF: dict[Rerank, tuple[str, ...]] = {
+    "none": (), "late-interaction": ("tokens",), "cross-encoder": ("cross_encoder",),
+}  # fmt: skip
 
 
 class Place:
@@ -27,8 +33,8 @@ class Place:
         self.settings = settings
         self.store = Store(settings.index, settings.storage_options)
         self.cache = default_cache(self.store.url)
+        self.vectors = VectorCache(settings.limits.cached_queries, looked_up)
         self._checked: set[FileRecord] = set()
-        self._first = True
         self._models: WeakValueDictionary[str, Models] = WeakValueDictionary()
         self._lock = Lock()
 
@@ -41,16 +47,8 @@ class Place:
         return read_manifest(self.store, version)
 
     def check(self, manifest: Manifest, shards: Sequence[ShardRecord]) -> None:
-        """Checksums of what a later version brings; a start looks at sizes alone, so that it is quick.
-
-        Raises IndexDamaged.
-        """
-        records = served_files(manifest, shards)
-        if self._first:
-            self._checked.update(records)
-            self._first = False
-            return
-        check_files(self.store, records, self._checked)
+        """Checksums of what was not checked before by this process. Raises IndexDamaged."""
+        check_files(self.store, served_files(manifest, shards), self._checked)
 
     def models(self, manifest: Manifest) -> Models:
         """Models of a version; versions that name the same ones share them. Raises ModelError."""
@@ -59,19 +57,37 @@ class Place:
         with self._lock:
             models = self._models.get(key)
             if models is None:
-                models = Models(self.store, manifest, self.cache, self.settings.threads)
+                models = Models(self.store, manifest, self.cache, self.settings.threads, self.vectors)
                 self._models[key] = models
             return models
 
 
-def dealt(manifest: Manifest, number: int, groups: int) -> list[ShardRecord]:
-    """The shards of group `number` of `groups`: consecutive ones, so that groups hold about the same rows."""
-    total, found = manifest.passages, []
-    for shard in manifest.shards:
-        middle = shard.base + shard.rows / 2
-        if min(groups - 1, int(middle * groups / max(1, total))) == number:
-            found.append(shard)
-    return found
+class Layout:
+    """Which group has which shards: consecutive ones, so that groups hold about the same rows.
+
+    `held`: the shards of each group.
+    """
+
+    def __init__(self, manifest: Manifest, groups: int) -> None:
+        self.held: list[list[ShardRecord]] = [[] for _ in range(groups)]
+        owners = []
+        for shard in manifest.shards:
+            middle = shard.base + shard.rows / 2
+            owners.append(min(groups - 1, int(middle * groups / max(1, manifest.passages))))
+            self.held[owners[-1]].append(shard)
+        self._owners = np.array(owners, np.int64)
+        self._bases = np.array([shard.base for shard in manifest.shards], np.int64)
+
+    def owners(self, ids: np.ndarray) -> list[int]:
+        """The groups that have these passages; -1 is none."""
+        places = np.searchsorted(self._bases, ids[ids >= 0], side="right") - 1
+        owners: list[int] = np.unique(self._owners[places]).tolist()
+        return owners
+
+
+def second_stage(manifest: Manifest) -> tuple[str, ...]:
+    """The model that a search re-ranks with unless it says otherwise."""
+    return _MODEL_OF[SearchSettings.model_validate(manifest.search).rerank]
 
 
 class SearcherVersions(Versions[Searcher]):
@@ -95,7 +111,7 @@ class GroupVersions(Versions[ShardGroup]):
     def __init__(self, place: Place, number: int) -> None:
         def open_(version: int) -> ShardGroup:
             manifest = place.manifest(version)
-            shards = dealt(manifest, number, place.settings.groups)
+            shards = Layout(manifest, place.settings.groups).held[number]
             check_sizes(place.store, served_files(manifest, shards))
             place.check(manifest, shards)
             group = open_group(place.store, manifest, place.cache, shards, place.settings.threads)
@@ -106,10 +122,17 @@ class GroupVersions(Versions[ShardGroup]):
 
 
 class ModelVersions(Versions[Models]):
-    """The models of each version."""
+    """The models of each version; those that are `needed` are loaded at once."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(lambda version: place.models(place.manifest(version)), lambda _models: None)
+    def __init__(self, place: Place, needed: Callable[[Manifest], Sequence[str]]) -> None:
+        def open_(version: int) -> Models:
+            manifest = place.manifest(version)
+            models = place.models(manifest)
+            for name in needed(manifest):
+                models.load(name)
+            return models
+
+        super().__init__(open_, lambda _models: None)
 
 
 def pool(settings: ServeSettings, name: str, threads: int | None = None) -> ThreadPoolExecutor:

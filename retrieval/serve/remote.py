@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.passages import Passage
+from retrieval.search.cache import VectorCache
 from retrieval.search.interfaces import Pairs
 from retrieval.search.result import TokenShare
-from retrieval.serve.errors import Unavailable
+from retrieval.serve.errors import Overloaded, Unavailable
 
 ATTEMPTS = 2  # another replica may be there where the first one died
 
@@ -23,7 +24,7 @@ ATTEMPTS = 2  # another replica may be there where the first one died
 def result_of(response: DeploymentResponse, deadline: float, again: Callable[[], DeploymentResponse]) -> Any:
     """An answer, asked for `again` where a replica was lost. From a thread without an event loop.
 
-    Raises the CorpusmillError of the other side, DeadlineExceeded, or Unavailable.
+    Raises the CorpusmillError of the other side, DeadlineExceeded, Overloaded, or Unavailable.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -35,6 +36,8 @@ def result_of(response: DeploymentResponse, deadline: float, again: Callable[[],
         except (TimeoutError, FutureTimeout) as error:
             response.cancel()
             raise DeadlineExceeded("a part of the service did not answer in time") from error
+        except BackPressureError as error:  # asking again would make it worse
+            raise Overloaded("a part of the service has as much to do as may wait (max_queued)") from error
         except (RayError, RayServeException) as error:
             if attempt + 1 == ATTEMPTS or time.monotonic() >= deadline:
                 name = type(error).__name__
@@ -53,12 +56,16 @@ class RemoteModels:
     """The models of one version behind handles, for one request."""
 
     def __init__(
-        self, encoder: DeploymentHandle, reranker: DeploymentHandle, version: int, deadline: float
-    ) -> None:
+        self, encoder: DeploymentHandle, reranker: DeploymentHandle, version: int, deadline: float, name: str,
+        known: VectorCache,
+    ) -> None:  # fmt: skip
+        """name: what tells the encoder from others. known: embeddings of earlier queries."""
         self._encoder = encoder
         self._reranker = reranker
         self._version = version
         self._deadline = deadline
+        self._name = name
+        self._known = known
 
     def load(self, name: str) -> bool:
         """Nothing is loaded here."""
@@ -66,10 +73,14 @@ class RemoteModels:
 
     def encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
         """Embeddings of queries (q, d) float32, and the places of those longer than the window."""
-        found: tuple[np.ndarray, set[int]] = ask(
-            self._encoder, self._deadline, "encode", self._version, list(queries)
-        )
-        return found
+
+        def encode(new: Sequence[str]) -> tuple[np.ndarray, set[int]]:
+            found: tuple[np.ndarray, set[int]] = ask(
+                self._encoder, self._deadline, "encode", self._version, list(new)
+            )
+            return found
+
+        return self._known.encode(self._name, queries, encode)
 
     def encode_tokens(self, queries: Sequence[str]) -> list[np.ndarray]:
         """Token vectors (t, d) of queries."""

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Request
 
 from retrieval.search.options import check_queries
-from retrieval.serve.access import Role, check, is_loopback
+from retrieval.serve.access import Role
 from retrieval.serve.errors import TooLarge
 from retrieval.serve.schemas import ErrorResponse, Options
 from retrieval.serve.service import Service
@@ -34,10 +34,7 @@ def service_of(request: Request) -> Service:
 
 def allow(request: Request, role: Role) -> Service:
     """The service, if this request may use it. Raises NotAllowed or Forbidden."""
-    server = request.scope.get("server") or (None,)
-    client = request.client.host if request.client else None
-    local = is_loopback(server[0]) and is_loopback(client)
-    check(request.app.state.keys, role, request.headers.get("authorization"), local=local)
+    request.app.state.door.check(request.scope, role)
     return service_of(request)
 
 
@@ -49,10 +46,13 @@ def check_text(service: Service, texts: list[str]) -> None:
     check_queries(texts)
 
 
-def check_options(service: Service, asked: Options) -> None:
+def check_options(service: Service, asked: Options, queries: int = 1) -> None:
     """Raises TooLarge where a search asks for more than the limits."""
     limits = service.settings.limits
     at_most(asked.k, limits.k, "passages (k)", "limits.k")
+    at_most(queries * asked.k, limits.hits, "passages (queries times k)", "limits.hits")
+    if asked.explain:
+        at_most(queries * asked.k, limits.explained, "passages to explain", "limits.explained")
     if asked.filter is not None:
         at_most(len(str(asked.filter)), limits.filter_characters, "characters", "limits.filter_characters")
 

@@ -1,5 +1,6 @@
 """Answers with citations, plain, streamed, and in OpenAI's shape."""
 
+import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -13,13 +14,14 @@ from starlette.responses import Response, StreamingResponse
 
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.generation.answer import Answer
-from retrieval.serve.guard import error_body, json_response
+from retrieval.serve.guard import error_body, json_response, unexpected
 from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text
 from retrieval.serve.schemas import AnswerResponse, Options, Text
 from retrieval.serve.service import Service
 
 _EITHER: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}  # or JSON
 router = APIRouter(prefix="/v1", responses={**DOCUMENTED, **_EITHER})
+log = logging.getLogger("ray.serve")
 Event = tuple[str, dict[str, Any]]
 Events = AsyncGenerator[Event, None]
 
@@ -115,7 +117,7 @@ async def chat(request: Request, asked: ChatRequest) -> Response:
         "index": 0, "message": {"role": "assistant", "content": found["answer"]}, "finish_reason": "stop",
         "logprobs": None,
     }  # fmt: skip
-    used, written = 1 + len(question) // 4, 1 + len(found["answer"]) // 4  # about
+    used, written = 1 + len(question) // 4, found["tokens"] or 1 + len(found["answer"]) // 4  # about
     usage = {"prompt_tokens": used, "completion_tokens": written, "total_tokens": used + written}
     return json_response({
         **base, "object": "chat.completion", "choices": [choice], "usage": usage,
@@ -158,8 +160,8 @@ async def _as_events(request: Request, first: Event, rest: Events) -> AsyncGener
         try:
             async for event in rest:
                 yield _event(*event)
-        except CorpusmillError as error:  # the status is sent already
-            yield _event("error", {"error": error_body(error, request.state.request_id)})
+        except Exception as error:  # the status is sent already
+            yield _event("error", {"error": _told(error, request.state.request_id)})
 
 
 async def _as_chunks(
@@ -178,9 +180,16 @@ async def _as_chunks(
                     yield chunk({"content": value["text"]}, None)
                 else:
                     yield chunk({}, "stop", citations=value["citations"], corpusmill=value)
-        except CorpusmillError as error:
-            yield b"data: " + orjson.dumps({"error": error_body(error, request.state.request_id)}) + b"\n\n"
+        except Exception as error:
+            yield b"data: " + orjson.dumps({"error": _told(error, request.state.request_id)}) + b"\n\n"
         yield b"data: [DONE]\n\n"
+
+
+def _told(error: Exception, request_id: str) -> dict[str, str]:
+    if not isinstance(error, CorpusmillError):
+        log.error("request %s failed in its stream", request_id, exc_info=error)
+        error = unexpected(error)
+    return error_body(error, request_id)
 
 
 def _event(name: str, value: dict[str, Any]) -> bytes:

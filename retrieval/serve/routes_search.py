@@ -98,7 +98,7 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
 
 async def _search(service: Service, queries: list[str], asked: Options) -> list[dict[str, Any]]:
     check_text(service, queries)
-    check_options(service, asked)
+    check_options(service, asked, len(queries))
     results = await service.run(
         lambda deadline: service.search(queries, deadline, require_full=asked.require_full, **asked.asked()),
         _seconds(asked.timeout_ms),

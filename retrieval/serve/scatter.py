@@ -17,8 +17,8 @@ from retrieval.manifest import Manifest
 from retrieval.passages import Passage
 from retrieval.search.interfaces import Pairs
 from retrieval.search.ranking import Ranking, merge
-from retrieval.serve.errors import Unavailable
-from retrieval.serve.pieces import dealt
+from retrieval.serve.errors import Overloaded, Unavailable
+from retrieval.serve.pieces import Layout
 from retrieval.serve.remote import result_of
 
 log = logging.getLogger("ray.serve")
@@ -60,14 +60,16 @@ class Scatter:
     """The shard groups of one version, for one request. A group that failed once is not asked again."""
 
     def __init__(
-        self, handles: Sequence[DeploymentHandle], manifest: Manifest, deadline: float, late: Late
-    ) -> None:
+        self, handles: Sequence[DeploymentHandle], manifest: Manifest, layout: Layout, deadline: float,
+        late: Late,
+    ) -> None:  # fmt: skip
         self._handles = handles
         self._late = late
         self._version = manifest.version
         self._deadline = deadline
         self._lost: set[int] = set()
-        self._held = [dealt(manifest, number, len(handles)) for number in range(len(handles))]
+        self._held = layout.held
+        self._owners = layout.owners
         self.has_tokens = bool(manifest.token_codec)
 
     @property
@@ -105,26 +107,16 @@ class Scatter:
             try:
                 found.append(result_of(response, deadline, again[number]))
                 self._late.discard(number)
-            except (ConfigError, InputError):
-                raise  # the question is at fault, not the group
+            except (ConfigError, InputError, Overloaded):  # the question is at fault, or the load
+                for other in pending.values():
+                    other.cancel()
+                raise
             except CorpusmillError as error:
                 log.warning("shard group %s is left out: %s", number, error.message)
                 self._lost.add(number)
                 if time.monotonic() >= start + self._late.patience_s:
                     self._late.add(number)
         return found
-
-    def _owner(self, passage: int) -> list[int]:
-        return [
-            number
-            for number, held in enumerate(self._held)
-            if any(shard.base <= passage < shard.base + shard.rows for shard in held)
-        ]
-
-    def _owners(self, ids: np.ndarray) -> list[int]:
-        return sorted(
-            {number for passage in np.unique(ids[ids >= 0]).tolist() for number in self._owner(passage)}
-        )
 
     def select(self, filter: Filter) -> None:
         """Let every group find the rows of a filter."""
@@ -176,12 +168,12 @@ class Scatter:
 
     def term_matches(self, query: LexicalQuery, passage: int) -> list[TermMatch]:
         """Terms of the query in a passage."""
-        found = self._gather("term_matches", query, passage, groups=self._owner(passage))
+        found = self._gather("term_matches", query, passage, groups=self._owners(np.array([passage])))
         return found[0] if found else []
 
     def token_pairs(self, query: np.ndarray, passage: int) -> Pairs | None:
         """Matches of a query's tokens in the stored codes of a passage."""
-        found = self._gather("token_pairs", query, passage, groups=self._owner(passage))
+        found = self._gather("token_pairs", query, passage, groups=self._owners(np.array([passage])))
         return found[0] if found else None
 
 

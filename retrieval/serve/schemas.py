@@ -165,6 +165,7 @@ class AnswerResponse(BaseModel):
     citations: list[CitationModel]
     removed_citations: int
     left_out: int
+    tokens: int
     version: int
     coverage: CoverageModel
     timings_ms: dict[str, float]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, IndexDamaged, StorageError
+from retrieval.manifest import versions
 from retrieval.search.result import Result
 from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
@@ -27,6 +28,7 @@ log = logging.getLogger("ray.serve")
 CANARY_S = 60
 GAUGES_S = 5
 CANARY_CHARACTERS = 200
+EARLIER = 3  # versions that a start tries where the latest cannot be served
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Service:
         self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the latest version and go on looking for newer ones. Raises CorpusmillError."""
+        """Open the latest version that can be served, and look for newer ones. Raises CorpusmillError."""
         latest = await asyncio.to_thread(self.backend.place.latest)
         if latest is None:
             url = self.backend.place.store.url
@@ -63,13 +65,24 @@ class Service:
                 f"{url} holds no committed index",
                 hint=f"Build it: corpusmill build --corpus PATH --index {url}",
             )
-        await self._open(latest)
+        try:
+            await self.swap(latest)
+        except CorpusmillError:
+            await self._fall_back(latest)
+            if not self.version:
+                raise
         self._watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._refresh())]
 
-    async def stop(self) -> None:
-        """Look for no more versions."""
-        for watcher in self._watchers:
-            watcher.cancel()
+    async def _fall_back(self, latest: int) -> None:
+        """Answer by the newest of the versions before the latest that can be served, if there is one."""
+        with contextlib.suppress(StorageError):
+            earlier = await asyncio.to_thread(versions, self.backend.place.store)
+            for version in [number for number in reversed(earlier) if number < latest][:EARLIER]:
+                try:
+                    await self._open(version)
+                    return
+                except CorpusmillError as error:
+                    log.error("version %s cannot be served either: %s", version, error.message)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -138,8 +151,8 @@ class Service:
             options = {name: value for name, value in asked.items() if name != "explain"}
             path.options(**options)  # what cannot be searched is told before it waits
             results = await self._searching.search(Ask(version, queries, asked, deadline))
+        self.metrics.answered(results)
         for result in results:
-            self.metrics.answered(result)
             coverage = result.coverage
             if coverage.missing and (require_full or not coverage.searched):
                 raise Unavailable(
@@ -159,18 +172,30 @@ class Service:
             try:
                 await self._open(version)
             except CorpusmillError as error:
-                again = isinstance(error, Unavailable | DeadlineExceeded | StorageError)
-                self.refused = Refused(version, error.message, again)
-                self.metrics.refused.set(version)
-                log.error("version %s is refused, %s stays: %s", version, self.version, error.message)
+                again = isinstance(error, Unavailable | Overloaded | DeadlineExceeded | StorageError)
+                self._refuse(Refused(version, error.message, again))
+                log.error(
+                    "version %s is refused, %s stays: %s", version, self.version or "none", error.message
+                )
                 raise
+            self._refuse(None)
+
+    def _refuse(self, refused: Refused | None) -> None:
+        self.refused = refused
+        self.metrics.refused.set(refused.version if refused else 0)
 
     async def _open(self, version: int) -> None:
-        await self.backend.prepare(version)
-        await self._canary(version)
+        """Open, prove and take a version. Raises CorpusmillError, and then nothing has changed."""
+        try:
+            await self.backend.prepare(version)
+            await self._canary(version)
+        except CorpusmillError:
+            raise
+        except Exception as error:  # what libraries raise over files that are not what they seem
+            log.exception("version %s cannot be opened", version)
+            what = f"the version cannot be used: {type(error).__name__}: {error}"
+            raise IndexDamaged(what[:500]) from error
         old, self.version = self.version, version
-        self.refused = None
-        self.metrics.refused.set(0)
         self.metrics.version.set(version)
         log.info("version %s answers, after %s", version, old or "none")
         if old:
@@ -205,16 +230,14 @@ class Service:
             try:
                 latest = await asyncio.to_thread(self.backend.place.latest)
                 tried = self.refused.version if self.refused and not self.refused.again else None
+                if latest == self.version and self.refused:
+                    self._refuse(None)  # it is not asked for any more
                 if latest is not None and latest not in (self.version, tried):
                     await self.swap(latest)
             except CorpusmillError:
                 continue  # swap has told; an unreachable store stays as it was
             except Exception:  # whatever it is, the next version is looked for
                 log.exception("looking for a new version failed")
-
-
-def _unforeseen(error: Exception) -> IndexDamaged:
-    return IndexDamaged(f"the version cannot be used: {type(error).__name__}: {error}"[:500])
 
 
 def _read(task: "asyncio.Task[Any]") -> None:

@@ -30,8 +30,14 @@ class Placement(Settings):
     gpus: float = Field(0, ge=0, description="GPUs that a replica reserves.")
     resources: dict[str, float] = Field({}, description="Custom Ray resources that a replica reserves.")
 
-    def options(self) -> dict[str, Any]:
-        """As Ray Serve's deployment options."""
+    @property
+    def several(self) -> bool:
+        """Whether there may be more than one replica."""
+        return self.replicas > 1 or self.autoscaling is not None
+
+    def options(self, longest_s: float) -> dict[str, Any]:
+        """As Ray Serve's deployment options. longest_s: seconds that a request may take, which a replica that
+        is to stop waits for."""
         actor = {"num_cpus": self.cpus, "num_gpus": self.gpus, "resources": self.resources}
         scale: dict[str, Any] = {"num_replicas": self.replicas}
         if self.autoscaling is not None:
@@ -45,7 +51,7 @@ class Placement(Settings):
             "max_surge_percent": 100,
             "backpressure_config": {"status_code": 503, "retry_after_s": 1},
             "health_check_period_s": 5,
-            "graceful_shutdown_timeout_s": 10,
+            "graceful_shutdown_timeout_s": longest_s,
         }
 
 
@@ -58,9 +64,16 @@ class Limits(Settings):
     filter_characters: int = Field(10_000, ge=1, description="Characters of a filter.")
     k: int = Field(1_000, ge=1, le=10_000, description="Passages of an answer.")
     batch: int = Field(256, ge=1, description="Queries of a batch, texts to embed, passages to re-rank.")
+    hits: int = Field(10_000, ge=1, description="Passages of all answers of a batch: queries times k.")
+    explained: int = Field(200, ge=1, description="The same where they are to be explained.")
     running: int = Field(2, ge=1, description="Batches of requests that a replica computes at a time.")
     waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; more are refused.")
-    answers: int = Field(4, ge=1, description="Answers that an ingress replica writes at a time.")
+    answers: int = Field(
+        4, ge=1, description="Answers that an ingress replica writes at a time; apart: generator.max_ongoing."
+    )
+    cached_queries: int = Field(
+        10_000, ge=0, description="Embeddings of queries that an ingress replica keeps, those asked last."
+    )
     timeout_s: float = Field(30, gt=0, description="Seconds that a search may take, waiting included.")
     group_s: float = Field(
         5, gt=0, description="Seconds that a shard group may take for a stage; later ones are left out."
@@ -106,3 +119,8 @@ class ServeSettings(Settings):
     generator: Placement = Placement(max_ongoing=8, max_queued=16)
     generation: GenerationSettings = GenerationSettings()
     log_queries: bool = Field(False, description="Write queries to the log.")
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds that a request may take: a search, and the answer from it."""
+        return self.limits.timeout_s + self.generation.timeout_s

@@ -39,6 +39,11 @@ class Versions(Generic[T]):
                 over = self._over()
             self._close_all(over)
 
+    def wanted(self, version: int) -> bool:
+        """Whether it is open and was not dropped."""
+        with self._lock:
+            return version in self._held and not self._held[version].dropped
+
     def keep(self, version: int) -> None:
         """Take back an earlier `drop` of a version that is to answer again."""
         with self._lock:

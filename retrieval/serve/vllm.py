@@ -1,4 +1,7 @@
-"""vLLM on GPUs, as Ray Serve's own deployment. Imported only where it is configured."""
+"""vLLM on GPUs, as Ray Serve's own deployment. Imported only where it is configured.
+
+An engine takes `generator.gpus` GPUs, at least one, and on each of them `generator.cpus` and `resources`.
+"""
 
 import json
 from collections.abc import AsyncGenerator, Sequence
@@ -26,9 +29,13 @@ def deployment(settings: ServeSettings) -> serve.Application:
     scale = placement.autoscaling.model_dump() if placement.autoscaling else {}
     scaling = scale or {"min_replicas": placement.replicas, "max_replicas": placement.replicas}
     model = settings.generation.model
+    gpus = max(1, int(placement.gpus))
+    worker = {"CPU": placement.cpus, "GPU": 1, **placement.resources}
     return build_llm_deployment(
         LLMConfig(
             model_loading_config={"model_id": model, "model_source": model},
+            engine_kwargs={"tensor_parallel_size": gpus},
+            placement_group_config={"bundle_per_worker": worker},
             deployment_config={
                 "autoscaling_config": scaling,
                 "max_ongoing_requests": placement.max_ongoing,

@@ -6,7 +6,8 @@
 Hybrid search without re-ranking, the query encoder included everywhere. First one request at a time, library
 and services in turns: the difference of the medians is what a service costs. Then more and more clients, each
 asking again as soon as it is answered: requests/s at a 99th percentile under 100 ms. Client, service and
-encoder share the machine's cores. Peer settings: those that benchmarks/search_peers.py finds at equal recall.
+encoder share the machine's cores. The service's cache of query vectors is off: neither of the others has one,
+and the queries come again. Peer settings: those that benchmarks/search_peers.py finds at equal recall.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from retrieval.search import Searcher  # noqa: E402
 
 K = 10
 BLOCK = 25
-CLIENTS = (1, 2, 4, 8, 16, 32)
+CLIENTS = (1, 2, 4, 6, 8, 16, 32)
 LIMIT_MS = 100
 READY_S = 600
 
@@ -63,6 +64,12 @@ class Connection:
             await self._reader.readline()
             return int(lines[0].split()[1]), b"".join(parts)
         return int(lines[0].split()[1]), await self._reader.readexactly(int(headers["content-length"]))
+
+
+def words_of(index: str, port: int, config: Path | None = None) -> list[str]:
+    """The command that serves an index."""
+    words = [sys.executable, "-m", "jobs", "serve", index, "--port", str(port)]
+    return words + (["--config", str(config)] if config else [])
 
 
 def bodies(texts: list[str]) -> list[bytes]:
@@ -111,7 +118,8 @@ def one_by_one(texts: list[str], ways: dict[str, Callable[[str], Any]]) -> dict[
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[None]:
     """A service until the block ends."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    place = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    process = subprocess.Popen(command, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + READY_S
         while True:
@@ -148,10 +156,11 @@ def main() -> None:
     args = parser.parse_args()
     lines = args.queries.read_text(encoding="utf-8").splitlines()[: args.most]
     texts = [record.get("text") or record["question"] for record in map(json.loads, lines)]
-    os.environ["PYTHONPATH"] = str(HERE.parent)
-    ours = [sys.executable, "-m", "jobs", "serve", args.index, "--port", "8000"]
-    ours += ["--config", str(args.config)] if args.config else []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if args.config is None:
+            args.config = Path(folder) / "serve.yaml"
+            args.config.write_text("limits: {cached_queries: 0}\n", encoding="utf-8")
+        ours = words_of(args.index, 8000, args.config)
         ports = {"corpusmill serve": 8000}
         start = time.perf_counter()
         stack.enter_context(running(ours, 8000))

@@ -126,7 +126,7 @@ def serve(
         settings = read_settings(index, config)
         chosen = generation(generator, model, base_url, api_key_env, settings.generation)
         settings = settings.model_copy(update={"generation": chosen})
-        with service.running(settings, host, port) as address:
+        with service.running(settings, host, port, err.print) as address:
             if told := service.refusal(address):
                 err.print(safe(told))
             service.wait(out.print, address)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import ray
+import torch
 from ray import serve
 
 from retrieval.errors import ConfigError, CorpusmillError
@@ -21,11 +23,18 @@ from retrieval.serve.settings import ServeSettings
 APPLICATION = "corpusmill"
 OBJECT_STORE_BYTES = 200_000_000  # a service passes small arrays
 STATE_S = 10
+PATIENCE_S = 30
+SPARE_CPUS = 8  # for replicas that come when there is more to do
 
 
 @contextmanager
-def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
-    """The service, ready; its address. Raises CorpusmillError where it cannot be made ready."""
+def running(
+    settings: ServeSettings, host: str, port: int, say: Callable[[str], None] = lambda _text: None
+) -> Iterator[str]:
+    """The service, ready; its address. `say` is told what takes long.
+
+    Raises CorpusmillError where it cannot be made ready.
+    """
     if not is_loopback(host) and not Keys.read(settings.access):
         raise ConfigError(
             f"without keys the service listens on this machine only, not on {host}",
@@ -35,11 +44,12 @@ def running(settings: ServeSettings, host: str, port: int) -> Iterator[str]:
     application = build(settings.model_dump())
     own = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
     alone = own and _without_proxy(settings, port)
-    _start_ray()
+    _start_ray(settings)
     try:
         serve.start(http_options={"host": host, "port": _free_port() if alone else port})
         try:
-            serve.run(application, name=APPLICATION, route_prefix="/")
+            with _patience(say):
+                serve.run(application, name=APPLICATION, route_prefix="/")
         except RuntimeError as error:
             raise _reason(error) from error
         yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -87,16 +97,59 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _start_ray() -> None:
+@contextmanager
+def _patience(say: Callable[[str], None]) -> Iterator[None]:
+    """Say every PATIENCE_S seconds what is not there yet: Ray waits without end for what a cluster lacks."""
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(PATIENCE_S):
+            status = serve.status().applications.get(APPLICATION)
+            for name, deployment in (status.deployments if status else {}).items():
+                if deployment.status != "HEALTHY":
+                    say(f"Waiting for {name}: {deployment.message or deployment.status}")
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def reserved(settings: ServeSettings) -> tuple[float, float, dict[str, float]]:
+    """CPUs, GPUs and custom resources that the replicas that are always there reserve together."""
+    resources: dict[str, float] = {}
+    for placement in settings.placements:
+        for name, number in placement.resources.items():
+            resources[name] = resources.get(name, 0) + number * placement.least
+    cpus = sum(placement.cpus * placement.least for placement in settings.placements)
+    gpus = sum(placement.gpus * placement.least for placement in settings.placements)
+    return cpus, gpus, resources
+
+
+def check_gpus(reserved: float) -> None:
+    """Raises ConfigError where this machine has fewer: Ray would wait for them without end."""
+    if reserved > torch.cuda.device_count():
+        raise ConfigError(
+            f"the service reserves {reserved:g} GPUs, this machine has {torch.cuda.device_count()}",
+            hint="Take `gpus` out of the configuration, or serve on a Ray cluster: serve deploy.",
+        )
+
+
+def _start_ray(settings: ServeSettings) -> None:
     if ray.is_initialized():
         return
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
-    # Logical CPUs only place replicas here; what computes is bounded by `threads`.
+    cpus, gpus, resources = reserved(settings)
+    check_gpus(gpus)
+    # Logical CPUs only place replicas here, however many; what computes is bounded by `threads`.
     ray.init(
         address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-        num_cpus=max(8, os.cpu_count() or 1), object_store_memory=OBJECT_STORE_BYTES,
+        num_cpus=SPARE_CPUS + math.ceil(cpus), resources=resources, object_store_memory=OBJECT_STORE_BYTES,
     )  # fmt: skip
 
 
@@ -123,7 +176,8 @@ def refusal(address: str) -> str | None:
     refused = state["refused"]
     if refused is None:
         return None
-    return f"Version {refused['version']} is refused, version {state['version']} answers: {refused['why']}"
+    why = refused["why"] or "the ingress replica's log says why"
+    return f"Version {refused['version']} is refused, version {state['version']} answers: {why}"
 
 
 def wait(say: Callable[[str], None], address: str) -> None:

@@ -1,8 +1,11 @@
 """What the tests of generation share: a judge, hits, and passages about an oil crisis and other things."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from retrieval.generation.evidence import Judge
 from retrieval.generation.generators import Generator
@@ -10,6 +13,7 @@ from retrieval.generation.prompt import Prompt, make_prompt
 from retrieval.passages import Passage
 from retrieval.search.result import Hit
 
+Handler = Callable[[BaseHTTPRequestHandler], None]
 OIL = (
     "The 1973 oil crisis began in October 1973 when the members of OAPEC proclaimed an oil embargo. By the "
     "end of the embargo in March 1974, the price of oil had risen from US$3 per barrel to nearly $12."
@@ -51,3 +55,32 @@ def write(generator: Generator, asked: Prompt, max_tokens: int = 12, stop: Seque
     """A whole answer, greedy."""
     stream = generator.stream(asked, max_tokens=max_tokens, temperature=0, stop=stop)
     return "".join(asyncio.run(collect(stream)))
+
+
+@contextmanager
+def server(handle: Handler) -> Iterator[str]:
+    """A server of one behaviour."""
+
+    class One(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            handle(self)
+
+        def log_message(self, *_: object) -> None: ...
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), One)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}/v1"
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+def reply(status: int, body: str) -> Handler:
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.end_headers()
+        request.wfile.write(body.encode())
+
+    return handle

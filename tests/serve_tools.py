@@ -81,6 +81,13 @@ class Service:
                 found.append(child)
         return found
 
+    def logs(self, deployment: str) -> str:
+        """What the replicas of a deployment have logged."""
+        files = (file.path for process in self.replicas(deployment) for file in process.open_files())
+        paths = {Path(path) for path in files if Path(path).name.startswith("replica_")}
+        assert paths, f"{deployment} has no log"
+        return "".join(path.read_text() for path in sorted(paths))
+
 
 def free_port() -> int:
     """A port that nobody listens on, below those that Ray's own processes are given at random."""

@@ -20,8 +20,10 @@ from ray.serve.schema import HTTPOptionsSchema, ServeApplicationSchema, ServeDep
 from ray.util import metrics as ray_metrics
 
 from jobs.cli import app as command_line
+from jobs.serve import check_gpus, reserved
 from jobs.submit import cluster_config
 from pipelines.config import load_config
+from retrieval.errors import ConfigError
 from retrieval.serve import metrics
 from retrieval.serve.access import is_loopback
 from retrieval.serve.configuration import read_settings
@@ -97,6 +99,29 @@ def test_one_machine_takes_the_same_file() -> None:
     assert read_settings("my-index", SERVE) == settings_of("serve.yaml").model_copy(
         update={"index": "my-index"}
     )
+
+
+def test_one_machine_has_room_for_what_the_file_reserves() -> None:
+    settings = read_settings("my-index", SERVE)
+    cpus, gpus, resources = reserved(settings)
+    parts = [settings.ingress, settings.encoder, settings.reranker, settings.generator]
+    assert cpus == sum(one.cpus * least(one) for one in [*parts, *[settings.shards] * settings.groups])
+    assert (gpus, resources) == (0, {})
+    values = {"index": "i", "placement": "apart", "groups": 3, "shards": {"resources": {"disk": 0.5}}}
+    assert reserved(ServeSettings.model_validate(values)) == (7, 0, {"disk": 1.5})
+    greedy = ServeSettings.model_validate({"index": "i", "ingress": {"gpus": 64}})
+    with pytest.raises(ConfigError, match="64 GPUs"):
+        check_gpus(reserved(greedy)[1])
+
+
+def test_a_part_keeps_its_defaults_where_one_of_them_is_set() -> None:
+    values = {"index": "i", "ingress": {"cpus": 2}, "encoder": {"gpus": 1}, "generator": {"cpus": 4}}
+    settings = ServeSettings.model_validate(values)
+    kept = ServeSettings(index="i")
+    for name in ("ingress", "encoder", "generator"):
+        assert getattr(settings, name).max_ongoing == getattr(kept, name).max_ongoing
+        assert getattr(settings, name).max_queued == getattr(kept, name).max_queued
+    assert settings.ingress.max_ongoing > settings.encoder.max_ongoing > settings.generator.max_ongoing
 
 
 @pytest.mark.parametrize("kind", ["RayService", "RayJob"])

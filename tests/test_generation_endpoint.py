@@ -7,9 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx2
@@ -20,10 +19,9 @@ from retrieval.generation import local_model
 from retrieval.generation.endpoint import OpenAIGenerator
 from retrieval.generation.generators import GenerationError
 from retrieval.generation.settings import GenerationSettings
-from tests.generation_tools import collect, prompt, write
+from tests.generation_tools import collect, prompt, reply, server, write
 
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}Answer:"
-Handler = Callable[[BaseHTTPRequestHandler], None]
 
 
 def generator(url: str, **values: object) -> OpenAIGenerator:
@@ -78,35 +76,6 @@ def test_a_real_server_refuses_another_model(real: tuple[str, str]) -> None:
     asked = generator(real[0], model="no/such-model")
     with pytest.raises(GenerationError, match="answered 4"):
         write(asked, prompt("Who?", asked))
-
-
-@contextmanager
-def server(handle: Handler) -> Iterator[str]:
-    """A server of one behaviour."""
-
-    class One(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            handle(self)
-
-        def log_message(self, *_: object) -> None: ...
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), One)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{running.server_port}/v1"
-    finally:
-        running.shutdown()
-        running.server_close()
-
-
-def reply(status: int, body: str) -> Handler:
-    def handle(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        request.end_headers()
-        request.wfile.write(body.encode())
-
-    return handle
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import httpx2 as httpx
+import jsonschema
 import numpy as np
 import pytest
 
@@ -85,6 +86,30 @@ def test_health_readiness_metrics_and_documentation(service: Service) -> None:
         described["paths"]
     )
     assert service.get("/metrics").status_code == 200
+
+
+def test_every_route_shows_examples_that_hold(service: Service) -> None:
+    described = service.get("/openapi.json").json()
+    schemas = described["components"]["schemas"]
+    names = {"search": "Search", "answer": "Answer", "rerank": "Rerank", "search/batch": "Batch"}
+    shown = {f"/v1/{path}": schemas[f"{name}Response"] for path, name in names.items()}
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            if path == "/metrics":
+                continue
+            example = operation["responses"]["200"]["content"]["application/json"]["example"]
+            if path in shown:
+                schema = {**shown[path], "components": described["components"]}
+                jsonschema.validate(example, schema)
+            if "requestBody" in operation:
+                body = operation["requestBody"]["content"]["application/json"]["schema"]
+                for asked in schemas[body["$ref"].rpartition("/")[2]]["examples"]:
+                    assert service.post(path, asked).status_code == 200, (path, method, asked)
+    real = service.post("/v1/search", {"query": "bees", "k": 1}).json()
+    example = described["paths"]["/v1/search"]["post"]["responses"]["200"]["content"]["application/json"]
+    assert set(real) - {"matching"} == set(example["example"])
+    index = described["paths"]["/v1/index"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert set(index["example"]) <= set(service.get("/v1/index").json())
 
 
 BAD: list[tuple[str, Any, int, str]] = [

@@ -1,5 +1,7 @@
 """Parts of the service by themselves: the cache of query vectors, the layout of groups, what is refused."""
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +14,18 @@ import pytest
 from ray.serve.exceptions import BackPressureError
 
 from retrieval.errors import IndexDamaged
+from retrieval.generation.generators import GenerationError
 from retrieval.manifest import Manifest, read_manifest
 from retrieval.search import Searcher
 from retrieval.search.cache import VectorCache
 from retrieval.serve.errors import Overloaded
-from retrieval.serve.pieces import Layout
+from retrieval.serve.pieces import OPENING_S, Layout, Place, SearcherVersions
 from retrieval.serve.proof import check_files, check_shards, served_files
 from retrieval.serve.remote import result_of
+from retrieval.serve.settings import ServeSettings
+from retrieval.serve.vllm import _pieces
 from retrieval.storage import Store
+from tests.serve_load import until
 
 
 def length_of(queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
@@ -88,6 +94,55 @@ def test_every_passage_belongs_to_one_group(served_index: Path, groups: int) -> 
             assert layout.owners(ids[shard.base : shard.base + shard.rows]) == [number]
     assert layout.owners(np.array([-1, -1])) == []
     assert layout.owners(ids) == [number for number, held in enumerate(layout.held) if held]
+
+
+def test_files_of_older_versions_leave_the_cache(
+    served_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path))
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {"key": "test", "secret": "test", "endpoint_url": f"http://{host}:{port}"}
+    try:
+        url = "s3://served-and-swept"
+        files = Store(url, options).fs
+        files.mkdir("served-and-swept")
+        files.put(f"{served_index}/", "served-and-swept/", recursive=True)
+        place = Place(ServeSettings(index=url, storage_options=options))
+        versions = SearcherVersions(place)
+        with versions.use(1) as searcher:
+            assert searcher("bees", mode="lexical").hits
+            named = {file for file in place.cache.rglob("*") if file.is_file()}
+            long_ago = time.time() - 2 * OPENING_S
+            for file in [*named, *(write(place.cache / f"dense/old/{n}.bin") for n in range(2))]:
+                os.utime(file, (long_ago, long_ago))
+            new = write(place.cache / "dense/old/new.bin")
+        versions.drop(1)  # closes it, which sweeps
+        until(lambda: not (place.cache / "dense/old/0.bin").exists(), "the old file")
+        until(lambda: not (place.cache / "dense/old/1.bin").exists(), "the other one")
+        assert new.exists() and all(file.exists() for file in named)
+    finally:
+        server.stop()
+
+
+def write(path: Path) -> Path:
+    """A file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def test_what_vllm_sends_is_read() -> None:
+    """Server-sent events of the engine, several in one string; an error as an object or as an event."""
+    lines = 'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: {"choices": []}\n\n'
+    more = 'data: {"choices": [{"delta": {"role": "assistant"}}, {"delta": {"content": "b"}}]}\n\n'
+    assert _pieces(f"{lines}{more}data: [DONE]\n\n") == ["a", "b"]
+    for wrong in ('data: {"error": {"message": "out of memory"}}\n\n', SimpleNamespace(error="gone")):
+        with pytest.raises(GenerationError):
+            _pieces(wrong)
 
 
 def test_what_is_too_busy_is_not_asked_again() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import write_jsonl
+from tests.encoder_models import model_folder
 from tests.serve_tools import Service, served_documents, serving
 
 SETTINGS = {
@@ -33,11 +34,11 @@ class Growing:
         shutil.copytree(first, self.beside)
         shutil.copytree(first, self.served)
 
-    def add(self, key: str, text: str, **index: Any) -> int:
+    def add(self, key: str, text: str, model: str = "all-MiniLM-L6-v2", **index: Any) -> int:
         """Build with one more document; the new version."""
         self._documents.append({"_id": key, "title": key, "text": text, "year": 2000})
         corpus = write_jsonl(self.beside.parent / "corpus.jsonl", self._documents)
-        settings = {**SETTINGS, "index": {**SETTINGS["index"], **index}}
+        settings = {**SETTINGS, "index": {**SETTINGS["index"], **index}, "model": {"name": model}}
         return int(self._build(corpus, self.beside, **settings).manifest.version)
 
     def publish(self) -> list[Path]:
@@ -117,11 +118,44 @@ def test_a_new_version_is_taken_and_a_broken_one_refused(changing: tuple[Service
     assert service.post("/v1/search", asked).json()["version"] == second
 
     answer = service.post("/v1/index/reload", {})
-    assert answer.status_code == 500 and "checksum" in answer.json()["error"]["message"]
+    assert answer.status_code == 409 and "checksum" in answer.json()["error"]["message"]
     victim.write_bytes(whole)
     assert service.post("/v1/index/reload", {}).json() == {"ready": True, "version": third, "refused": None}
     found = service.post("/v1/search", {**asked, "query": "who sold brushes"}).json()
     assert found["version"] == third and found["hits"][0]["doc_id"] == "z2"
+
+
+def test_another_embedding_model_is_taken(changing: tuple[Service, Growing], tmp_path: Path) -> None:
+    """Of another dimension: a query must be embedded by the model of the version that it searches."""
+    service, growing = changing
+    positions = {"max_position_embeddings": 140}
+    model = model_folder(tmp_path / "small", max_seq_length=128, config=positions)
+    before = service.get("/v1/index").json()
+    version = growing.add("z3", "The zebra Quill rents a workshop.", model=str(model))
+    growing.publish()
+    growing.commit(version)
+    until(service, version=version, refused=None)
+    after = service.get("/v1/index").json()
+    assert (before["dimension"], after["dimension"]) == (384, 32)
+    for mode in ("hybrid", "dense", "lexical"):
+        asked = {"query": "which zebra rents a workshop", "mode": mode, "require_full": True}
+        found = service.post("/v1/search", asked).json()
+        assert found["version"] == version and found["coverage"]["full"] and len(found["hits"]) >= 3
+    assert found["hits"][0]["doc_id"] == "z3"
+    vectors = service.post("/v1/embeddings", {"input": ["a zebra"]}).json()["data"]
+    assert len(vectors[0]["embedding"]) == 32
+
+
+def test_request_ids_reach_every_deployment(changing: tuple[Service, Growing]) -> None:
+    service, _ = changing
+    asked = {"query": "a lighthouse of stone", "rerank": "cross-encoder"}
+    assert service.post("/v1/search", asked, headers={"x-request-id": "seek-me-42"}).status_code == 200
+    question = {"question": "How high is the lighthouse of Brell?"}
+    assert service.post("/v1/answer", question, headers={"x-request-id": "seek-me-42"}).status_code == 200
+    names = ("shards-0", "shards-1", "encoder", "reranker", "generator")
+    apart = [name for name in names if service.replicas(name)]
+    for deployment in ("ingress", *apart):
+        assert "seek-me-42" in service.logs(deployment), deployment
 
 
 def test_a_start_with_a_damaged_version_takes_the_one_before(

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +141,8 @@ async def _written(
             timings.setdefault("first_token", _since(start))
             yield piece
     finally:
-        await stream.aclose()
+        with suppress(RuntimeError):  # of a task that is cancelled twice: the stream is closing already
+            await stream.aclose()
         timings["generation"] = _since(start)
 
 

@@ -1,9 +1,9 @@
 """Answers from passages: the generator and the judge of their support, in this process or in a deployment."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from functools import cached_property
 from typing import Any, Protocol
 
 from ray import serve
@@ -11,7 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from retrieval.errors import CorpusmillError
+from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.generation.answer import EXTRACTIVE, Answer, answer
 from retrieval.generation.evidence import Judge
 from retrieval.generation.generators import Generator, open_generator
@@ -28,24 +28,31 @@ class Answers(Protocol):
     """What the routes ask. Closing an iterator ends the work on it within 2 seconds."""
 
     def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
-        """Pieces of text, then the whole Answer. asked: max_tokens, temperature, stop, where they differ.
+        """An empty text as soon as there is a place, pieces of text, then the whole Answer.
 
-        Raises Overloaded, and what `retrieval.generation.answer` raises.
+        asked: max_tokens, temperature, stop, where they differ. Raises Overloaded before anything else, and
+        what `retrieval.generation.answer` raises.
         """
 
 
 class Answering:
-    """In this process. Models are loaded when they are first needed, one request loading for all."""
+    """In this process."""
 
     def __init__(
         self, settings: ServeSettings, llm: DeploymentHandle | None = None, most: int | None = None
     ) -> None:
-        """llm: the engine of vllm. most: answers at a time; default: limits.answers."""
-        self._settings = settings.generation
-        self._llm = llm
-        self._threads = settings.threads
+        """Load the models. llm: the engine of vllm. most: answers at a time; default: limits.answers.
+
+        Raises ConfigError and ModelError where the generator cannot be had.
+        """
+        self._settings = own = settings.generation
         self._free = most or settings.limits.answers
-        self._loading = asyncio.Lock()
+        self._judge = Judge.open(threads=settings.threads)
+        self._generator: Generator | None
+        if llm is not None:
+            self._generator = VLLMGenerator(llm, own.model or "")
+        else:
+            self._generator = open_generator(own, threads=settings.threads)
 
     async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
         """See Answers."""
@@ -53,24 +60,13 @@ class Answering:
             raise Overloaded("as many answers are being written as may be (limits.answers)")
         self._free -= 1
         try:
-            async with self._loading:
-                judge, generator = await asyncio.to_thread(lambda: (self._judge, self._generator))
+            yield ""
             own: GenerationSettings = self._settings.model_copy(update=asked)
-            async with aclosing(answer(question, hits, generator, judge, own)) as pieces:
+            async with aclosing(answer(question, hits, self._generator, self._judge, own)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
             self._free += 1
-
-    @cached_property
-    def _judge(self) -> Judge:
-        return Judge.open(threads=self._threads)
-
-    @cached_property
-    def _generator(self) -> Generator | None:
-        if self._llm is not None:
-            return VLLMGenerator(self._llm, self._settings.model or "")
-        return open_generator(self._settings, threads=self._threads)
 
 
 class AnswerServer(Answering):
@@ -83,15 +79,25 @@ class AnswerServer(Answering):
 class RemoteAnswers:
     """Behind a handle."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: DeploymentHandle, settings: ServeSettings) -> None:
         self._handle = handle
+        self._place_s = settings.limits.timeout_s
+        self._longest_s = settings.longest_s
 
     async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
         """See Answers."""
         remote = self._handle.options(method_name="stream", stream=True).remote(question, hits, asked)
+        start, patience = time.monotonic(), self._place_s
         try:
-            async for piece in remote:
-                yield piece
+            while True:
+                left = start + patience - time.monotonic()
+                try:
+                    yield await asyncio.wait_for(anext(remote), left)
+                except StopAsyncIteration:
+                    return
+                patience = self._longest_s  # it has a place
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"the generator did not answer within {patience:g} s") from error
         except RayTaskError as error:
             if isinstance(error.cause, CorpusmillError):
                 raise error.cause from error

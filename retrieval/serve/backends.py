@@ -134,8 +134,9 @@ class Apart:
         await anyio.to_thread.run_sync(self._open_here, version)
 
     def drop(self, version: int) -> None:
-        """See Backend."""
-        self._fronts.drop(version)
+        """See Backend. What could not be opened here may be open elsewhere."""
+        if not self._fronts.drop(version):
+            self._tell(version)
 
     def _open_here(self, version: int) -> None:
         with self._fronts.use(version):
@@ -148,9 +149,11 @@ class Apart:
         return Front(manifest, Layout(manifest, len(self._shards)), terms, model_name(manifest))
 
     def _close(self, front: Front) -> None:
-        """The last request on a version is done: nobody needs it elsewhere. Nobody waits for that either."""
+        """The last request on a version is done: nobody needs it elsewhere."""
+        self._tell(front.manifest.version)
 
-        version = front.manifest.version
+    def _tell(self, version: int) -> None:
+        """Have a version dropped everywhere; nobody waits for that."""
 
         def tell() -> None:
             if self._fronts.wanted(version):

@@ -9,12 +9,22 @@ import contextvars
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from retrieval.serve.metrics import batch_sizes, waits
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+
+@dataclass
+class _Entry(Generic[A, R]):
+    """A request that waits, and the context that it came in: its id and its trace."""
+
+    request: A
+    future: "asyncio.Future[R]"
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
 
 class Batcher(Generic[A, R]):
@@ -37,42 +47,45 @@ class Batcher(Generic[A, R]):
         self._most = most
         self._size = size
         self._alike = alike
-        self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._waiting: deque[_Entry[A, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, request: A) -> R:
         """The result of one request. Raises what `work` gave for it."""
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, future))
+        entry: _Entry[A, R] = _Entry(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
         self._start()
-        return await future
+        return await entry.future
 
     def _start(self) -> None:
-        while self._free and self._waiting:
+        while self._free and (entries := self._next()):
             self._free -= 1
-            task = asyncio.create_task(self._run(self._next()))
+            task = asyncio.create_task(self._run(entries))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         waits(self._name, len(self._waiting))
 
-    def _next(self) -> list[tuple[A, "asyncio.Future[R]"]]:
-        """The request that has waited longest, and those that are alike as long as there is room."""
-        first = self._waiting.popleft()
-        chosen, room = [first], self._most - self._size(first[0])
-        rest: deque[tuple[A, asyncio.Future[R]]] = deque()
-        kind = self._alike(first[0])
+    def _next(self) -> "list[_Entry[A, R]]":
+        """The request that has waited longest, and those that are alike as long as there is room. Those that
+        nobody waits for any more are left out."""
+        chosen: list[_Entry[A, R]] = []
+        rest: deque[_Entry[A, R]] = deque()
+        room = self._most
         for entry in self._waiting:
-            if self._size(entry[0]) <= room and self._alike(entry[0]) == kind:
+            if entry.future.done():
+                continue
+            size, kind = self._size(entry.request), self._alike(entry.request)
+            if not chosen or (size <= room and kind == self._alike(chosen[0].request)):
                 chosen.append(entry)
-                room -= self._size(entry[0])
+                room -= size
             else:
                 rest.append(entry)
         self._waiting = rest
         return chosen
 
-    async def _run(self, entries: list[tuple[A, "asyncio.Future[R]"]]) -> None:
-        requests = [request for request, _ in entries]
-        run = contextvars.copy_context().run  # of the request that began the batch
+    async def _run(self, entries: "list[_Entry[A, R]]") -> None:
+        requests = [entry.request for entry in entries]
+        run = entries[0].context.run  # a batch is traced under the id of its first request
         found: Sequence[R | Exception]
         try:
             batch_sizes.observe(sum(map(self._size, requests)), {"what": self._name})
@@ -82,10 +95,10 @@ class Batcher(Generic[A, R]):
         finally:
             self._free += 1
             self._start()
-        for (_, future), result in zip(entries, found, strict=True):
-            if future.done():
+        for entry, result in zip(entries, found, strict=True):
+            if entry.future.done():
                 continue  # whoever asked is gone
             if isinstance(result, Exception):
-                future.set_exception(result)
+                entry.future.set_exception(result)
             else:
-                future.set_result(result)
+                entry.future.set_result(result)

@@ -1,6 +1,7 @@
 """Errors that only a service has, and the status that each error has on the wire."""
 
-from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, InputError
+from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, InputError, ModelError
+from retrieval.generation.generators import GenerationError
 
 
 class Unavailable(CorpusmillError):
@@ -31,12 +32,19 @@ class NotFound(CorpusmillError):
     """What was named is not in the index."""
 
 
+class Refused(CorpusmillError):
+    """A version of the index that cannot be served."""
+
+
 _STATUS: list[tuple[type[CorpusmillError], int]] = [
     (TooLarge, 413),
     (TooSlow, 408),
     (NotAllowed, 401),
     (Forbidden, 403),
     (NotFound, 404),
+    (Refused, 409),
+    (GenerationError, 502),
+    (ModelError, 503),
     (Overloaded, 503),
     (Unavailable, 503),
     (DeadlineExceeded, 504),

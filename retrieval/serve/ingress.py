@@ -1,5 +1,6 @@
 """The application that Ray Serve runs: `build` for `serve deploy` with arguments, `app` for `serve build`."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ class Ingress:
         backend: Backend
         answers: Answers
         if parts is None:
-            backend, answers = Together(settings), Answering(settings, llm)
+            backend, answers = Together(settings), await asyncio.to_thread(Answering, settings, llm)
         else:
             backend = Apart(settings, parts["shards"], parts["encoder"], parts["reranker"])
-            answers = RemoteAnswers(parts["generator"])
+            answers = RemoteAnswers(parts["generator"], settings)
         self._service = Service(settings, backend, answers)
         await self._service.start()
 

@@ -1,26 +1,30 @@
 """What processes of the service hold of an index: its store, open versions of it, and their proof."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, Thread
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-from retrieval.manifest import Manifest, ShardRecord, latest_version, read_manifest
+from retrieval.errors import CorpusmillError
+from retrieval.manifest import Manifest, ShardRecord, latest_version, read_manifest, versions
 from retrieval.search.cache import VectorCache
 from retrieval.search.group import ShardGroup
 from retrieval.search.models import Models
-from retrieval.search.opening import check_sizes, default_cache, open_group
+from retrieval.search.opening import check_sizes, default_cache, open_group, sweep_cache
 from retrieval.search.searcher import Searcher
 from retrieval.search_settings import Rerank, SearchSettings
 from retrieval.serve.metrics import looked_up
 from retrieval.serve.proof import check_files, check_shards, served_files
 from retrieval.serve.settings import ServeSettings
-from retrieval.serve.versions import Versions
+from retrieval.serve.versions import MOST, Versions
 from retrieval.storage import FileRecord, Store
 
+log = logging.getLogger("ray.serve")
+OPENING_S = 3_600  # within which a file that was copied from object storage is opened
 _MODEL_OF: dict[Rerank, tuple[str, ...]] = {
     "none": (), "late-interaction": ("tokens",), "cross-encoder": ("cross_encoder",),
 }  # fmt: skip
@@ -49,6 +53,21 @@ class Place:
     def check(self, manifest: Manifest, shards: Sequence[ShardRecord]) -> None:
         """Checksums of what was not checked before by this process. Raises IndexDamaged."""
         check_files(self.store, served_files(manifest, shards), self._checked)
+
+    def sweep(self) -> None:
+        """Remove files of older versions from the cache for object storage. Nobody waits for it."""
+
+        def work() -> None:
+            try:
+                latest = self.latest() or 0
+                last = [number for number in versions(self.store) if number <= latest][-MOST:]
+                freed = sweep_cache(self.cache, [self.manifest(number) for number in last], OPENING_S)
+                log.info("%.0f MB of older versions are removed from %s", freed / 1e6, self.cache)
+            except (CorpusmillError, OSError) as error:
+                log.warning("%s keeps files of older versions: %s", self.cache, error)
+
+        if not self.store.is_local:
+            Thread(target=work, daemon=True).start()
 
     def models(self, manifest: Manifest) -> Models:
         """Models of a version; versions that name the same ones share them. Raises ModelError."""
@@ -102,7 +121,11 @@ class SearcherVersions(Versions[Searcher]):
             check_shards(searcher.shards)
             return searcher
 
-        super().__init__(open_, Searcher.close)
+        def close(searcher: Searcher) -> None:
+            searcher.close()
+            place.sweep()
+
+        super().__init__(open_, close)
 
 
 class GroupVersions(Versions[ShardGroup]):
@@ -118,7 +141,11 @@ class GroupVersions(Versions[ShardGroup]):
             check_shards(group)
             return group
 
-        super().__init__(open_, ShardGroup.close)
+        def close(group: ShardGroup) -> None:
+            group.close()
+            place.sweep()
+
+        super().__init__(open_, close)
 
 
 class ModelVersions(Versions[Models]):

@@ -16,8 +16,10 @@ _ERRORS = {
     403: "the key may not do this",
     404: "not in the index",
     408: "the body came too slowly",
+    409: "the version cannot be served",
     413: "larger than a limit",
     422: "cannot be searched as it is",
+    502: "the generator failed",
     503: "overloaded, or a part does not answer; see Retry-After",
     504: "took longer than it may",
 }

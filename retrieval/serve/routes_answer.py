@@ -14,13 +14,13 @@ from starlette.responses import Response, StreamingResponse
 
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.generation.answer import Answer
+from retrieval.serve.examples import ANSWER, CHAT, QUERY, responses
 from retrieval.serve.guard import error_body, json_response, unexpected
 from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text
 from retrieval.serve.schemas import AnswerResponse, Options, Text
 from retrieval.serve.service import Service
 
-_EITHER: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}  # or JSON
-router = APIRouter(prefix="/v1", responses={**DOCUMENTED, **_EITHER})
+router = APIRouter(prefix="/v1", responses=DOCUMENTED)
 log = logging.getLogger("ray.serve")
 Event = tuple[str, dict[str, Any]]
 Events = AsyncGenerator[Event, None]
@@ -43,7 +43,9 @@ Stops = Annotated[list[Text], Field(max_length=4)]
 class AnswerRequest(Options, _Writing):
     """A question."""
 
-    question: Text = Field(examples=["who wrote the origin of species"])
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"question": QUERY, "k": 5}]})
+
+    question: Text
     k: StrictInt = Field(5, ge=1, le=20, description="Passages to read.")
     stream: StrictBool = Field(False, description="Answer as server-sent events.")
     stop: Stops | None = Field(None, description="Texts at which the answer ends.")
@@ -61,7 +63,9 @@ class Message(BaseModel):
 class ChatRequest(_Writing):
     """As OpenAI's. The last message of the user is the question."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore", json_schema_extra={"examples": [{"messages": [{"role": "user", "content": QUERY}]}]}
+    )
 
     messages: list[Message] = Field(min_length=1)
     model: StrictStr = ""
@@ -80,7 +84,10 @@ class ChatRequest(_Writing):
         raise ConfigError("no message has the role user", hint="The last one is taken as the question.")
 
 
-@router.post("/answer", response_model=AnswerResponse, summary="Answer a question from the passages found")
+@router.post(
+    "/answer", response_model=AnswerResponse, responses=responses(ANSWER, streamed=True),
+    summary="Answer a question from the passages found",
+)  # fmt: skip
 async def answer(request: Request, asked: AnswerRequest) -> Response:
     """An answer with its citations; as events `passages`, `token`, `answer` or `error` where streamed."""
     service = allow(request, "search")
@@ -95,7 +102,9 @@ async def answer(request: Request, asked: AnswerRequest) -> Response:
     return json_response(found[-1])
 
 
-@router.post("/chat/completions", summary="The same in OpenAI's shape")
+@router.post(
+    "/chat/completions", responses=responses(CHAT, streamed=True), summary="The same in OpenAI's shape"
+)
 async def chat(request: Request, asked: ChatRequest) -> Response:
     """An answer to the last message of the user; `citations` are a field of their own."""
     service = allow(request, "search")
@@ -128,14 +137,17 @@ async def chat(request: Request, asked: ChatRequest) -> Response:
 async def answered(service: Service, question: str, asked: Options, writing: dict[str, Any]) -> Events:
     """Search, then the answer: events `passages`, `token` and `answer`. Counts as under way until closed."""
     start = time.perf_counter()
+    options = {"require_full": asked.require_full, **asked.asked()}
+    results = await service.run(
+        lambda deadline: service.search([question], deadline, **options),
+        None if asked.timeout_ms is None else asked.timeout_ms / 1000,
+    )
+    result = results[0]
+    values = result.as_json()
     with service.turn():
-        seconds = None if asked.timeout_ms is None else asked.timeout_ms / 1000
-        deadline = service.deadline(seconds)
-        results = await service.search([question], deadline, require_full=asked.require_full, **asked.asked())
-        result = results[0]
-        values = result.as_json()
-        yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}
         async with aclosing(service.answers.stream(question, result.hits, writing)) as pieces:
+            await anext(pieces)  # a place to write: whoever gets none is told by the status
+            yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}
             async for piece in pieces:
                 if isinstance(piece, Answer):
                     found = piece.as_json(result)

@@ -8,10 +8,13 @@ import ray
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from retrieval.cross_encoder.packaged import NAME as PACKAGED
 from retrieval.encoder.tokens import check_unicode
+from retrieval.errors import ConfigError, IndexDamaged, ModelError
 from retrieval.manifest import Manifest
 from retrieval.serve.answering import name_of
-from retrieval.serve.errors import NotFound, Unavailable
+from retrieval.serve.errors import NotAllowed, NotFound, Refused, Unavailable
+from retrieval.serve.examples import INDEX, PASSAGE, REFUSED, STATE, responses
 from retrieval.serve.guard import json_response
 from retrieval.serve.requests import DOCUMENTED, allow, service_of
 from retrieval.serve.service import Service
@@ -21,7 +24,7 @@ METRICS_S = 5
 METRICS_BYTES = 50_000_000
 
 
-@router.get("/v1/index", summary="Version, counts, models and measured recall")
+@router.get("/v1/index", responses=responses(INDEX), summary="Version, counts, models and measured recall")
 async def index(request: Request) -> Response:
     """What is served."""
     service = allow(request, "search")
@@ -33,7 +36,10 @@ async def index(request: Request) -> Response:
     return json_response(await service.run(work))
 
 
-@router.get("/v1/passages/{passage_id:path}", summary="A passage by its id")
+@router.get(
+    "/v1/passages/{passage_id:path}", responses=responses({**PASSAGE, "version": 3}),
+    summary="A passage by its id",
+)  # fmt: skip
 async def passage(request: Request, passage_id: str) -> Response:
     """A passage with its place in the document, and the version that it was read from."""
     service = allow(request, "search")
@@ -55,27 +61,39 @@ async def passage(request: Request, passage_id: str) -> Response:
     return json_response({**vars(found), "version": version})
 
 
-@router.post("/v1/index/reload", summary="Serve the latest version now (admin)")
+@router.post("/v1/index/reload", responses=responses(STATE), summary="Serve the latest version now (admin)")
 async def reload(request: Request) -> Response:
     """Open, prove and take the version that LATEST names; the old one stays where that fails."""
     service = allow(request, "admin")
     latest = await asyncio.to_thread(service.backend.place.latest)
     if latest is not None:
-        await asyncio.shield(asyncio.ensure_future(service.swap(latest)))
-    return json_response(state(service))
+        try:
+            await asyncio.shield(asyncio.ensure_future(service.swap(latest)))
+        except (IndexDamaged, ModelError, ConfigError) as error:
+            told = f"version {latest} is refused, {service.version} stays: {error.message}"
+            raise Refused(told, hint=error.hint) from error
+    return json_response(state(service, why=True))
 
 
-@router.get("/healthz", summary="Whether the process lives")
+@router.get("/healthz", responses=responses({"alive": True}), summary="Whether the process lives")
 async def healthz() -> Response:
     """Always 200."""
     return json_response({"alive": True})
 
 
-@router.get("/readyz", summary="Whether an index is served, and which version was refused")
+@router.get(
+    "/readyz", responses=responses(REFUSED),
+    summary="Whether an index is served, and which version was refused",
+)  # fmt: skip
 async def readyz(request: Request) -> Response:
-    """200 as soon as a version answers."""
+    """200 as soon as a version answers. Why one was refused is told to those who may search."""
     service = service_of(request)
-    return json_response(state(service), 200 if service.version else 503)
+    try:
+        allow(request, "search")
+        found = state(service, why=True)
+    except NotAllowed:
+        found = state(service, why=False)
+    return json_response(found, 200 if service.version else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Metrics of this node for Prometheus")
@@ -85,9 +103,11 @@ async def metrics(request: Request) -> Response:
     return Response(await asyncio.to_thread(_exported), media_type="text/plain; version=0.0.4")
 
 
-def state(service: Service) -> dict[str, Any]:
-    """What /readyz says."""
-    refused = service.refused and {"version": service.refused.version, "why": service.refused.why}
+def state(service: Service, *, why: bool) -> dict[str, Any]:
+    """What /readyz says; `why` names files."""
+    refused: dict[str, Any] | None = None
+    if service.refused is not None:
+        refused = {"version": service.refused.version, "why": service.refused.why if why else None}
     return {"ready": bool(service.version), "version": service.version, "refused": refused}
 
 
@@ -98,13 +118,19 @@ def described(manifest: Manifest, service: Service) -> dict[str, Any]:
         "version": manifest.version, "created": manifest.created, "documents": manifest.documents,
         "passages": manifest.passages, "shards": len(manifest.shards),
         "model": manifest.model["query"]["name"], "dimension": manifest.dense["dimension"],
-        "late_interaction": (manifest.late_interaction.get("model") or {}).get("name"),
+        "late_interaction": _name(manifest.late_interaction), "cross_encoder": _name(manifest.cross_encoder),
         "stored_tokens": bool(manifest.token_codec), "lexical": bool(manifest.lexical),
         "dense": manifest.dense_reason, "recall": manifest.recall, "metadata": manifest.metadata,
         "search": manifest.search, "generator": name_of(service.settings.generation),
         "limits": limits.model_dump(),
-        **{key: value for key, value in state(service).items() if key != "version"},
+        **{key: value for key, value in state(service, why=True).items() if key != "version"},
     }  # fmt: skip
+
+
+def _name(stage: dict[str, Any]) -> str:
+    """Of a second stage's model; the card of the default cross-encoder is not in the manifest."""
+    name: str = stage.get("model", {}).get("query", {}).get("name", PACKAGED)
+    return name
 
 
 def _exported() -> bytes:

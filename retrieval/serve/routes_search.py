@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from retrieval.passages import Passage
 from retrieval.search.pipeline import full_text
+from retrieval.serve.examples import EMBEDDINGS, RERANKED, RESULT, responses
 from retrieval.serve.guard import json_response
 from retrieval.serve.requests import DOCUMENTED, allow, at_most, check_options, check_text
 from retrieval.serve.schemas import (
@@ -26,14 +27,20 @@ from retrieval.serve.service import Service
 router = APIRouter(prefix="/v1", responses=DOCUMENTED)
 
 
-@router.post("/search", response_model=SearchResponse, summary="Find the passages that answer a query best")
+@router.post(
+    "/search", response_model=SearchResponse, responses=responses(RESULT),
+    summary="Find the passages that answer a query best",
+)  # fmt: skip
 async def search(request: Request, asked: SearchRequest) -> Response:
     """Hits of one query."""
     service = allow(request, "search")
     return json_response((await _search(service, [asked.query], asked))[0])
 
 
-@router.post("/search/batch", response_model=BatchResponse, summary="Search for several queries together")
+@router.post(
+    "/search/batch", response_model=BatchResponse, responses=responses({"results": [RESULT]}),
+    summary="Search for several queries together",
+)  # fmt: skip
 async def batch(request: Request, asked: BatchRequest) -> Response:
     """Hits of each query."""
     service = allow(request, "search")
@@ -41,7 +48,10 @@ async def batch(request: Request, asked: BatchRequest) -> Response:
     return json_response({"results": await _search(service, asked.queries, asked)})
 
 
-@router.post("/rerank", response_model=RerankResponse, summary="Order texts by how well they answer a query")
+@router.post(
+    "/rerank", response_model=RerankResponse, responses=responses(RERANKED),
+    summary="Order texts by how well they answer a query",
+)  # fmt: skip
 async def rerank(request: Request, asked: RerankRequest) -> Response:
     """Scores of late interaction or the cross-encoder, best first."""
     service = allow(request, "search")
@@ -68,7 +78,7 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
     return json_response({"version": version, "results": results})
 
 
-@router.post("/embeddings", summary="Embed queries, in OpenAI's shape")
+@router.post("/embeddings", responses=responses(EMBEDDINGS), summary="Embed queries, in OpenAI's shape")
 async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     """Vectors of the index's query encoder."""
     service = allow(request, "search")

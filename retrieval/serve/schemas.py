@@ -5,8 +5,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from retrieval.search_settings import Mode, Rerank
+from retrieval.serve.examples import QUERY
 
 Text = Annotated[StrictStr, Field(min_length=1)]
+
+
+def _shown(*examples: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": list(examples)})
 
 
 class _Request(BaseModel):
@@ -27,7 +32,7 @@ class Options(_Request):
     per_document: StrictInt | None = Field(None, ge=1, description="Most passages of one document.")
     explain: StrictBool = Field(False, description="Tell why each passage was found.")
     require_full: StrictBool = Field(False, description="Answer 503 rather than from a part of the index.")
-    timeout_ms: StrictInt | None = Field(None, ge=1, description="Give up after so long.")
+    timeout_ms: StrictInt | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
 
     def asked(self) -> dict[str, Any]:
         """Arguments of QueryPath.batch."""
@@ -40,13 +45,17 @@ class Options(_Request):
 class SearchRequest(Options):
     """One query."""
 
-    query: Text = Field(examples=["who wrote the origin of species"])
+    model_config = _shown({"query": QUERY, "k": 5, "mode": "hybrid", "filter": "year >= 2019"})
+
+    query: Text
 
 
 class BatchRequest(Options):
     """Several queries, searched together."""
 
-    queries: list[Text] = Field(min_length=1, examples=[["who wrote the origin of species", "finches"]])
+    model_config = _shown({"queries": [QUERY, "north quay"], "k": 3})
+
+    queries: list[Text] = Field(min_length=1)
 
 
 class Candidate(_Request):
@@ -59,17 +68,23 @@ class Candidate(_Request):
 class RerankRequest(_Request):
     """Texts that do not need to be in the index."""
 
+    model_config = _shown({
+        "query": QUERY, "passages": [{"text": "Bread rises."}, {"title": "Tides", "text": "The Moon pulls."}],
+    })  # fmt: skip
+
     query: Text
     passages: list[Candidate] = Field(min_length=1)
     method: Annotated[str, Field(pattern="^(late-interaction|cross-encoder)$")] = "late-interaction"
     k: StrictInt | None = Field(None, ge=1, description="Best ones to return; default: all.")
-    timeout_ms: StrictInt | None = Field(None, ge=1)
+    timeout_ms: StrictInt | None = Field(None, ge=1, le=3_600_000)
 
 
 class EmbeddingsRequest(BaseModel):
     """As OpenAI's."""
 
-    model_config = ConfigDict(extra="ignore")  # clients send fields that mean nothing here
+    model_config = ConfigDict(  # clients send fields that mean nothing here
+        extra="ignore", json_schema_extra={"examples": [{"input": ["spring tides"], "model": "corpusmill"}]}
+    )
 
     input: Text | Annotated[list[Text], Field(min_length=1)]
     model: StrictStr = ""

@@ -82,6 +82,7 @@ class Service:
                     await self._open(version)
                     return
                 except CorpusmillError as error:
+                    self.backend.drop(version)
                     log.error("version %s cannot be served either: %s", version, error.message)
 
     @contextlib.contextmanager
@@ -174,6 +175,8 @@ class Service:
             except CorpusmillError as error:
                 again = isinstance(error, Unavailable | Overloaded | DeadlineExceeded | StorageError)
                 self._refuse(Refused(version, error.message, again))
+                if not again:
+                    self.backend.drop(version)  # it may be open in parts
                 log.error(
                     "version %s is refused, %s stays: %s", version, self.version or "none", error.message
                 )

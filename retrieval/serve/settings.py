@@ -35,6 +35,11 @@ class Placement(Settings):
         """Whether there may be more than one replica."""
         return self.replicas > 1 or self.autoscaling is not None
 
+    @property
+    def least(self) -> int:
+        """Replicas that are always there."""
+        return self.autoscaling.min_replicas if self.autoscaling else self.replicas
+
     def options(self, longest_s: float) -> dict[str, Any]:
         """As Ray Serve's deployment options. longest_s: seconds that a request may take, which a replica that
         is to stop waits for."""
@@ -53,6 +58,26 @@ class Placement(Settings):
             "health_check_period_s": 5,
             "graceful_shutdown_timeout_s": longest_s,
         }
+
+
+class IngressPlacement(Placement):
+    """The HTTP interface; where the service is placed together, with everything in it."""
+
+    max_ongoing: int = Field(512, ge=1, description="Requests that a replica works on at a time.")
+    max_queued: int = Field(256, ge=1, description="Requests that a proxy keeps waiting; more are refused.")
+
+
+class EncoderPlacement(Placement):
+    """The query encoder."""
+
+    max_ongoing: int = Field(128, ge=1, description="Requests that a replica works on at a time.")
+
+
+class GeneratorPlacement(Placement):
+    """What writes answers."""
+
+    max_ongoing: int = Field(8, ge=1, description="Answers that a replica writes at a time.")
+    max_queued: int = Field(16, ge=1, description="Answers that each caller keeps waiting; more are refused.")
 
 
 class Limits(Settings):
@@ -112,13 +137,21 @@ class ServeSettings(Settings):
     limits: Limits = Limits()
     access: Access = Access()
     batching: Batching = Batching()
-    ingress: Placement = Placement(max_ongoing=512, max_queued=256)
-    encoder: Placement = Placement(max_ongoing=128)
+    ingress: IngressPlacement = IngressPlacement()
+    encoder: EncoderPlacement = EncoderPlacement()
     shards: Placement = Placement()
     reranker: Placement = Placement()
-    generator: Placement = Placement(max_ongoing=8, max_queued=16)
+    generator: GeneratorPlacement = GeneratorPlacement()
     generation: GenerationSettings = GenerationSettings()
     log_queries: bool = Field(False, description="Write queries to the log.")
+
+    @property
+    def placements(self) -> list[Placement]:
+        """Of all deployments, a group of shards each by itself."""
+        if self.placement == "together":
+            return [self.ingress, *([self.generator] if self.generation.kind == "vllm" else [])]
+        shards = [self.shards] * self.groups
+        return [self.ingress, self.encoder, *shards, self.reranker, self.generator]
 
     @property
     def longest_s(self) -> float:

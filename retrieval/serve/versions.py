@@ -50,13 +50,15 @@ class Versions(Generic[T]):
             if version in self._held:
                 self._held[version].dropped = False
 
-    def drop(self, version: int) -> None:
-        """Close a version as soon as its last user is done. It is opened again if it is asked for."""
+    def drop(self, version: int) -> bool:
+        """Close a version as soon as its last user is done; whether it is open. It may be opened again."""
         with self._lock:
-            if version in self._held:
+            held = version in self._held
+            if held:
                 self._held[version].dropped = True
             over = self._over()
         self._close_all(over)
+        return held
 
     def _take(self, version: int) -> _Open[T]:
         with self._lock:

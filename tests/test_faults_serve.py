@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,11 @@ def test_a_version_that_comes_while_a_group_is_dead_is_taken_later(index: Path, 
 
 
 def test_the_only_ingress_replica_is_killed(index: Path, tmp_path: Path) -> None:
-    with serving(index, tmp_path) as service:
+    """While connections are open, which then keep the port in TIME_WAIT."""
+    with serving(index, tmp_path) as service, ExitStack() as stack:
+        for _ in range(5):
+            client = stack.enter_context(httpx.Client())
+            assert client.post(f"{service.url}/v1/search", json=STRICT[0], timeout=60).status_code == 200
         kill(service.replicas("ingress"))
         took = until(lambda: answers(service), "an answer", RECOVERY_S)
         print(f"\ningress killed: answers again after {took:.1f} s")
@@ -204,6 +209,8 @@ def test_the_only_ingress_replica_is_killed(index: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("config", ["watch_s: 0.3", APART])
 def test_versions_change_under_load(index: Path, tmp_path: Path, config: str) -> None:
     with serving(index, tmp_path, f"{{{config}}}") as service:
+        with Load(service.url, STRICT, 4):  # models are loaded, connections made
+            time.sleep(4)
         with Load(service.url, STRICT, 4) as calm:
             time.sleep(10)
         took = []

@@ -73,7 +73,7 @@ def test_four_times_the_load_that_can_be_sustained(loaded: Service) -> None:
         f"refused with p95 {percentile(refused, 95):.0f} ms; "
         f"healthz at most {1000 * max(s for _, s in alive):.0f} ms; {before:.0f} MB before, {after:.0f} after"
     )
-    assert set(statuses(load.outcomes)) <= {200, 429, 503, 504}
+    assert set(statuses(load.outcomes)) <= {200, 429, 503}
     assert offered > 2 * sustained, "too few requests were sent to say anything"
     assert len(good) > len(calm.outcomes) / 2, "the service does nothing but refuse"
     assert all(outcome.retry_after == "1" for outcome in refused)

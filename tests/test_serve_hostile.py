@@ -28,13 +28,14 @@ def ask_whatever(operation: Any, data: st.DataObject) -> None:
     """A request that the description allows or, by half of the examples, forbids; the answer is checked.
 
     A filter may name a field that no document has: what fits the description may be refused all the same. And
-    what may take one millisecond is answered with 504.
+    what may take one millisecond is answered with 504; no other request is.
     """
     mode = data.draw(st.sampled_from(GenerationMode))
     case = data.draw(operation.as_strategy(generation_mode=mode))
     answer = case.call(timeout=60)
     case.validate_response(answer, excluded_checks=[positive_data_acceptance, not_a_server_error])
-    assert answer.status_code < 500 or answer.status_code in (503, 504)
+    hurried = isinstance(case.body, dict) and "timeout_ms" in case.body
+    assert answer.status_code < 500 or (answer.status_code == 504 and hurried)
 
 
 def test_every_route_answers_as_it_is_described(service: Service, subtests: pytest.Subtests) -> None:

@@ -101,3 +101,12 @@ def service(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
     with serving(served_index, tmp_path_factory.mktemp("service")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def guarded(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`corpusmill serve` over it with keys and a generator."""
+    from tests.guarded_tools import guarding
+
+    with guarding(served_index, tmp_path_factory.mktemp("guarded")) as running:
+        yield running

@@ -4,14 +4,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from retrieval.serve.access import hashed, new_key
+from tests.guarded_tools import Guarded
 from tests.playground_tools import (
     ANSWER,
     CHROMIUM,
@@ -26,7 +25,7 @@ from tests.playground_tools import (
     answered,
     ask,
 )
-from tests.serve_tools import HOSTILE, serving
+from tests.serve_tools import HOSTILE
 
 
 @pytest.fixture(scope="module")
@@ -268,24 +267,19 @@ def test_controls_have_names_and_the_page_fits_a_phone(open_page: Callable[..., 
     assert len(found) > 15 and unnamed == []
 
 
-def test_key_is_asked_for_and_kept_for_the_tab(
-    open_page: Callable[..., Page], served_index: Path, tmp_path: Path
-) -> None:
-    key = new_key()
-    (tmp_path / "keys").write_text(f"search {hashed(key)}\n")
-    with serving(served_index, tmp_path, f"access: {{keys_file: {tmp_path / 'keys'}}}\n") as keyed:
-        page = open_page(url=keyed.url)
-        dialog = page.get_by_role("dialog", name="API key")
-        for given, then in (("not-the-key", "did not accept"), (key, None)):
-            dialog.get_by_label("Key", exact=True).fill(given)
-            page.keyboard.press("Enter")
-            if then:
-                expect(dialog).to_contain_text(then)
-        expect(page.locator("#index-line")).to_contain_text("Version")
-        ask(page, QUESTION)
-        assert page.evaluate("Object.values(localStorage)") == []
-        assert page.evaluate("Object.values(sessionStorage)") == [key]
-        assert key not in page.content() + page.url
+def test_key_is_asked_for_and_kept_for_the_tab(open_page: Callable[..., Page], guarded: Guarded) -> None:
+    page = open_page(url=guarded.service.url)
+    dialog = page.get_by_role("dialog", name="API key")
+    for given, then in (("not-the-key", "did not accept"), (guarded.search, None)):
+        dialog.get_by_label("Key", exact=True).fill(given)
+        page.keyboard.press("Enter")
+        if then:
+            expect(dialog).to_contain_text(then)
+    expect(page.locator("#index-line")).to_contain_text("Version")
+    ask(page, QUESTION)
+    assert page.evaluate("Object.values(localStorage)") == []
+    assert page.evaluate("Object.values(sessionStorage)") == [guarded.search]
+    assert guarded.search not in page.content() + page.url
 
 
 def test_header_tells_the_index(open_page: Callable[..., Page]) -> None:

@@ -18,6 +18,7 @@ from retrieval.generation.generators import GenerationError
 from retrieval.manifest import Manifest, read_manifest
 from retrieval.search import Searcher
 from retrieval.search.cache import VectorCache
+from retrieval.search.opening import sweep_cache
 from retrieval.serve.errors import Overloaded
 from retrieval.serve.pieces import OPENING_S, Layout, Place, SearcherVersions
 from retrieval.serve.proof import check_files, check_shards, served_files
@@ -123,6 +124,7 @@ def test_files_of_older_versions_leave_the_cache(
         versions.drop(1)  # closes it, which sweeps
         until(lambda: not (place.cache / "dense/old/0.bin").exists(), "the old file")
         until(lambda: not (place.cache / "dense/old/1.bin").exists(), "the other one")
+        assert sweep_cache(place.cache, [place.manifest(1)], OPENING_S) == 0
         assert new.exists() and all(file.exists() for file in named)
     finally:
         server.stop()

@@ -158,6 +158,7 @@ def test_request_ids_reach_every_deployment(changing: tuple[Service, Growing]) -
         assert "seek-me-42" in service.logs(deployment), deployment
 
 
+@pytest.mark.faults
 def test_a_start_with_a_damaged_version_takes_the_one_before(
     build: Callable[..., Any], served_index: Path, tmp_path: Path
 ) -> None:

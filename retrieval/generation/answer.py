@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,7 +129,8 @@ async def _written(
         while True:
             remaining = settings.timeout_s - (time.perf_counter() - start)
             try:
-                piece = await asyncio.wait_for(anext(stream), max(remaining, 0))
+                async with asyncio.timeout(remaining):
+                    piece = await anext(stream)
             except StopAsyncIteration:
                 break
             except TimeoutError as error:
@@ -141,8 +141,7 @@ async def _written(
             timings.setdefault("first_token", _since(start))
             yield piece
     finally:
-        with suppress(RuntimeError):  # of a task that is cancelled twice: the stream is closing already
-            await stream.aclose()
+        await stream.aclose()
         timings["generation"] = _since(start)
 
 

@@ -20,6 +20,7 @@ from retrieval.serve.settings import Access
 Role = Literal["search", "admin"]
 PREFIX = "sha256:"
 LEAST_CHARACTERS = 16  # a key is hashed once, so it must not be guessable
+_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _HINT = "Make one: corpusmill key search"
 
 
@@ -95,8 +96,9 @@ class Door:
         """Without keys: over the loopback interface, from no proxy, and from no page of somebody else, which
         may have had this address given to a name of its own (DNS rebinding)."""
         server, client = scope.get("server") or (None,), scope.get("client") or (None,)
-        forwarded = "forwarded" in headers or "x-forwarded-for" in headers
-        if forwarded or not (is_loopback(server[0]) and is_loopback(client[0])):
+        if any(name in headers for name in _PROXIES) or not (
+            is_loopback(server[0]) and is_loopback(client[0])
+        ):
             raise NotAllowed("this service has no keys, so it answers on its own machine only", hint=_HINT)
         origin = headers.get("origin")
         named = [headers["host"]] if "host" in headers else []

@@ -1,6 +1,7 @@
 """Answers from passages: the generator and the judge of their support, in this process or in a deployment."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -47,17 +48,20 @@ class Answering:
         """
         self._settings = own = settings.generation
         self._free = most or settings.limits.answers
+        self._limit = "generator.max_ongoing" if most else "limits.answers"
         self._judge = Judge.open(threads=settings.threads)
         self._generator: Generator | None
         if llm is not None:
             self._generator = VLLMGenerator(llm, own.model or "")
         else:
-            self._generator = open_generator(own, threads=settings.threads)
+            # In a worker of Ray, torch computes with one thread unless it is told otherwise.
+            cpus = settings.generator.cpus if most else len(os.sched_getaffinity(0))
+            self._generator = open_generator(own, threads=settings.threads or max(1, int(cpus)))
 
     async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
         """See Answers."""
         if not self._free:
-            raise Overloaded("as many answers are being written as may be (limits.answers)")
+            raise Overloaded(f"as many answers are being written as may be ({self._limit})")
         self._free -= 1
         try:
             yield ""
@@ -90,12 +94,13 @@ class RemoteAnswers:
         start, patience = time.monotonic(), self._place_s
         try:
             while True:
-                left = start + patience - time.monotonic()
                 try:
-                    yield await asyncio.wait_for(anext(remote), left)
+                    async with asyncio.timeout(start + patience - time.monotonic()):
+                        piece = await anext(remote)
                 except StopAsyncIteration:
                     return
                 patience = self._longest_s  # it has a place
+                yield piece
         except TimeoutError as error:
             raise DeadlineExceeded(f"the generator did not answer within {patience:g} s") from error
         except RayTaskError as error:

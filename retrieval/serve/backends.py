@@ -53,7 +53,7 @@ class Together:
     """Everything in this process."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        self.place = Place(settings)
+        self.place = Place(settings, settings.limits.cached_queries)
         self._versions = SearcherVersions(self.place)
 
     def use(self, version: int, deadline: float) -> AbstractContextManager[QueryPath]:
@@ -99,13 +99,11 @@ class Apart:
         self, settings: ServeSettings, shards: Sequence[DeploymentHandle], encoder: DeploymentHandle,
         reranker: DeploymentHandle,
     ) -> None:  # fmt: skip
-        self.place = Place(settings)
+        self.place = Place(settings, settings.limits.cached_queries)
         self._shards = list(shards)
         self._encoder = encoder
         self._reranker = reranker
         self._late = Late(min(settings.limits.group_s, 0.4 * settings.limits.timeout_s))
-        # Other ingress replicas may still answer by a version that this one has left.
-        self._grace_s = 2 * settings.watch_s + settings.longest_s if settings.ingress.several else 0
         # A search has its dense and its lexical half under way, each waiting for all groups.
         self._beside = ThreadPoolExecutor(settings.limits.running, "lexical")
         self._fronts = Versions(self._open, self._close)
@@ -163,9 +161,7 @@ class Apart:
             except CorpusmillError as error:
                 log.warning("version %s is not dropped everywhere: %s", version, error.message)
 
-        timer = threading.Timer(self._grace_s, tell)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=tell, daemon=True).start()
 
     def _everywhere(self, method: str, version: int) -> None:
         """Call a method of every replica that is there, side by side. Raises CorpusmillError."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from ray import serve
 
-from retrieval.errors import CorpusmillError
 from retrieval.serve.encoding import Encoded, Encoding
 from retrieval.serve.pieces import GroupVersions, ModelVersions, Place, pool, second_stage
+from retrieval.serve.proof import opening
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 
@@ -26,26 +26,39 @@ class _Replica:
     def __init__(self, place: Place, versions: Versions[Any]) -> None:
         """A replica is asked when this returns: the latest version is open by then, if it can be opened."""
         self._versions = versions
+        # An ingress replica that has not gone over yet asks by the version that another one has left.
+        self._quiet_s = 2 * place.settings.watch_s
+        self._dropping: dict[int, asyncio.Task[None]] = {}
         try:
             latest = place.latest()
             if latest is not None:
                 with versions.use(latest):
                     log.info("version %s is open", latest)
-        except CorpusmillError as error:  # the ingress says which version answers
-            log.warning("the latest version is not open: %s", error.message)
+        except Exception as error:  # the ingress says which version answers
+            log.warning("the latest version is not open: %s: %s", type(error).__name__, error)
 
     async def prepare(self, version: int) -> None:
-        """Open and prove a version beside those that are open."""
+        """Open and prove a version beside those that are open. Raises CorpusmillError."""
+        if version in self._dropping:
+            self._dropping.pop(version).cancel()
 
         def work() -> None:
-            with self._versions.use(version):
+            with opening(version), self._versions.use(version):
                 self._versions.keep(version)
 
         await asyncio.get_running_loop().run_in_executor(None, work)
 
     async def drop(self, version: int) -> None:
-        """Close a version when its last request is done."""
-        self._versions.drop(version)
+        """Close a version when nobody has asked by it for a while."""
+
+        async def when_quiet() -> None:
+            while (left := self._quiet_s - self._versions.idle_s(version)) > 0:
+                await asyncio.sleep(left)
+            self._versions.drop(version)
+            del self._dropping[version]
+
+        if version not in self._dropping:
+            self._dropping[version] = asyncio.create_task(when_quiet())
 
 
 class _Caller(_Replica):

@@ -24,6 +24,7 @@ from retrieval.serve.versions import MOST, Versions
 from retrieval.storage import FileRecord, Store
 
 log = logging.getLogger("ray.serve")
+KEPT = 2 * MOST  # versions whose files stay in the cache: some of them may have been refused
 OPENING_S = 3_600  # within which a file that was copied from object storage is opened
 _MODEL_OF: dict[Rerank, tuple[str, ...]] = {
     "none": (), "late-interaction": ("tokens",), "cross-encoder": ("cross_encoder",),
@@ -33,11 +34,12 @@ _MODEL_OF: dict[Rerank, tuple[str, ...]] = {
 class Place:
     """An index from the view of one process."""
 
-    def __init__(self, settings: ServeSettings) -> None:
+    def __init__(self, settings: ServeSettings, cached_queries: int = 0) -> None:
+        """cached_queries: of which the embeddings are kept."""
         self.settings = settings
         self.store = Store(settings.index, settings.storage_options)
         self.cache = default_cache(self.store.url)
-        self.vectors = VectorCache(settings.limits.cached_queries, looked_up)
+        self.vectors = VectorCache(cached_queries, looked_up)
         self._checked: set[FileRecord] = set()
         self._models: WeakValueDictionary[str, Models] = WeakValueDictionary()
         self._lock = Lock()
@@ -59,8 +61,10 @@ class Place:
 
         def work() -> None:
             try:
-                latest = self.latest() or 0
-                last = [number for number in versions(self.store) if number <= latest][-MOST:]
+                latest = self.latest()
+                if latest is None:
+                    return
+                last = [number for number in versions(self.store) if number <= latest][-KEPT:]
                 freed = sweep_cache(self.cache, [self.manifest(number) for number in last], OPENING_S)
                 log.info("%.0f MB of older versions are removed from %s", freed / 1e6, self.cache)
             except (CorpusmillError, OSError) as error:

@@ -1,19 +1,35 @@
 """Before a version answers: its files are what the manifest says, and its shards find what is in them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from retrieval.errors import IndexDamaged
+from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.manifest import Manifest, ShardRecord
 from retrieval.search.group import ShardGroup
 from retrieval.storage import FileRecord, Store, sha256_of
 
+log = logging.getLogger("ray.serve")
 REPAIR = "Run `corpusmill verify` on the index; the version that was served before goes on."
 READERS = 4  # files that are read at a time
 ROWS = 8  # of a shard that look for themselves
+
+
+@contextmanager
+def opening(version: int) -> Iterator[None]:
+    """Makes IndexDamaged of what libraries raise over files that are not what they seem."""
+    try:
+        yield
+    except CorpusmillError:
+        raise
+    except Exception as error:
+        log.exception("version %s cannot be opened", version)
+        what = f"the version cannot be used: {type(error).__name__}: {error}"
+        raise IndexDamaged(what[:500]) from error
 
 
 def served_files(manifest: Manifest, shards: Sequence[ShardRecord]) -> list[FileRecord]:

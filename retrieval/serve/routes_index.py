@@ -2,6 +2,7 @@
 
 import asyncio
 import urllib.request
+from functools import partial
 from typing import Any
 
 import ray
@@ -44,16 +45,13 @@ async def passage(request: Request, passage_id: str) -> Response:
     """A passage with its place in the document, and the version that it was read from."""
     service = allow(request, "search")
     check_unicode([passage_id], "passage id")
-    version = service.version
 
-    async def work(deadline: float) -> Any:
-        def find() -> Any:
-            with service.backend.use(version, deadline) as path:
-                return path.find(passage_id)
+    async def work(deadline: float) -> tuple[int, Any]:
+        version = service.version
+        with service.backend.use(version, deadline) as path:
+            return version, await service.in_thread(deadline, partial(path.find, passage_id))
 
-        return await service.in_thread(deadline, find)
-
-    found = await service.run(work)
+    version, found = await service.run(work)
     if found is None:
         raise NotFound(
             f"version {version} has no passage {passage_id[:200]!a}", hint="An id is DOC_ID#NUMBER."

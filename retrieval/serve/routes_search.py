@@ -1,6 +1,7 @@
 """Search, batches, re-ranking and embeddings."""
 
 import base64
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from retrieval.passages import Passage
+from retrieval.search.interfaces import QueryModels
 from retrieval.search.pipeline import full_text
 from retrieval.serve.examples import EMBEDDINGS, RERANKED, RESULT, responses
 from retrieval.serve.guard import json_response
@@ -60,19 +62,19 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
     texts = [asked.query, *(passage.title + passage.text for passage in asked.passages)]
     check_text(service, texts)
     passages = [Passage("", "", one.title, one.text, 0, len(one.text), "", {}) for one in asked.passages]
-    version = service.version
 
-    async def work(deadline: float) -> np.ndarray:
-        def score() -> np.ndarray:
-            with service.backend.models(version, deadline) as models:
-                if asked.method == "cross-encoder":
-                    return models.cross_scores([(asked.query, full_text(passage)) for passage in passages])
-                tokens = models.encode_tokens([asked.query])
-                return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
+    def score(models: QueryModels) -> np.ndarray:
+        if asked.method == "cross-encoder":
+            return models.cross_scores([(asked.query, full_text(passage)) for passage in passages])
+        tokens = models.encode_tokens([asked.query])
+        return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
 
-        return await service.in_thread(deadline, score)
+    async def work(deadline: float) -> tuple[int, np.ndarray]:
+        version = service.version
+        with service.backend.models(version, deadline) as models:
+            return version, await service.in_thread(deadline, partial(score, models))
 
-    scores = await service.run(work, _seconds(asked.timeout_ms))
+    version, scores = await service.run(work, _seconds(asked.timeout_ms))
     order = np.argsort(-scores, kind="stable")[: asked.k]
     results = [{"index": int(place), "score": float(scores[place])} for place in order]
     return json_response({"version": version, "results": results})
@@ -85,14 +87,10 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     at_most(len(texts), service.settings.limits.batch, "texts", "limits.batch")
     check_text(service, texts)
-    version = service.version
 
     async def work(deadline: float) -> np.ndarray:
-        def encode() -> np.ndarray:
-            with service.backend.models(version, deadline) as models:
-                return models.encode(texts)[0]
-
-        return await service.in_thread(deadline, encode)
+        with service.backend.models(service.version, deadline) as models:
+            return (await service.in_thread(deadline, partial(models.encode, texts)))[0]
 
     vectors = await service.run(work)
     data = [

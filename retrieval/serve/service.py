@@ -20,6 +20,7 @@ from retrieval.serve.backends import Backend
 from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
+from retrieval.serve.proof import opening
 from retrieval.serve.searching import Ask, Searching
 from retrieval.serve.settings import ServeSettings
 
@@ -68,7 +69,8 @@ class Service:
         try:
             await self.swap(latest)
         except CorpusmillError:
-            await self._fall_back(latest)
+            if self.refused is not None and not self.refused.again:
+                await self._fall_back(latest)
             if not self.version:
                 raise
         self._watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._refresh())]
@@ -181,6 +183,8 @@ class Service:
                     "version %s is refused, %s stays: %s", version, self.version or "none", error.message
                 )
                 raise
+            if self.refused is not None and self.refused.version != version:
+                self.backend.drop(self.refused.version)
             self._refuse(None)
 
     def _refuse(self, refused: Refused | None) -> None:
@@ -189,15 +193,9 @@ class Service:
 
     async def _open(self, version: int) -> None:
         """Open, prove and take a version. Raises CorpusmillError, and then nothing has changed."""
-        try:
+        with opening(version):
             await self.backend.prepare(version)
             await self._canary(version)
-        except CorpusmillError:
-            raise
-        except Exception as error:  # what libraries raise over files that are not what they seem
-            log.exception("version %s cannot be opened", version)
-            what = f"the version cannot be used: {type(error).__name__}: {error}"
-            raise IndexDamaged(what[:500]) from error
         old, self.version = self.version, version
         self.metrics.version.set(version)
         log.info("version %s answers, after %s", version, old or "none")

@@ -1,8 +1,10 @@
 """Open versions of an index in one process: opened once, used by many, closed when nobody uses them."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -15,6 +17,7 @@ class _Open(Generic[T]):
     value: T
     users: int = 0
     dropped: bool = False
+    left: float = field(default_factory=time.monotonic)  # when its last user was done
 
 
 class Versions(Generic[T]):
@@ -36,6 +39,7 @@ class Versions(Generic[T]):
         finally:
             with self._lock:
                 entry.users -= 1
+                entry.left = time.monotonic()
                 over = self._over()
             self._close_all(over)
 
@@ -43,6 +47,14 @@ class Versions(Generic[T]):
         """Whether it is open and was not dropped."""
         with self._lock:
             return version in self._held and not self._held[version].dropped
+
+    def idle_s(self, version: int) -> float:
+        """Seconds since somebody used a version; without end where it is not open."""
+        with self._lock:
+            entry = self._held.get(version)
+            if entry is None:
+                return math.inf
+            return 0.0 if entry.users else time.monotonic() - entry.left
 
     def keep(self, version: int) -> None:
         """Take back an earlier `drop` of a version that is to answer again."""

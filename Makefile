@@ -1,5 +1,5 @@
 # What a person runs: everything sets up .venv first, and does nothing where nothing changed.
-#   make install | test | test-faults | lint | format | demo | docs | clean
+#   make install | test | test-slow | test-faults | lint | format | demo | docs | clean
 #
 #   PYTHON=...           interpreter to make .venv from (3.11 or later)
 #   EXTRAS=gpu,dev       optional groups of pyproject.toml; cpu and gpu exclude each other (make clean between)
@@ -20,7 +20,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install test test-faults lint format demo docs clean
+.PHONY: install test test-slow test-faults lint format demo docs clean
 
 install: $(STAMP)
 
@@ -34,6 +34,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: install
 	$(BIN)/python -m pytest -q
+
+test-slow: install
+	$(BIN)/python -m pytest -q -m slow
 
 test-faults: install
 	$(BIN)/python -m pytest -q -m faults

@@ -15,6 +15,8 @@ from tests.conftest import make_documents, write_jsonl
 from tests.encoder_models import model_folder
 from tests.late_models import native
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(build, tmp_path_factory):

@@ -17,6 +17,8 @@ from retrieval.storage import Store
 from tests.build_tools import snapshot
 from tests.conftest import make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 QUERIES = ["violins near place 3", "On bridges 18", "comets seen in 1529", "note 7 about clocks", "1511"]
 
 

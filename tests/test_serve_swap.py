@@ -13,6 +13,8 @@ from tests.conftest import write_jsonl
 from tests.encoder_models import model_folder
 from tests.serve_tools import Service, served_documents, serving
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "dense": {"type": "ivf_pq", "nlist": 4, "tune_queries": 20},
     "chunk": {"size": 96},

@@ -156,6 +156,7 @@ print(asyncio.run(follow(job, print)))
 """
 
 
+@pytest.mark.slow
 def test_a_build_runs_as_a_job_on_a_cluster_with_token_authentication(
     ray_head: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:

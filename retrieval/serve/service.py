@@ -26,6 +26,8 @@ from retrieval.serve.settings import ServeSettings
 
 T = TypeVar("T")
 log = logging.getLogger("ray.serve")
+START_S = 600  # that the parts of the service may need until they answer, together
+RETRY_S = 1
 CANARY_S = 60
 GAUGES_S = 5
 CANARY_CHARACTERS = 200
@@ -66,14 +68,25 @@ class Service:
                 f"{url} holds no committed index",
                 hint=f"Build it: corpusmill build --corpus PATH --index {url}",
             )
-        try:
-            await self.swap(latest)
-        except CorpusmillError:
-            if self.refused is not None and not self.refused.again:
-                await self._fall_back(latest)
-            if not self.version:
-                raise
+        await self._first(latest)
         self._watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._refresh())]
+
+    async def _first(self, latest: int) -> None:
+        """Open a version for the beginning. The other parts may start more slowly: they are waited for."""
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                return await self.swap(latest)
+            except CorpusmillError:
+                again = self.refused is not None and self.refused.again
+                if again and time.monotonic() < deadline:
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if not again:
+                    await self._fall_back(latest)
+                if not self.version:
+                    raise
+                return
 
     async def _fall_back(self, latest: int) -> None:
         """Answer by the newest of the versions before the latest that can be served, if there is one."""

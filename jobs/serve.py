@@ -107,7 +107,7 @@ def _patience(say: Callable[[str], None]) -> Iterator[None]:
             status = serve.status().applications.get(APPLICATION)
             for name, deployment in (status.deployments if status else {}).items():
                 if deployment.status != "HEALTHY":
-                    say(f"Waiting for {name}: {deployment.message or deployment.status}")
+                    say(f"Waiting for {name}: {deployment.message or deployment.status.value}")
 
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()

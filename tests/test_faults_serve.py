@@ -198,6 +198,24 @@ def test_a_version_that_comes_while_a_group_is_dead_is_taken_later(index: Path, 
         assert service.post("/v1/search", STRICT[0]).status_code == 200
 
 
+def test_a_dead_generator_holds_no_request_for_long(index: Path, tmp_path: Path) -> None:
+    """An answer waits `timeout_s` for a generator, not for ever; searches go on meanwhile."""
+    with serving(index, tmp_path, f"{{{APART}, limits: {{timeout_s: 4}}}}") as service:
+        asked, found, slowest = {"question": "which note is about bees"}, [], 0.0
+        assert service.post("/v1/answer", asked).status_code == 200
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            kill(service.replicas("generator"))
+            start = time.monotonic()
+            found.append(service.post("/v1/answer", asked).status_code)
+            slowest = max(slowest, time.monotonic() - start)
+            assert service.post("/v1/search", STRICT[0]).status_code == 200
+        print(f"\ngenerator killed: {found}, slowest {slowest:.1f} s")
+        assert set(found) <= {200, 503, 504} and set(found) != {200}
+        assert slowest < 10
+        until(lambda: service.post("/v1/answer", asked).status_code == 200, "an answer", RECOVERY_S)
+
+
 def test_the_only_ingress_replica_is_killed(index: Path, tmp_path: Path) -> None:
     """While connections are open, which then keep the port in TIME_WAIT."""
     with serving(index, tmp_path) as service, ExitStack() as stack:

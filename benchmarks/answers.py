@@ -6,13 +6,10 @@ One client, one question at a time, on the cores that serve. Without a generator
 first piece is all of it. Tokens/s count from the first token on.
 """
 
-import argparse
-import json
 import time
-from pathlib import Path
 
 import numpy as np
-from serve import running, words_of
+from serve import arguments, running, texts_of, words_of
 
 from retrieval.client import Client
 from retrieval.serve.schemas import AnswerResponse
@@ -38,16 +35,10 @@ def spread(times: list[float]) -> str:
 
 def main() -> None:
     """Start the service, ask, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--index", required=True)
-    parser.add_argument("--queries", type=Path, required=True, help="JSONL with text or question")
-    parser.add_argument("--most", type=int, default=100, help="questions")
+    parser = arguments(__doc__, 100)
     parser.add_argument("--generator", default="none", help="none or local")
     args = parser.parse_args()
-    lines = args.queries.read_text(encoding="utf-8").splitlines()[: args.most + WARM]
-    texts = [record.get("text") or record["question"] for record in map(json.loads, lines)]
+    texts = texts_of(args.queries, args.most + WARM)
     words = [*words_of(args.index, PORT), "--generator", args.generator]
     with running(words, PORT), Client(f"http://127.0.0.1:{PORT}", timeout_s=300) as client:
         found = [asked(client, text) for text in texts][WARM:]

@@ -141,21 +141,32 @@ def running(command: list[str], port: int) -> Iterator[None]:
         process.wait(60)
 
 
-def main() -> None:
-    """Start the services, measure, print."""
+def arguments(description: str | None, most: int) -> argparse.ArgumentParser:
+    """What is asked of which index."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--index", required=True)
     parser.add_argument("--queries", type=Path, required=True, help="JSONL with text or question")
-    parser.add_argument("--most", type=int, default=200, help="queries")
+    parser.add_argument("--most", type=int, default=most, help="queries")
+    return parser
+
+
+def texts_of(path: Path, most: int) -> list[str]:
+    """The first queries of a file."""
+    lines = path.read_text(encoding="utf-8").splitlines()[:most]
+    return [record.get("text") or record["question"] for record in map(json.loads, lines)]
+
+
+def main() -> None:
+    """Start the services, measure, print."""
+    parser = arguments(__doc__, 200)
     parser.add_argument("--seconds", type=float, default=10, help="of each number of clients")
     parser.add_argument("--config", type=Path, help="settings of the service")
     parser.add_argument("--peer", action="store_true", help="LanceDB behind FastAPI, too")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
-    lines = args.queries.read_text(encoding="utf-8").splitlines()[: args.most]
-    texts = [record.get("text") or record["question"] for record in map(json.loads, lines)]
+    texts = texts_of(args.queries, args.most)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         if args.config is None:
             args.config = Path(folder) / "serve.yaml"

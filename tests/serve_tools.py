@@ -89,6 +89,20 @@ class Service:
         return "".join(path.read_text() for path in sorted(paths))
 
 
+def flip(path: Path) -> bytes:
+    """Change one bit in the middle of a file; what it was before."""
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    return whole
+
+
+def commit(index: Path, version: int) -> None:
+    """Name the version to serve."""
+    (index / "NEXT").write_text(str(version))
+    os.replace(index / "NEXT", index / "LATEST")
+
+
 def free_port() -> int:
     """A port that nobody listens on, below those that Ray's own processes are given at random."""
     for port in random.sample(range(20_000, 30_000), 100):

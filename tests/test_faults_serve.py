@@ -1,6 +1,5 @@
 """A service whose processes are killed and whose index changes while clients ask it."""
 
-import os
 import shutil
 import signal
 import time
@@ -17,7 +16,7 @@ from retrieval.manifest import read_manifest
 from retrieval.storage import Store
 from tests.conftest import TOPICS, write_jsonl
 from tests.serve_load import Load, Outcome, percentile, statuses, until
-from tests.serve_tools import Service, serving
+from tests.serve_tools import Service, commit, flip, serving
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -73,12 +72,6 @@ def index(editions: Path, tmp_path: Path) -> Path:
     shutil.copytree(editions, tmp_path / "index")
     commit(tmp_path / "index", FIRST)
     return tmp_path / "index"
-
-
-def commit(index: Path, version: int) -> None:
-    """Name the version to serve."""
-    (index / "NEXT").write_text(str(version))
-    os.replace(index / "NEXT", index / "LATEST")
 
 
 def assert_of_one_version(outcome: Outcome) -> None:
@@ -256,7 +249,7 @@ def test_damaged_versions_are_refused_under_load(index: Path, tmp_path: Path, co
     """A changed bit, a file that is gone, a manifest that is cut: one in each of three versions."""
     victims = {1: only_in(index, 1, "dense"), 3: only_in(index, 3, "passages"), 4: manifest_of(index, 4)}
     whole = {version: path.read_bytes() for version, path in victims.items()}
-    damage(victims[1], whole[1])
+    flip(victims[1])
     victims[3].unlink()
     victims[4].write_bytes(whole[4][: len(whole[4]) // 2])
     with serving(index, tmp_path, f"{{{config}}}") as service, Load(service.url, STRICT, 4) as load:
@@ -305,9 +298,3 @@ def only_in(index: Path, version: int, kind: str) -> Path:
 def manifest_of(index: Path, version: int) -> Path:
     """The file of a version."""
     return next(path for path in (index / "versions").rglob("*.json") if int(path.stem) == version)
-
-
-def damage(path: Path, whole: bytes) -> None:
-    """Change one bit in the middle."""
-    middle = len(whole) // 2
-    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])

@@ -1,6 +1,5 @@
 """New versions while the service answers: taken when they are whole, refused when they are not."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import pytest
 
 from tests.conftest import write_jsonl
 from tests.encoder_models import model_folder
-from tests.serve_tools import Service, served_documents, serving
+from tests.serve_tools import Service, commit, flip, served_documents, serving
 
 pytestmark = pytest.mark.slow
 
@@ -56,8 +55,7 @@ class Growing:
 
     def commit(self, version: int) -> None:
         """Name the version to serve."""
-        (self.served / "NEXT").write_text(str(version))
-        os.replace(self.served / "NEXT", self.served / "LATEST")
+        commit(self.served, version)
 
 
 @pytest.fixture(scope="module", params=sorted(CONFIGS))
@@ -70,14 +68,6 @@ def changing(
     growing = Growing(build, served_index, folder)
     with serving(growing.served, folder, CONFIGS[request.param]) as service:
         yield service, growing
-
-
-def flip(path: Path) -> bytes:
-    """Change one bit in the middle of a file; what it was before."""
-    whole = path.read_bytes()
-    middle = len(whole) // 2
-    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
-    return whole
 
 
 def until(service: Service, **expected: Any) -> dict[str, Any]:

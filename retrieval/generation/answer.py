@@ -12,7 +12,8 @@ from retrieval.generation.extractive import extract
 from retrieval.generation.generators import GenerationError, Generator
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt, make_prompt
 from retrieval.generation.settings import GenerationSettings
-from retrieval.generation.support import support
+from retrieval.generation.support import Support, support
+from retrieval.passages import Passage
 from retrieval.search.result import Hit, Result
 
 EXTRACTIVE = "extractive"
@@ -72,11 +73,9 @@ async def answer(
     where it writes nothing, the passages' best sentences are the answer. Raises GenerationError, also where
     `settings.timeout_s` pass, and what the models raise; closing the iterator ends the work.
     """
-    passages, start = [hit.passage for hit in hits], time.perf_counter()
+    passages = [hit.passage for hit in hits]
     timings: dict[str, float] = {}
-    evidence = await asyncio.to_thread(judge.read, question, passages)
-    found = await asyncio.to_thread(support, evidence)
-    timings["support"] = _since(start)
+    evidence, found = await _judged(question, passages, judge, timings)
     least = settings.support_threshold
     name = generator.name if generator else EXTRACTIVE
     if not evidence.sentences or found.score < (found.threshold if least is None else least):
@@ -115,6 +114,17 @@ async def answer(
     yield Answer(
         question, text, True, found.score, name, tuple(citations), removed, left_out, timings, tokens
     )
+
+
+async def _judged(
+    question: str, passages: Sequence[Passage], judge: Judge, timings: dict[str, float]
+) -> tuple[Evidence, Support]:
+    """What the passages have to do with the question; its time goes into `timings`."""
+    start = time.perf_counter()
+    evidence = await asyncio.to_thread(judge.read, question, passages)
+    found = await asyncio.to_thread(support, evidence)
+    timings["support"] = _since(start)
+    return evidence, found
 
 
 async def _written(

@@ -59,6 +59,11 @@ def check_options(service: Service, asked: Options, queries: int = 1) -> None:
         at_most(len(str(asked.filter)), limits.filter_characters, "characters", "limits.filter_characters")
 
 
+def seconds_of(timeout_ms: int | None) -> float | None:
+    """How long a request may take, where it says so."""
+    return None if timeout_ms is None else timeout_ms / 1000
+
+
 def at_most(number: int, limit: int, what: str, name: str) -> None:
     """Raises TooLarge, which names the limit."""
     if number > limit:

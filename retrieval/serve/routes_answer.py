@@ -16,7 +16,7 @@ from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.generation.answer import Answer
 from retrieval.serve.examples import ANSWER, CHAT, QUERY, responses
 from retrieval.serve.guard import error_body, json_response, unexpected
-from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text
+from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
 from retrieval.serve.schemas import AnswerResponse, Options, Text
 from retrieval.serve.service import Service
 
@@ -140,7 +140,7 @@ async def answered(service: Service, question: str, asked: Options, writing: dic
     options = {"require_full": asked.require_full, **asked.asked()}
     results = await service.run(
         lambda deadline: service.search([question], deadline, **options),
-        None if asked.timeout_ms is None else asked.timeout_ms / 1000,
+        seconds_of(asked.timeout_ms),
     )
     result = results[0]
     values = result.as_json()

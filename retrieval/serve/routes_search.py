@@ -13,7 +13,7 @@ from retrieval.search.interfaces import QueryModels
 from retrieval.search.pipeline import full_text
 from retrieval.serve.examples import EMBEDDINGS, RERANKED, RESULT, responses
 from retrieval.serve.guard import json_response
-from retrieval.serve.requests import DOCUMENTED, allow, at_most, check_options, check_text
+from retrieval.serve.requests import DOCUMENTED, allow, at_most, check_options, check_text, seconds_of
 from retrieval.serve.schemas import (
     BatchRequest,
     BatchResponse,
@@ -74,7 +74,7 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
         with service.backend.models(version, deadline) as models:
             return version, await service.in_thread(deadline, partial(score, models))
 
-    version, scores = await service.run(work, _seconds(asked.timeout_ms))
+    version, scores = await service.run(work, seconds_of(asked.timeout_ms))
     order = np.argsort(-scores, kind="stable")[: asked.k]
     results = [{"index": int(place), "score": float(scores[place])} for place in order]
     return json_response({"version": version, "results": results})
@@ -109,13 +109,9 @@ async def _search(service: Service, queries: list[str], asked: Options) -> list[
     check_options(service, asked, len(queries))
     results = await service.run(
         lambda deadline: service.search(queries, deadline, require_full=asked.require_full, **asked.asked()),
-        _seconds(asked.timeout_ms),
+        seconds_of(asked.timeout_ms),
     )
     return [result.as_json() for result in results]
-
-
-def _seconds(timeout_ms: int | None) -> float | None:
-    return None if timeout_ms is None else timeout_ms / 1000
 
 
 def _embedding(vector: np.ndarray, encoding: str) -> Any:

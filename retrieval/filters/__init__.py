@@ -21,6 +21,8 @@
 - A missing value (null, an empty list, an empty title) makes every comparison false, `!=` and `not in`
   included; `not` is plain negation. So `lang != "de"` leaves out passages without a language, and
   `not lang = "de"` keeps them.
+- What is empty ("", {}, [], no terms of `and`, no values of `in`), as a whole or anywhere inside, is an
+  error and never stands for everything: who wants everything gives no filter.
 """  # noqa: E501
 
 from retrieval.filters.filter import Filter, parse

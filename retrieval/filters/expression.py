@@ -14,7 +14,7 @@ from typing import Any
 
 from retrieval.errors import ConfigError
 from retrieval.filters.fields import Field, Literal, find_field
-from retrieval.filters.problem import MAX_CHARACTERS, MAX_DEPTH, FilterProblem, too_deep
+from retrieval.filters.problem import EMPTY_HINT, MAX_CHARACTERS, MAX_DEPTH, FilterProblem, too_deep
 from retrieval.filters.tree import COMPARISONS, And, Condition, Has, Node, Not, Or, check_operator, several
 
 _TOKEN = re.compile(
@@ -78,7 +78,7 @@ class _Parser:
     def parse(self) -> Node:
         self._advance()
         if self._token.kind == "end":
-            raise FilterProblem("it is empty", 'Write a condition such as lang = "en".')
+            raise FilterProblem("it is empty", EMPTY_HINT)
         node = self._or()
         if self._token.kind != "end":
             raise self._expected("`and`, `or` or the end")

@@ -11,7 +11,7 @@ from retrieval.errors import ConfigError
 from retrieval.filters.evaluate import select
 from retrieval.filters.expression import parse_expression
 from retrieval.filters.plain import parse_json, parse_plain
-from retrieval.filters.problem import MAX_CONDITIONS
+from retrieval.filters.problem import EMPTY_HINT, MAX_CONDITIONS
 from retrieval.filters.tree import Node, conditions_of, to_json
 from retrieval.passages import Passages
 
@@ -44,8 +44,8 @@ def parse(expression: str | dict[str, Any], schema: Mapping[str, str]) -> Filter
     """A filter from an expression, JSON text (it begins with a brace) or the plain values of JSON.
 
     schema: metadata fields and types of the index, `Manifest.metadata`. The language is described in
-    `retrieval.filters`. Raises ConfigError for what cannot be read, a field that is not there, a value of
-    another type than its field's, and filters beyond the bounds of `retrieval.filters.problem`.
+    `retrieval.filters`. Raises ConfigError for what is empty or cannot be read, a field that is not there,
+    a value of another type than its field's, and filters beyond the bounds of `retrieval.filters.problem`.
     """
     if isinstance(expression, dict):
         root = parse_plain(expression, schema)
@@ -55,7 +55,7 @@ def parse(expression: str | dict[str, Any], schema: Mapping[str, str]) -> Filter
     else:
         raise ConfigError(
             f"a filter is text or a dictionary, not {type(expression).__name__}",
-            hint='For example: lang = "en" and year >= 2019',
+            hint=EMPTY_HINT,
         )
     count = sum(1 for _ in conditions_of(root))
     if count > MAX_CONDITIONS:

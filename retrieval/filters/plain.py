@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from retrieval.errors import ConfigError
 from retrieval.filters.fields import Field, find_field
-from retrieval.filters.problem import MAX_CHARACTERS, MAX_DEPTH, FilterProblem, too_deep
+from retrieval.filters.problem import EMPTY_HINT, MAX_CHARACTERS, MAX_DEPTH, FilterProblem, too_deep
 from retrieval.filters.tree import (
     OPERATORS,
     SEVERAL,
@@ -67,9 +67,11 @@ class _Reader:
             raise FilterProblem("expected an object", _HINT)
         if set(value) == {"field", "op", "value"}:
             return self._condition(value)
+        if not value:
+            raise FilterProblem("an object is empty", EMPTY_HINT)
         if len(value) != 1:
             shown = ", ".join(str(key)[:40] for key in list(value)[:5])
-            raise FilterProblem(f"an object has the keys {shown}" if value else "an object is empty", _HINT)
+            raise FilterProblem(f"an object has the keys {shown}", _HINT)
         ((key, inner),) = value.items()
         if key == "has":
             return Has(self._field(key, inner))
@@ -87,7 +89,8 @@ class _Reader:
 
     def _terms(self, key: str, value: Any) -> tuple[Node, ...]:
         if not isinstance(value, (list, tuple)) or not value:
-            raise FilterProblem(f"`{key}` expects a list of at least one filter", _HINT)
+            hint = _HINT if value else EMPTY_HINT
+            raise FilterProblem(f"`{key}` expects a list of at least one filter", hint)
         terms = []
         for number, item in enumerate(value):
             self._path += [f".{key}", f"[{number}]"]
@@ -107,7 +110,7 @@ class _Reader:
             return Condition(field, operator, field.literal(value["value"]))
         values = value["value"]
         if not isinstance(values, (list, tuple)):
-            raise FilterProblem(f"{operator!r} expects a list of values")
+            raise FilterProblem(f"{operator!r} expects a list of values", EMPTY_HINT)
         return Condition(field, operator, several(field, [field.literal(item) for item in values]))
 
     def _field(self, key: str, name: Any) -> Field:

@@ -5,6 +5,8 @@ MAX_DEPTH = 32  # parentheses, `not`, and the like inside one another
 MAX_CONDITIONS = 256
 MAX_VALUES = 4_096  # of one `in`
 MAX_VALUE_CHARACTERS = 4_096
+# An empty filter may be one that somebody made of rights and that came out empty.
+EMPTY_HINT = 'Leave the filter out to search everything, or write a condition such as lang = "en".'
 
 
 class FilterProblem(ValueError):

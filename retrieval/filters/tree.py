@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, TypeAlias
 
 from retrieval.filters.fields import Field, Literal
-from retrieval.filters.problem import MAX_VALUES, FilterProblem
+from retrieval.filters.problem import EMPTY_HINT, MAX_VALUES, FilterProblem
 
 COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
 SEVERAL = ("in", "not in")
@@ -76,7 +76,7 @@ def check_operator(field: Field, operator: str) -> None:
 def several(field: Field, values: list[Literal]) -> tuple[Literal, ...]:
     """Values of an `in`, each once. Raises FilterProblem where there are too many, or none."""
     if not values:
-        raise FilterProblem(f"no values for {field.name}", "Give at least one.")
+        raise FilterProblem(f"no values for {field.name}", EMPTY_HINT)
     if len(values) > MAX_VALUES:
         raise FilterProblem(f"{len(values):,} values for {field.name}, more than {MAX_VALUES:,}")
     return tuple(dict.fromkeys(values))

@@ -85,7 +85,7 @@ class ShardGroup:
 
         exact: score every vector instead of searching the index.
         """
-        chosen = self.select(filter) if filter else {}
+        chosen = self.select(filter) if filter is not None else {}
         parameters, assigned = self.parameters, None
         if self._quantizer.spec.is_ivf and not exact:
             parameters = self._widened(self.parameters.for_depth(n), self.selected(filter))
@@ -125,7 +125,7 @@ class ShardGroup:
 
     def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
         """The n passages with the highest BM25 of each query; statistics are those of the whole index."""
-        chosen = self.select(filter) if filter else {}
+        chosen = self.select(filter) if filter is not None else {}
         found = [Ranking.none(len(queries))]
         for shard in self.shards:
             selection = chosen.get(shard.name)

@@ -75,7 +75,7 @@ def resolve(
             hint="Search with mode dense, or set lexical.enabled: true and build again.",
         )
     schema = manifest.metadata
-    parsed = parse(filter, schema) if filter else None
+    parsed = None if filter is None else parse(filter, schema)  # an empty one is an error
     return Options(k, chosen, second, settings, parsed, per_document, explain, exact, deadline)  # type: ignore[arg-type]
 
 

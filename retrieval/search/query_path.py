@@ -72,7 +72,7 @@ class QueryPath:
             hits = [self._hits(query, row, trace, passages, explainer) for row, query in enumerate(queries)]
         trace.timings_ms["total"] = 1000 * (time.perf_counter() - start)
         timings = {name: round(value, 3) for name, value in trace.timings_ms.items()}
-        matching = self._group.selected(asked.filter) if asked.filter else None
+        matching = self._group.selected(asked.filter) if asked.filter is not None else None
         coverage = Coverage(self.manifest.passages, self._group.rows, self._group.missing)  # after all calls
         return [
             Result(query, self.manifest.version, found, coverage, timings, row in trace.cut, matching)

@@ -17,7 +17,7 @@ from retrieval.generation.answer import Answer
 from retrieval.serve.examples import ANSWER, CHAT, QUERY, responses
 from retrieval.serve.guard import error_body, json_response, unexpected
 from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
-from retrieval.serve.schemas import AnswerResponse, Options, Text
+from retrieval.serve.schemas import AnswerResponse, Filter, Options, Text
 from retrieval.serve.service import Service
 
 router = APIRouter(prefix="/v1", responses=DOCUMENTED)
@@ -72,6 +72,8 @@ class ChatRequest(_Writing):
     stream: StrictBool = False
     stop: Text | Stops | None = None
     max_completion_tokens: StrictInt | None = Field(None, ge=1, le=8_192)
+    # OpenAI's requests have none; but one that is sent must not be ignored as other fields are.
+    filter: Filter = Field(None, description="Condition on the passages, as of a search.")
 
     def question(self) -> str:
         """Raises ConfigError where no message is the user's."""
@@ -109,11 +111,12 @@ async def chat(request: Request, asked: ChatRequest) -> Response:
     """An answer to the last message of the user; `citations` are a field of their own."""
     service = allow(request, "search")
     question = asked.question()
+    options = Options(k=5, filter=asked.filter)
+    check_options(service, options)
     check_text(service, [question])
     writing = asked.writing(asked.stop)
     if asked.max_completion_tokens is not None:
         writing["max_tokens"] = asked.max_completion_tokens
-    options = Options(k=5)
     base: dict[str, Any] = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
     base["model"] = asked.model or "corpusmill"
     events = answered(service, question, options, writing)

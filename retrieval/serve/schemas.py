@@ -2,12 +2,23 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic_core import PydanticCustomError
 
+from retrieval.filters.problem import EMPTY_HINT
 from retrieval.search_settings import Mode, Rerank
 from retrieval.serve.examples import QUERY
 
 Text = Annotated[StrictStr, Field(min_length=1)]
+
+
+def _not_empty(filter: Any) -> Any:
+    if filter is not None and not filter:
+        raise PydanticCustomError("empty_filter", "it is empty. " + EMPTY_HINT)
+    return filter
+
+
+Filter = Annotated[StrictStr | dict[str, Any] | None, BeforeValidator(_not_empty)]
 
 
 def _shown(*examples: dict[str, Any]) -> ConfigDict:
@@ -24,9 +35,9 @@ class Options(_Request):
     k: StrictInt = Field(10, ge=1, description="Passages to return.")
     mode: Mode | None = Field(None, description="First stage.")
     rerank: Rerank | None = Field(None, description="Second stage.")
-    filter: StrictStr | dict[str, Any] | None = Field(
+    filter: Filter = Field(
         None,
-        description="Condition on metadata or document fields.",
+        description="Condition on metadata or document fields; null, and nothing else, is everything.",
         examples=['lang = "en" and year >= 2019'],
     )
     per_document: StrictInt | None = Field(None, ge=1, description="Most passages of one document.")

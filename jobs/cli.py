@@ -13,7 +13,7 @@ import typer
 from jobs import queries
 from jobs.arguments import Json, Where, fail, open_store, read_settings, resume_command, run, show_json
 from jobs.evaluation import command as evaluation
-from jobs.terminal import BuildView, err, out, safe
+from jobs.terminal import BuildView, err, out, safe, set_aside
 from pipelines.config import load_config
 from retrieval.errors import ConfigError, CorpusmillError
 
@@ -60,7 +60,8 @@ def build(
     values = {
         "index": settings.index.path, "version": found.version, "changed": built.changed,
         "documents": found.documents, "rejected": found.rejected, "passages": found.passages,
-        "truncated": found.truncated, "dense": found.dense_reason, "warnings": found.warnings,
+        "truncated": found.truncated, "reject_reasons": found.reject_reasons, "left_out": built.left_out,
+        "dense": found.dense_reason, "warnings": found.warnings,
     }  # fmt: skip
     if json_:
         show_json(values)
@@ -70,6 +71,8 @@ def build(
         f"Version {found.version} of {settings.index.path} {done}: {found.documents:,} documents, "
         f"{found.passages:,} passages, {found.rejected:,} rejected, {found.truncated:,} truncated."
     )
+    for line in set_aside(found.reject_reasons, built.left_out):
+        out.print(safe(line))
     out.print(f'Search it: corpusmill search {shlex.quote(settings.index.path)} "your question"')
 
 

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from jobs.terminal import describe, duration
+from jobs.terminal import describe, duration, set_aside
 from pipelines.lease import dead_here, holder
 from pipelines.progress import KEY
 from retrieval.errors import CorpusmillError
@@ -33,8 +33,8 @@ def status(store: Store) -> dict[str, Any]:
     if progress is None or state == "done":
         return values | _of_manifest(manifest)
     names = (
-        "stage", "documents", "rejected", "passages", "truncated", "parts", "rows", "rows_total",
-        "rows_per_second", "eta_seconds", "failures", "error", "resume",
+        "stage", "documents", "rejected", "reject_reasons", "passages", "truncated", "parts", "rows",
+        "rows_total", "rows_per_second", "eta_seconds", "failures", "error", "resume",
     )  # fmt: skip
     values |= {name: progress.get(name) for name in names}
     if state in ("running", "lost"):
@@ -52,6 +52,8 @@ def _of_manifest(manifest: Manifest | None) -> dict[str, Any]:
         "stage": "done",
         "documents": manifest.documents,
         "rejected": manifest.rejected,
+        "reject_reasons": manifest.reject_reasons,
+        "left_out": manifest.left_out,
         "passages": manifest.passages,
         "truncated": manifest.truncated,
         "parts": {"total": len(manifest.parts), "done": len(manifest.parts), "running": 0, "failed": 0},
@@ -100,6 +102,7 @@ def lines(values: dict[str, Any]) -> list[str]:
         if name in values
     ]
     told.append(", ".join(counts))
+    told += set_aside(values.get("reject_reasons") or {}, values.get("left_out") or {})
     if values["state"] == "done":
         told.append(f"{values['parts']['total']} parts, {values['shards']} shards, model {values['model']}")
         told.append(f"dense index: {values['dense']}")

@@ -2,10 +2,13 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipelines.set_aside import told, told_reasons
 
 PLAIN_SECONDS = 5.0
 
@@ -27,6 +30,12 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def set_aside(reject_reasons: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:
+    """Lines on what of a corpus is not in the index, by reason."""
+    named = {"rejected": told_reasons(reject_reasons), "left out": told(left_out)}
+    return [f"{what}: {text}" for what, text in named.items() if text]
 
 
 def describe(snapshot: dict[str, Any]) -> str:

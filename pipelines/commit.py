@@ -15,6 +15,7 @@ from pipelines.parts import Part, Range
 from pipelines.plan import Plan, next_version
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
+from pipelines.rejects import add_reasons
 from pipelines.slice_results import SliceResult
 from pipelines.stage import Limits
 from pipelines.tokens import StoredTokens
@@ -83,6 +84,8 @@ def make_manifest(work: Work, progress: Progress) -> Manifest:
         metadata=context.metadata,
         documents=sum(result.documents for result in work.results),
         rejected=sum(result.rejected for result in work.results),
+        reject_reasons=add_reasons(result.reasons for result in work.results),
+        left_out=plan.listing.left_out,
         passages=sum(part.rows for part in parts),
         truncated=sum(part.vectors.truncated for part in parts),
         slices=[result.record() for result in work.results],

@@ -54,6 +54,11 @@ class CorpusSettings(Settings):
     format: Literal["auto", "jsonl", "parquet", "csv", "tsv", "text", "markdown", "html", "pdf", "beir"] = (
         Field("auto", description="Format of the files; auto: by their names.")
     )
+    follow_links: bool = Field(
+        False,
+        description="Whether symbolic links are followed that lead out of a folder of `paths`, and links to "
+        "folders; otherwise they are left out.",
+    )
     fields: FieldSettings = Field(default_factory=FieldSettings, description="Field mapping.")
     metadata: dict[str, MetadataType] | Literal["auto", "none"] = Field(
         "auto",

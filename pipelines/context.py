@@ -14,7 +14,7 @@ from retrieval.models import model_card
 from retrieval.settings import ModelSettings, fingerprint
 from retrieval.storage import FileRecord, Store
 
-PARTS_CODE = 2  # raised when the code changes what a part holds; likewise below
+PARTS_CODE = 3  # raised when the code changes what a part holds; likewise below
 VECTORS_CODE = 1
 DENSE_CODE = 1
 PASSAGES_CODE = 1
@@ -46,7 +46,14 @@ class Context:
         return fingerprint(
             PARTS_CODE,
             corpus.fingerprint_values(
-                leave_out={"paths", "storage_options", "max_reject_share", "duplicates", "slice_bytes"}
+                leave_out={
+                    "paths",
+                    "follow_links",
+                    "storage_options",
+                    "max_reject_share",
+                    "duplicates",
+                    "slice_bytes",
+                }
             ),
             self.metadata,
             chunk.fingerprint_values(),

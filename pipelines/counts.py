@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.rejects import SUFFIX, count_rejects
 from retrieval.dense.lists import HEADER
 from retrieval.late_interaction.stored import OFFSETS
 from retrieval.lexical.postings import HEADER as POSTINGS
@@ -63,7 +64,7 @@ def problem(store: Store, item: Expected) -> str | None:
 def _counted(manifest: Manifest) -> Iterator[Expected]:
     for entry in manifest.slices:
         for file in entry.files:
-            if file.key.endswith(".rejects.jsonl"):
+            if file.key.endswith(SUFFIX):
                 yield Expected(file, "rejects", (("rejected", entry.rejected),))
     for part in manifest.parts:
         yield Expected(part.passages, "parquet", (("passages", part.rows), ("documents", part.documents)))
@@ -86,7 +87,7 @@ def _counted(manifest: Manifest) -> Iterator[Expected]:
 
 
 def _rejects(file: BinaryIO) -> dict[str, int]:
-    return {"rejected": sum(1 for _ in file)}
+    return {"rejected": count_rejects(file)}
 
 
 def _parquet(file: BinaryIO) -> dict[str, int]:

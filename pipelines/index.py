@@ -22,6 +22,7 @@ from pipelines.plan import Plan, make_plan, record_plan
 from pipelines.progress import Progress, start_tracker
 from pipelines.quantize import trained_quantizer
 from pipelines.read import open_chunker, read_slices
+from pipelines.set_aside import told
 from pipelines.shards import build_dense, build_passages
 from pipelines.slice_results import finished_slices
 from pipelines.space import check_space, passages_estimate
@@ -36,10 +37,14 @@ from retrieval.storage import TEMPORARY, Store
 
 @dataclass(frozen=True)
 class Built:
-    """The version that answers for the configuration; `changed` says whether this run made it."""
+    """The version that answers for the configuration; `changed` says whether this run made it.
+
+    `left_out`: files of the corpus folders that this run's listing left out, by reason.
+    """
 
     manifest: Manifest
     changed: bool
+    left_out: dict[str, int]
 
 
 def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]], None]) -> Built:
@@ -52,14 +57,14 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
     progress = Progress(store, command, listener)
     plan = make_plan(config, store, progress.say)
     if plan.finished and plan.previous is not None:
-        return Built(plan.previous, changed=False)
+        return Built(plan.previous, changed=False, left_out=plan.listing.left_out)
     progress.say(_summary(plan))
     with leases.holding(store, progress.say) as lease, connected(config.ray):
         _recover(store)
         # Another builder may have finished between the look above and the lease.
         plan = make_plan(config, store, lambda _text: None, plan.listing)
         if plan.finished and plan.previous is not None:
-            return Built(plan.previous, changed=False)
+            return Built(plan.previous, changed=False, left_out=plan.listing.left_out)
         progress.guard = lease.ensure
         progress.version = plan.previous.version if plan.previous else None
         progress.begin(plan.fingerprint, start_tracker())
@@ -76,7 +81,7 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
             raise
         finally:
             progress.end(state)
-    return Built(manifest, changed=True)
+    return Built(manifest, changed=True, left_out=plan.listing.left_out)
 
 
 def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
@@ -122,14 +127,13 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
 
 
 def _summary(plan: Plan) -> str:
-    skipped = plan.listing.skipped
     text = f"{len(plan.listing.files):,} files in {len(plan.slices):,} slices"
     if plan.previous is not None:
         text += (
             f", {len(plan.change.added):,} new and {len(plan.change.retired):,} gone since they were planned"
         )
-    if skipped:
-        text += f"; {len(skipped):,} files left out, the first: {skipped[0][0]} ({skipped[0][1]})"
+    if left_out := told(plan.listing.left_out):
+        text += f"; left out: {left_out}"
     return text + "."
 
 

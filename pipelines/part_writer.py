@@ -1,16 +1,15 @@
-"""Writes the passages of a slice as Parquet parts of bounded size, its rejects, and its ids."""
+"""Writes the passages of a slice as Parquet parts of bounded size, and its ids."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.ids import id_hash, write_ids
-from pipelines.sources.read import Document, Reject
+from pipelines.sources.read import Document
 from retrieval.parts import part_schema
 from retrieval.storage import FileRecord, Store
 
@@ -66,15 +65,14 @@ class PartWriter:
             for column, value in zip(self._columns, row, strict=True):
                 column.append(value)
 
-    def finish(self, rejects: "RejectWriter") -> tuple[list[FileRecord], FileRecord | None]:
-        """Write what is left; the files beside the parts, and among them the one of the ids."""
+    def finish(self) -> FileRecord | None:
+        """Write what is left; the file of the ids, None where there are no documents."""
         self._flush()
-        files = rejects.write(self.store, f"{self.folder}/{self.name}.rejects.jsonl")
         if not self._ids:
-            return files, None
+            return None
         with self.store.writing(f"{self.folder}/{self.name}.ids.npy") as write:
             write_ids(write.path, self._ids)
-        return [*files, write.done], write.done
+        return write.done
 
     def _flush(self) -> None:
         if not self._columns[0]:
@@ -90,25 +88,6 @@ class PartWriter:
         self.parts.append(WrittenPart(name, table.num_rows, self._part_documents, content, write.done))
         self._columns = [[] for _ in self._schema]
         self._part_documents = 0
-
-
-@dataclass
-class RejectWriter:
-    """Collects rejects as lines of JSON. Held in memory: a slice bounds their number."""
-
-    lines: list[bytes] = field(default_factory=list)
-    examples: list[str] = field(default_factory=list)
-    keep: int = 10
-
-    def add(self, reject: Reject) -> None:
-        """Add one; the first few are kept to be shown."""
-        if len(self.examples) < self.keep:
-            self.examples.append(f"{reject.source}, at {reject.position}: {reject.reason}")
-        self.lines.append(json.dumps(asdict(reject), ensure_ascii=True).encode())
-
-    def write(self, store: Store, key: str) -> list[FileRecord]:
-        """The file of the rejects, none if there are none."""
-        return [store.put(key, b"\n".join(self.lines) + b"\n")] if self.lines else []
 
 
 def content_hash(titles: Sequence[str], texts: Sequence[str]) -> str:

@@ -95,6 +95,7 @@ class Progress:
         self.store = store
         self.command = command
         self.counts = {"documents": 0, "rejected": 0, "passages": 0, "truncated": 0}
+        self.reject_reasons: dict[str, int] = {}
         self.version: int | None = None
         self.fingerprint = ""
         self.error = ""
@@ -181,6 +182,7 @@ class Progress:
                 "error": self.error,
                 "failures": dict(list(stage.failed.items())[:EXAMPLES]),
                 **self.counts,
+                "reject_reasons": self.reject_reasons,
                 "version": self.version,
                 "fingerprint": self.fingerprint,
                 "wall_seconds": {name: round(seconds, 3) for name, seconds in self.walls.items()},

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from pipelines.chunking.chunker import Chunker
 from pipelines.context import Context, worker_cache
 from pipelines.markers import write_marker
-from pipelines.part_writer import PartWriter, RejectWriter, id_hash
+from pipelines.part_writer import PartWriter, id_hash
 from pipelines.progress import EXAMPLES, Progress
+from pipelines.rejects import SUFFIX, RejectWriter, add_reasons
+from pipelines.set_aside import told_reasons
 from pipelines.slice_results import SliceResult, slice_name
 from pipelines.sources.read import Document, Reject, read
 from pipelines.sources.slices import Slice
@@ -42,6 +45,7 @@ def read_slices(
         if entry.key not in results
     ]
     progress.counts.update(documents=0, rejected=0, passages=0)
+    progress.reject_reasons = {}
     for done in results.values():
         _count(progress, done)
     guard = RejectGuard(context.config.corpus.max_reject_share, len(slices), list(results.values()))
@@ -58,11 +62,17 @@ def read_slices(
 
 def read_slice(task: Task, context: Context) -> Task:
     """Read one slice, write its parts, and last its marker."""
+    folder = f"parts/{context.parts_fingerprint}"
+    with RejectWriter(context.store, f"{folder}/{task.key}{SUFFIX}", keep=EXAMPLES) as rejects:
+        marker = _read_slice(task, context, folder, rejects)
+    written = write_marker(context.store, f"{folder}/{task.key}", marker)
+    return Task(task.key, {**written, "rows": marker["passages"]})
+
+
+def _read_slice(task: Task, context: Context, folder: str, rejects: RejectWriter) -> dict[str, Any]:
     entry = Slice.from_dict(task.values["slice"])
     drop: dict[str, int] = task.values["drop"]
     usage = Usage()
-    folder = f"parts/{context.parts_fingerprint}"
-    rejects = RejectWriter(keep=EXAMPLES)
     writer = PartWriter(context.store, folder, task.key, context.metadata, context.config.index.part_passages)
     chunker = _chunker(context)
     tally = Tally(drop)
@@ -76,17 +86,18 @@ def read_slice(task: Task, context: Context) -> Task:
             else:
                 reason = f"{DUPLICATE}, another one is kept"
                 rejects.add(Reject(document.source, document.position, document.doc_id, reason))
-    if tally.read != writer.documents + len(rejects.lines):
+    if tally.read != writer.documents + rejects.count:
         raise BuildFailed(
             f"{tally.read} records were read from slice {task.key}, but {writer.documents} documents and "
-            f"{len(rejects.lines)} rejects were written"
+            f"{rejects.count} rejects were written"
         )
-    files, ids = writer.finish(rejects)
-    marker = {
+    ids = writer.finish()
+    files = [*rejects.finish(), *([ids] if ids else [])]
+    return {
         "key": entry.key,
         "name": task.key,
         "documents": writer.documents,
-        "rejected": len(rejects.lines),
+        "rejected": rejects.count,
         "read": tally.read,
         "duplicates": tally.duplicates,
         "passages": writer.passages,
@@ -94,11 +105,10 @@ def read_slice(task: Task, context: Context) -> Task:
         "parts": [asdict(part) for part in writer.parts],
         "files": [asdict(file) for file in files],
         "ids": asdict(ids) if ids else None,
+        "reasons": rejects.reasons,
         "rejects": rejects.examples,
         "usage": usage.values(),
     }
-    written = write_marker(context.store, f"{folder}/{task.key}", marker)
-    return Task(task.key, {**written, "rows": writer.passages})
 
 
 class Tally:
@@ -175,7 +185,8 @@ class RejectGuard:
         first = [line for done in results for line in done.rejects if DUPLICATE not in line][:EXAMPLES]
         raise InputError(
             f"{rejected} of {documents} documents were rejected ({rejected / documents:.2%}), more than "
-            f"corpus.max_reject_share = {self._share:.2%} allows. The first ones:\n"
+            f"corpus.max_reject_share = {self._share:.2%} allows: "
+            f"{told_reasons(add_reasons(done.reasons for done in results))}. The first ones:\n"
             + "\n".join(f"  {line}" for line in first),
             hint="Mend the input, or raise corpus.max_reject_share; then run the same command again.",
         )
@@ -185,6 +196,7 @@ def _count(progress: Progress, result: SliceResult) -> None:
     progress.counts["documents"] += result.documents
     progress.counts["rejected"] += result.rejected
     progress.counts["passages"] += result.passages
+    progress.reject_reasons = add_reasons([progress.reject_reasons, result.reasons])
 
 
 _chunkers: dict[str, Chunker] = {}  # a worker process reads many slices of one build

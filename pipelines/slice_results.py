@@ -26,7 +26,8 @@ class SliceResult:
     parts: list[dict[str, Any]]
     files: list[FileRecord]
     ids: FileRecord | None
-    rejects: list[str]
+    reasons: dict[str, int]  # rejects by kind of reason
+    rejects: list[str]  # the first ones, to be shown
     usage: dict[str, Any]
 
     @classmethod
@@ -42,6 +43,7 @@ class SliceResult:
             "passages",
             "characters",
             "parts",
+            "reasons",
             "rejects",
             "usage",
         )

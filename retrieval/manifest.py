@@ -86,6 +86,8 @@ class Manifest(_Record):
     metadata: dict[str, str]
     documents: int
     rejected: int
+    reject_reasons: dict[str, int] = {}  # rejected records by kind of reason
+    left_out: dict[str, int] = {}  # files of the corpus folders that were not read, by reason
     passages: int
     truncated: int
     slices: list[SliceRecord]

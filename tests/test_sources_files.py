@@ -87,7 +87,7 @@ def test_links(tmp_path):
     (tmp_path / "corpus/link.jsonl").symlink_to(tmp_path / "blobs/data.jsonl")
     (tmp_path / "corpus/loop").symlink_to(tmp_path / "corpus")
     (tmp_path / "corpus/gone.jsonl").symlink_to(tmp_path / "nothing")
-    listing = list_files(CorpusSettings(paths=str(tmp_path / "corpus")))
+    listing = list_files(CorpusSettings(paths=str(tmp_path / "corpus"), follow_links=True))
     assert [f.name for f in listing.files] == ["link.jsonl", "real.jsonl"]
     assert {os.path.basename(url) for url, _ in listing.skipped} == {"loop", "gone.jsonl"}
 
@@ -99,7 +99,7 @@ def test_links(tmp_path):
         ("corups/wiki.jsonl", "does not exist", "Nearest in .*: corpus"),
         ("corpus/*.csv", "nothing matches", "Nearest"),
         ("empty", "no input files in .*: it is empty", "extensions"),
-        ("other", r"no input files in .*1 \(unknown extension .docx\)", "corpus.format"),
+        ("other", r"no input files in .*left out: 1 \.docx", "corpus.format"),
     ],
 )
 def test_nothing_found_names_what_is_near(tmp_path, path, message, hint):

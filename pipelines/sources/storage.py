@@ -1,6 +1,8 @@
 """File systems of the corpus through fsspec: opened, and their failures told to people."""
 
+import io
 import os
+import stat
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -9,6 +11,26 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from retrieval.errors import ConfigError, StorageError
+
+
+class NotAFile(OSError):
+    """What was to be read is no regular file."""
+
+
+class LocalFiles(LocalFileSystem):
+    """The local disk, of which regular files alone are opened: to open a FIFO would wait for a writer."""
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BufferedReader:
+        if mode != "rb":
+            raise ValueError("the corpus is read, not written")
+        handle = os.open(self._strip_protocol(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise NotAFile("it is not a regular file")
+            return open(handle, "rb")
+        except BaseException:
+            os.close(handle)
+            raise
 
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
@@ -27,6 +49,8 @@ def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         raise ConfigError(
             f"corpus.paths: {url}: {error}", hint="Known: local paths, s3://, gs:// and what fsspec serves."
         ) from error
+    if isinstance(fs, LocalFileSystem):
+        fs = LocalFiles(*fs.storage_args, **fs.storage_options)
     return fs, str(path)
 
 

@@ -1,0 +1,113 @@
+"""Local files below a folder: read, not followed. Links that lead out of it and what is no file are told."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipelines.set_aside import INDEX, LINK
+from pipelines.sources.indexes import Indexes
+
+_SPECIAL = (
+    (stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of `size` bytes, or what is left out: `label` says why in a word, `reason` in full."""
+
+    path: str
+    size: int = 0
+    label: str = ""
+    reason: str = ""
+
+
+def folder_link(path: str) -> Entry:
+    """A link to a folder, which is left out."""
+    return _link(path, "a link to a folder: name the folder in corpus.paths")
+
+
+def special(mode: int) -> str:
+    """What something is that is neither a file nor a folder, in a word; "" for those."""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return next((name for test, name in _SPECIAL if test(mode)), "other")
+
+
+class Walk:
+    """Looks at what lies in `top`, which may itself be a link. follow: also where links lead out of it."""
+
+    def __init__(self, top: str, indexes: Indexes, *, follow: bool) -> None:
+        self._top = os.path.realpath(top)
+        self._indexes = indexes
+        self._follow = follow
+        self._entered: set[tuple[int, int]] = set()  # folders by device and number, against circles of links
+
+    def below(self, folder: str) -> Iterator[Entry]:
+        """Everything below a folder, linked folders last. Raises OSError for one that may not be read."""
+        folders, links = [folder], list[str]()
+        while folders or links:
+            current = folders.pop() if folders else links.pop(0)
+            if not self._enter(current):
+                yield _link(current, "a link to a folder that is read already")
+            elif self._indexes.is_index(current):
+                yield Entry(current, label=INDEX, reason="an index of corpusmill")
+            else:
+                for path, is_link, is_folder in _listed(current):
+                    if is_folder:
+                        folders.append(path)
+                        continue
+                    entry = self.look(path, is_link=is_link)
+                    if entry is None and self._follow:
+                        links.append(path)
+                    else:
+                        yield entry or folder_link(path)
+
+    def look(self, path: str, *, is_link: bool) -> Entry | None:
+        """What `path` is, a link resolved; None for a folder."""
+        if is_link:
+            real = os.path.realpath(path)
+            if not self._follow and not _inside(real, self._top):
+                return _link(path, "a link that leaves the folder: corpus.follow_links takes it")
+            if self._indexes.around(os.path.dirname(real)):
+                return Entry(path, label=INDEX, reason="a link into an index of corpusmill")
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return _link(path, "a link to nothing" if is_link else "it is gone")
+        except OSError as error:
+            if error.errno != errno.ELOOP and not is_link:
+                raise
+            itself = error.errno == errno.ELOOP
+            return _link(path, "a link to itself" if itself else f"a link that cannot be followed: {error}")
+        if stat.S_ISDIR(status.st_mode):
+            return None
+        if kind := special(status.st_mode):
+            return Entry(path, label=kind, reason=f"{kind}: neither a file nor a folder")
+        return Entry(path, status.st_size)
+
+    def _enter(self, folder: str) -> bool:
+        if not self._follow:
+            return True  # without links there are no circles
+        status = os.stat(folder)
+        place = (status.st_dev, status.st_ino)
+        new = place not in self._entered
+        self._entered.add(place)
+        return new
+
+
+def _listed(folder: str) -> list[tuple[str, bool, bool]]:
+    """(path, is a link, is a folder) of what lies in a folder, in order."""
+    with os.scandir(folder) as entries:
+        found = [(e.path, e.is_symlink(), e.is_dir(follow_symlinks=False)) for e in entries]
+    return sorted(found)
+
+
+def _link(path: str, reason: str) -> Entry:
+    return Entry(path, label=LINK, reason=reason)
+
+
+def _inside(path: str, top: str) -> bool:
+    return os.path.commonpath([path, top]) == top

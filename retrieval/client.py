@@ -12,6 +12,7 @@ import httpx2 as httpx
 from pydantic import BaseModel
 
 from retrieval.errors import CorpusmillError
+from retrieval.event_stream import Event, EventReader
 from retrieval.serve.schemas import (
     AnswerResponse,
     BatchResponse,
@@ -146,22 +147,22 @@ def _error(response: httpx.Response) -> ServiceError:
 
 
 def _pieces(response: httpx.Response) -> Iterator[str | AnswerResponse]:
-    for name, value in _events(response):
-        if name == "token":
-            yield value["text"]
-        elif name == "answer":
-            yield AnswerResponse.model_validate(value)
-            return
-        elif name == "error":
-            found = value["error"]
-            raise ServiceError(found["message"], hint=found["hint"], status=200, kind=found["type"])
+    try:
+        for event in _events(response):
+            if event.name == "token":
+                yield str(json.loads(event.data)["text"])
+            elif event.name == "answer":
+                yield AnswerResponse.model_validate(json.loads(event.data))
+                return
+            elif event.name == "error":
+                found = json.loads(event.data)["error"]
+                raise ServiceError(found["message"], hint=found["hint"], status=200, kind=found["type"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ServiceError(f"the service sent what is no event of an answer: {error}") from error
     raise ServiceError("the stream ended without an answer", hint="Ask again.")
 
 
-def _events(response: httpx.Response) -> Iterator[tuple[str, Any]]:
-    name = ""
-    for line in response.iter_lines():
-        if line.startswith("event: "):
-            name = line[7:]
-        elif line.startswith("data: "):
-            yield name, json.loads(line[6:])
+def _events(response: httpx.Response) -> Iterator[Event]:
+    reader = EventReader()
+    for data in response.iter_bytes():
+        yield from reader.feed(data)

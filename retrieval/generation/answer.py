@@ -13,6 +13,7 @@ from retrieval.generation.generators import GenerationError, Generator
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt, make_prompt
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import Support, support
+from retrieval.generation.whole_text import whole_pieces
 from retrieval.passages import Passage
 from retrieval.search.result import Hit, Result
 
@@ -132,9 +133,10 @@ async def _written(
 ) -> AsyncGenerator[str, None]:
     """What the generator writes, within the settings' time; its times go into `timings`."""
     start = time.perf_counter()
-    stream = generator.stream(
+    written = generator.stream(
         prompt, max_tokens=settings.max_tokens, temperature=settings.temperature, stop=settings.stop
     )
+    stream = whole_pieces(written)  # whoever wrote it: what is no Unicode cannot be sent on
     try:
         while True:
             remaining = settings.timeout_s - (time.perf_counter() - start)

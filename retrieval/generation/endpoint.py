@@ -8,9 +8,11 @@ from typing import Any
 import httpx2
 
 from retrieval.errors import ConfigError
+from retrieval.event_stream import LineReader
 from retrieval.generation.generators import GenerationError
 from retrieval.generation.prompt import Prompt, estimate_tokens
 from retrieval.generation.settings import GenerationSettings
+from retrieval.generation.whole_text import whole, whole_pieces
 
 CONNECT_S = 10.0
 MOST_LINE = 1_000_000  # characters of one event: an endpoint is not trusted with this machine's memory
@@ -51,7 +53,7 @@ class OpenAIGenerator:
             ):
                 if response.status_code != 200:
                     raise await self._refused(response)
-                async for piece in self._pieces(response):
+                async for piece in whole_pieces(self._pieces(response)):
                     yield piece
         except httpx2.TimeoutException as error:
             raise GenerationError(
@@ -123,18 +125,20 @@ class OpenAIGenerator:
         """An endpoint's words for a message: one short line, without the key, which some repeat."""
         key = os.environ.get(self._key_name or "", "").strip()
         text = text.replace(key, "***") if key else text
-        line = " ".join(text.split())
+        line = " ".join(whole(text).split())
         return line if len(line) <= MOST_ERROR else f"{line[:MOST_ERROR]}…"
 
 
 async def _lines(response: httpx2.Response) -> AsyncGenerator[str, None]:
     """Lines of a streamed response. Raises GenerationError for one without end."""
-    rest = ""
-    async for text in response.aiter_text():
-        *lines, rest = (rest + text).split("\n")
-        for line in lines:
-            yield line.rstrip("\r")
-        if len(rest) > MOST_LINE:
-            raise GenerationError(f"the endpoint {response.url} sent a line of over {MOST_LINE:,} characters")
-    if rest:
+    reader = LineReader(MOST_LINE)
+    try:
+        async for data in response.aiter_bytes():
+            for line in reader.feed(data):
+                yield line
+    except ValueError as error:
+        raise GenerationError(
+            f"the endpoint {response.url} sent a line of over {MOST_LINE:,} characters"
+        ) from error
+    if rest := reader.finish():
         yield rest

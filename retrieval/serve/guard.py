@@ -1,6 +1,7 @@
 """Around every request: its id, the size of its body, its metrics, headers of safety, errors as JSON."""
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -31,14 +32,16 @@ _HEADERS = {
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON that any value of an answer fits: text that is no Unicode is replaced."""
-    try:
-        body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError:  # orjson refuses lone surrogates
-        import json
+    """A response of JSON."""
+    return Response(to_json(value), status, headers, "application/json")
 
-        body = json.dumps(value).encode()
-    return Response(body, status, headers, "application/json")
+
+def to_json(value: Any) -> bytes:
+    """JSON on one line that any value of an answer fits: text that is no Unicode is escaped."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # orjson refuses lone surrogates
+        return json.dumps(value).encode()
 
 
 def error_response(request: Request | None, error: CorpusmillError, request_id: str = "") -> Response:

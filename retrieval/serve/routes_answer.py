@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from starlette.responses import Response, StreamingResponse
@@ -15,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.generation.answer import Answer
 from retrieval.serve.examples import ANSWER, CHAT, QUERY, responses
-from retrieval.serve.guard import error_body, json_response, unexpected
+from retrieval.serve.guard import error_body, json_response, to_json, unexpected
 from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
 from retrieval.serve.schemas import AnswerResponse, Filter, Options, Text
 from retrieval.serve.service import Service
@@ -185,7 +184,7 @@ async def _as_chunks(
     def chunk(delta: dict[str, Any], finish: str | None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         value = {**base, "object": "chat.completion.chunk", "choices": [choice], **more}
-        return b"data: " + orjson.dumps(value) + b"\n\n"
+        return b"data: " + to_json(value) + b"\n\n"
 
     async with aclosing(rest):
         yield chunk({"role": "assistant", "content": ""}, None)
@@ -196,7 +195,7 @@ async def _as_chunks(
                 else:
                     yield chunk({}, "stop", citations=value["citations"], corpusmill=value)
         except Exception as error:
-            yield b"data: " + orjson.dumps({"error": _told(error, request.state.request_id)}) + b"\n\n"
+            yield b"data: " + to_json({"error": _told(error, request.state.request_id)}) + b"\n\n"
         yield b"data: [DONE]\n\n"
 
 
@@ -208,4 +207,4 @@ def _told(error: Exception, request_id: str) -> dict[str, str]:
 
 
 def _event(name: str, value: dict[str, Any]) -> bytes:
-    return f"event: {name}\ndata: ".encode() + orjson.dumps(value) + b"\n\n"
+    return f"event: {name}\ndata: ".encode() + to_json(value) + b"\n\n"

@@ -11,6 +11,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from retrieval.errors import ConfigError
+from retrieval.event_stream import split_lines
 from retrieval.generation.generators import GenerationError
 from retrieval.generation.prompt import Prompt, estimate_tokens
 from retrieval.serve.settings import ServeSettings
@@ -81,7 +82,7 @@ def _pieces(item: Any) -> list[str]:
     if not isinstance(item, str):
         raise GenerationError(f"vLLM failed: {str(item)[:300]}")
     found = []
-    for line in item.splitlines():
+    for line in split_lines(item):
         data = line.removeprefix("data:").strip()
         if not line.startswith("data:") or data == "[DONE]":
             continue

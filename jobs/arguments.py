@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from pydantic import ValidationError
 
-from jobs.terminal import err, safe
+from jobs.terminal import tell
 from pipelines.config import BuildConfig, load_config, validate, without_credentials
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.storage import Store
@@ -94,10 +94,10 @@ def run(work: Callable[[], None]) -> None:
 
 def fail(error: CorpusmillError, *more: str) -> NoReturn:
     """Print an error with its hint and leave with its exit code."""
-    err.print(safe(f"Error: {error.message}"))
-    for line in (error.hint, *more):
-        if line:
-            err.print(safe(line))
+    tell(f"Error: {error.message}")
+    for text in (error.hint, *more):
+        if text:
+            tell(text)
     raise typer.Exit(error.exit_code)
 
 

@@ -7,12 +7,15 @@ from typing import Any
 
 from rich.text import Text
 
-from jobs.terminal import safe
+from jobs.harmless import MOST_FIELD, block, field
+from jobs.terminal import columns
 from retrieval.generation.answer import Answer, answer
 from retrieval.generation.evidence import Judge
 from retrieval.generation.generators import open_generator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.search import Result, Searcher
+
+MOST_QUOTE = 1_000  # columns of a line of a quote
 
 
 def ask(
@@ -41,10 +44,14 @@ def ask(
 def citations(found: Answer) -> Iterator[Text]:
     """What an answer rests on, for people."""
     for cited in found.citations:
-        line = Text(f"[{cited.number}] {safe(cited.title or cited.doc_id)}", style="bold")
-        yield line.append(
-            safe(f"  {cited.doc_id}, characters {cited.start}-{cited.end}"), style="not bold dim"
+        head = Text(
+            f"[{cited.number}] {field(cited.title or cited.doc_id, columns(48, MOST_FIELD))}", style="bold"
         )
-        yield Text(f'    "{safe(cited.quote)}"')
+        yield head.append(
+            f"  {field(cited.doc_id, columns(48, MOST_FIELD))}, characters {cited.start}-{cited.end}",
+            style="not bold dim",
+        )
+        quote = " ".join(cited.quote.split())
+        yield from map(Text, block(f'"{quote}"', "    ", columns(0, MOST_QUOTE)))
     verdict = "the passages support an answer" if found.supported else "the passages hold no answer"
-    yield Text(f"{verdict} (support {found.support:.2f}), written by {found.generator}", style="dim")
+    yield Text(f"{verdict} (support {found.support:.2f}), written by {field(found.generator)}", style="dim")

@@ -13,7 +13,7 @@ import typer
 from jobs import queries
 from jobs.arguments import Json, Where, fail, open_store, read_settings, resume_command, run, show_json
 from jobs.evaluation import command as evaluation
-from jobs.terminal import BuildView, err, out, safe, set_aside
+from jobs.terminal import BuildView, err, set_aside, show, tell
 from pipelines.config import load_config
 from retrieval.errors import ConfigError, CorpusmillError
 
@@ -51,10 +51,11 @@ def build(
         # A configuration that cannot be used has to be mended first; its error says how.
         fail(error, *(() if isinstance(error, ConfigError) else (f"To go on: {command}",)))
     except KeyboardInterrupt:
-        err.print(f"\nStopped; what is finished is kept. To go on: {command}")
+        err.print()
+        tell(f"Stopped; what is finished is kept. To go on: {command}")
         raise typer.Exit(130) from None
     except Exception:
-        err.print(f"Unexpected error; what is finished is kept. To go on: {command}")
+        tell(f"Unexpected error; what is finished is kept. To go on: {command}")
         raise
     found = built.manifest
     values = {
@@ -67,13 +68,13 @@ def build(
         show_json(values)
         return
     done = "is committed" if built.changed else "is up to date, nothing was done"
-    out.print(
+    show(
         f"Version {found.version} of {settings.index.path} {done}: {found.documents:,} documents, "
         f"{found.passages:,} passages, {found.rejected:,} rejected, {found.truncated:,} truncated."
     )
     for line in set_aside(found.reject_reasons, built.left_out):
-        out.print(safe(line))
-    out.print(f'Search it: corpusmill search {shlex.quote(settings.index.path)} "your question"')
+        show(line)
+    show(f'Search it: corpusmill search {shlex.quote(settings.index.path)} "your question"')
 
 
 for command in (queries.search, queries.ask, queries.serve, queries.key):
@@ -93,7 +94,7 @@ def status(where: Where, json_: Json = False) -> None:
             show_json(values)
         else:
             for line in lines(values):
-                out.print(safe(line))
+                show(line)
 
     run(work)
 
@@ -126,12 +127,10 @@ def verify(
             )
         elif problems:
             for problem in problems:
-                out.print(safe(problem))
-            out.print("Delete what is named, then run the build again: it makes just that again.")
+                show(problem)
+            show("Delete what is named, then run the build again: it makes just that again.")
         else:
-            out.print(
-                f"Version {manifest.version} is intact: {len(files)} files, {manifest.passages:,} passages."
-            )
+            show(f"Version {manifest.version} is intact: {len(files)} files, {manifest.passages:,} passages.")
         if problems:
             raise typer.Exit(1)
 
@@ -149,7 +148,7 @@ def prune(
     from pipelines.prune import prune as prune_index
 
     def work() -> None:
-        found = prune_index(open_store(where), keep, dry_run=dry_run, say=err.print)
+        found = prune_index(open_store(where), keep, dry_run=dry_run, say=tell)
         size = sum(found.files.values())
         if json_:
             show_json({
@@ -158,9 +157,9 @@ def prune(
             })  # fmt: skip
             return
         for key in found.files:
-            out.print(safe(key))
+            show(key)
         verb = "would be removed" if dry_run else "removed"
-        out.print(f"{len(found.files)} files, {size / 1e6:,.1f} MB {verb}; versions kept: {found.kept}")
+        show(f"{len(found.files)} files, {size / 1e6:,.1f} MB {verb}; versions kept: {found.kept}")
 
     run(work)
 
@@ -188,9 +187,9 @@ def submit(
         if json_:
             show_json({"submission_id": job.submission_id, "address": job.address, **steps})
             return
-        out.print(f"Submitted {job.submission_id}.")
+        show(f"Submitted {job.submission_id}.")
         for name, step in steps.items():
-            out.print(f"{name + ':':<8} {step}")
+            show(f"{name + ':':<8} {step}")
 
     run(work)
 
@@ -214,9 +213,9 @@ def doctor(
         else:
             for check in found:
                 mark = {True: "ok", False: "FAILED", None: "warning"}[check.ok]
-                out.print(safe(f"{mark:<8}{check.name}: {check.found}"))
+                show(f"{mark:<8}{check.name}: {check.found}")
                 if check.ok is not True and check.fix:
-                    out.print(safe(f"        fix: {check.fix}"))
+                    show(f"        fix: {check.fix}")
         if any(check.ok is False for check in found):
             raise typer.Exit(1)
 
@@ -239,8 +238,8 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("CORPUSMILL_DEBUG"):
             raise
-        err.print(safe(f"Error: {type(error).__name__}: {error}"))
-        err.print("This was not foreseen. Set CORPUSMILL_DEBUG=1 for the traceback.")
+        tell(f"Error: {type(error).__name__}: {error}")
+        tell("This was not foreseen. Set CORPUSMILL_DEBUG=1 for the traceback.")
         sys.exit(1)
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import Json, Where, generation, open_store, run, show_json
-from jobs.terminal import err, out, safe
+from jobs.harmless import INDENT, BlockWriter
+from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
 from retrieval.search_settings import Mode, Rerank
 
@@ -48,7 +49,7 @@ def search(
 
     def work() -> None:
         store = open_store(where)
-        with Searcher.open(store.url, options=store.options, say=err.print) as searcher:
+        with Searcher.open(store.url, options=store.options, say=tell) as searcher:
             result = searcher(
                 query, k, mode=mode, rerank=rerank, filter=filter_, per_document=per_document, explain=explain
             )
@@ -87,15 +88,22 @@ def ask(
         settings = generation(generator, model, base_url, api_key_env)
         store = open_store(where)
 
+        def print_part(text: str) -> None:
+            out.print(text, end="")
+
+        # What a model writes is no line of this program: it stands indented, as passages do.
+        writer = BlockWriter(print_part, INDENT, out.width if out.is_terminal else None)
+
         def write(piece: str) -> None:
             if not json_:
-                out.print(safe(piece), end="", soft_wrap=True, highlight=False)
+                writer.feed(piece)
 
-        with Searcher.open(store.url, options=store.options, say=err.print) as searcher:
+        with Searcher.open(store.url, options=store.options, say=tell) as searcher:
             found, result = ask_index(searcher, question, settings, write, k=k, rerank=rerank, filter=filter_)
         if json_:
             show_json(found.as_json(result))
             return
+        writer.finish()
         out.print()
         for line in citations(found):
             out.print(line)
@@ -126,10 +134,10 @@ def serve(
         settings = read_settings(index, config)
         chosen = generation(generator, model, base_url, api_key_env, settings.generation)
         settings = settings.model_copy(update={"generation": chosen})
-        with service.running(settings, host, port, err.print) as address:
+        with service.running(settings, host, port, tell) as address:
             if told := service.refusal(address):
-                err.print(safe(told))
-            service.wait(out.print, address)
+                tell(told)
+            service.wait(show, address)
 
     run(work)
 
@@ -146,7 +154,7 @@ def key(
                 f"there is no role {role!r}", hint="corpusmill key search, or: corpusmill key admin"
             )
         made = new_key()
-        err.print(f"The key, which is kept nowhere else: {made}")
-        out.print(f"{role} {hashed(made)}", soft_wrap=True)
+        tell(f"The key, which is kept nowhere else: {made}")
+        show(f"{role} {hashed(made)}")
 
     run(work)

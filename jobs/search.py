@@ -1,15 +1,16 @@
 """How the result of a search is printed for people; `Result.as_json` is for programs."""
 
-import textwrap
 from collections.abc import Iterator
 
 from rich.text import Text
 
-from jobs.terminal import safe
+from jobs.harmless import MOST_FIELD, block, field
+from jobs.terminal import columns
 from retrieval.search import Hit, Result
 
 WIDTH = 100
 BAR = 20
+INDENT = "   "
 NAMES = {
     "dense": "dense", "lexical": "lexical (BM25)", "hybrid": "hybrid (fused)",
     "late_interaction": "late interaction", "cross_encoder": "cross-encoder",
@@ -20,14 +21,13 @@ def as_lines(result: Result) -> Iterator[Text]:
     """Hits with their exact text, which is made harmless for a terminal and wrapped."""
     for hit in result:
         passage = hit.passage
-        line = Text(f"{hit.rank}. {safe(passage.title or passage.doc_id)}", style="bold")
+        line = Text(f"{hit.rank}. {_name(passage.title or passage.doc_id, 24)}", style="bold")
         yield line.append(f"  score {hit.score:.4f}", style="not bold cyan")
         yield Text(
-            safe(f"   document {passage.doc_id}, characters {passage.start}-{passage.end}"), style="dim"
+            f"   document {_name(passage.doc_id, 44)}, characters {passage.start}-{passage.end}", style="dim"
         )
         yield from _explained(hit, result)
-        for line_of_text in safe(passage.text).splitlines():
-            yield Text(textwrap.fill(line_of_text, WIDTH, initial_indent="   ", subsequent_indent="   "))
+        yield from _block(passage.text)
         yield Text()
     yield from _footer(result)
 
@@ -36,10 +36,8 @@ def _explained(hit: Hit, result: Result) -> Iterator[Text]:
     why = hit.explanation
     if why is None:
         return
-    metadata = ", ".join(f"{name} {value}" for name, value in hit.passage.metadata.items())
-    yield Text(
-        safe(f"   shard {why.shard}, version {why.version}" + (f", {metadata}" if metadata else "")), "dim"
-    )
+    metadata = "".join(f", {field(name)} {field(value)}" for name, value in hit.passage.metadata.items())
+    yield from _block(f"shard {field(why.shard)}, version {why.version}{metadata}", "dim")
     for name, stage in hit.stages.items():
         best = max((other.stages[name].score for other in result if name in other.stages), default=0.0)
         line = Text(f"   {NAMES[name]:<17}#{stage.rank:<5}{stage.score:>9.4f}  ")
@@ -51,11 +49,11 @@ def _explained(hit: Hit, result: Result) -> Iterator[Text]:
         yield Text(f"   {'dense':<17}{'-':<6}{why.dense_exact:>9.4f}  not among its candidates", style="dim")
     most = max((term.score for term in why.terms), default=0.0)
     for term in why.terms:
-        line = Text(safe(f"   term {term.term:<20} {term.count:>3} times, idf {term.idf:>6.2f}  "))
+        line = Text(f"   term {field(term.term):<20} {term.count:>3} times, idf {term.idf:>6.2f}  ")
         yield line.append(f"{_bar(term.score, most)} {term.score:.2f}", style="yellow")
     for token in why.tokens:
         place = f"characters {token.start}-{token.end}" if token.start >= 0 else "title"
-        line = Text(safe(f"   token {token.query_token:<16} ~ {token.passage_token:<20} "))
+        line = Text(f"   token {field(token.query_token):<16} ~ {field(token.passage_token):<20} ")
         yield line.append(f"{_bar(token.score, 1.0)} {token.score:.2f}  {place}", style="magenta")
 
 
@@ -77,6 +75,15 @@ def _footer(result: Result) -> Iterator[Text]:
         yield Text(
             f"version {result.version}, {share:.0%} of the index searched{kept}; ms: {spent}", style="dim"
         )
+
+
+def _name(text: str, taken: int) -> str:
+    return field(text, columns(taken, MOST_FIELD))
+
+
+def _block(text: str, style: str = "") -> Iterator[Text]:
+    for line in block(text, INDENT, columns(0, WIDTH)):
+        yield Text(line, style)
 
 
 def _bar(value: float, most: float) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees: progress on a terminal or as plain lines, errors, and text that cannot harm it."""
+"""What a person sees: progress on a terminal or as plain lines, and messages."""
 
 import sys
 import time
@@ -8,19 +8,28 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from jobs.harmless import line, lines
 from pipelines.set_aside import told, told_reasons
 
 PLAIN_SECONDS = 5.0
 
-out = Console(soft_wrap=True, highlight=False, markup=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
-def safe(text: str) -> str:
-    """Text without control characters: corpus text must not steer a terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
+def columns(taken: int, most: int) -> int:
+    """Columns, at most `most`, that are left of a line: what a terminal breaks goes on at its edge."""
+    return max(16, min(most, out.width - taken)) if out.is_terminal else most
+
+
+def show(text: object) -> None:
+    """Print a result as one line, or as a line and indented ones below it."""
+    out.print(lines(text))
+
+
+def tell(text: object) -> None:
+    """The same for what is no result: messages and errors."""
+    err.print(lines(text))
 
 
 def duration(seconds: float | None) -> str:
@@ -41,16 +50,16 @@ def set_aside(reject_reasons: Mapping[str, int], left_out: Mapping[str, int]) ->
 def describe(snapshot: dict[str, Any]) -> str:
     """One line of a progress snapshot."""
     parts = snapshot["parts"]
-    line = f"{snapshot['stage']}: {parts['done']}/{parts['total']} parts"
+    told = f"{snapshot['stage']}: {parts['done']}/{parts['total']} parts"
     if parts["running"]:
-        line += f", {parts['running']} running"
+        told += f", {parts['running']} running"
     if parts["failed"]:
-        line += f", {parts['failed']} failed"
+        told += f", {parts['failed']} failed"
     rows = f"{snapshot['rows']:,}"
     if snapshot.get("rows_total"):
         rows += f" of {snapshot['rows_total']:,}"
     speed = f"{snapshot['rows_per_second']:,.0f} rows/s, ETA {duration(snapshot['eta_seconds'])}"
-    return f"{line}, {rows} rows, {speed}"
+    return f"{told}, {rows} rows, {speed}"
 
 
 class BuildView:
@@ -63,7 +72,7 @@ class BuildView:
         self._said = 0.0
         if err.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TimeElapsedColumn(),
                 console=err,
@@ -83,17 +92,17 @@ class BuildView:
     def __call__(self, event: dict[str, Any]) -> None:
         """A message, or a snapshot of progress."""
         if "message" in event:
-            err.print(safe(event["message"]))
+            tell(event["message"])
             return
-        line = describe(event)
+        told = line(describe(event))
         if self._bar:
             done, total = event["rows"], event.get("rows_total")
             if not total:
                 done, total = event["parts"]["done"], event["parts"]["total"]
-            self._bar.update(self._task, description=line, completed=done, total=total or None)
+            self._bar.update(self._task, description=told, completed=done, total=total or None)
         elif event["stage"] != self._stage or time.monotonic() - self._said >= PLAIN_SECONDS:
             self._stage, self._said = event["stage"], time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+            print(told, file=sys.stderr, flush=True)
 
 
 class ByteView:
@@ -118,9 +127,9 @@ class ByteView:
         self._said = now
         rate = done / max(now - self._began, 1e-3)
         left = duration((total - done) / max(rate, 1))
-        line = f"{self._what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, ETA {left}"
+        told = f"{self._what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, ETA {left}"
         print(
-            f"\r{line}" if err.is_terminal else line,
+            f"\r{told}" if err.is_terminal else told,
             end="" if err.is_terminal else "\n",
             file=sys.stderr,
             flush=True,

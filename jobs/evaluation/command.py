@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import open_store, run, show_json
-from jobs.terminal import PLAIN_SECONDS, duration, err, out, safe
+from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
 from retrieval.errors import ConfigError
 
 EXAMPLE = "Example: corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png"
@@ -70,23 +70,23 @@ def _evaluate(
             runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{runs} cannot be a folder for run files: {error.strerror}") from error
-    with Searcher.open(store.url, options=store.options, say=err.print) as searcher, QueryView() as view:
+    with Searcher.open(store.url, options=store.options, say=tell) as searcher, QueryView() as view:
         chosen, notes = choose(wanted, searcher.manifest, searcher.settings)
         for note in notes:
-            err.print(note)
-        found = run_evaluation(searcher, store, dataset, chosen, runs=runs, say=err.print, progress=view)
+            tell(note)
+        found = run_evaluation(searcher, store, dataset, chosen, runs=runs, say=tell, progress=view)
     if json_:
         show_json(as_json(found))
     else:
         for line in as_lines(found):
-            out.print(safe(line))
+            show(line)
     if plot is not None:
         measures = list(dict.fromkeys(comparison.measure for comparison in found.comparisons))
         title = f"{dataset.name}, {len(dataset.queries):,} queries"
         plots.draw(plot, title, measures or [found.measure], stage_values(found))
-        err.print(f"The plot is in {plot}.")
+        tell(f"The plot is in {plot}.")
     if runs is not None:
-        err.print(f"The run files are in {runs}.")
+        tell(f"The run files are in {runs}.")
 
 
 class QueryView:

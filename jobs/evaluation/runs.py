@@ -1,9 +1,10 @@
 """Run and qrels files in TREC format, written so that trec_eval ranks and measures them as we do.
 
 trec_eval holds scores as 32-bit floats, orders a query's documents by them, and equal ones by descending
-document id. Scores are therefore written as strictly decreasing 32-bit floats. White space in an id, which
-the format cannot hold, is written as %20 and the like. `trec_eval -c -m ndcg_cut.10 qrels.txt hybrid.txt`
-gives the figures of the report (-c: a query without results counts 0).
+document id. Scores are therefore written as strictly decreasing 32-bit floats. White space and control
+characters in an id, which the format cannot hold, are written as %20 and the like.
+`trec_eval -c -m ndcg_cut.10 qrels.txt hybrid.txt` gives the figures of the report (-c: a query without
+results counts 0).
 """
 
 import re
@@ -14,6 +15,8 @@ from urllib.parse import quote
 import numpy as np
 
 QRELS = "qrels.txt"
+EMPTY = "%"  # an id without a letter; a column cannot be empty
+_NO_WORD = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 Run = dict[str, dict[str, float]]  # score by query id and document id, best first, strictly decreasing
 
@@ -46,4 +49,4 @@ def write_qrels(path: Path, qrels: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _word(text: str) -> str:
-    return re.sub(r"\s", lambda space: quote(space.group()), text)
+    return _NO_WORD.sub(lambda space: quote(space.group()), text) or EMPTY

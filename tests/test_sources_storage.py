@@ -113,3 +113,21 @@ def test_a_read_that_fails_is_never_a_reject(tmp_path, name):
     _Failing.reads = 0
     with pytest.raises(StorageError, match="connection reset"):
         list(read(slice, corpus, {}))
+
+
+def test_an_index_on_s3_is_no_corpus(s3):
+    client, options = s3
+    marker = b'{"what": "corpusmill index"}'
+    for key, data in {
+        "a.txt": b"text",
+        "ix/parts/b.jsonl": jsonl(ROWS),
+        "ix/corpusmill.json": marker,
+    }.items():
+        client.put_object(Bucket="corpus", Key=f"own/{key}", Body=data)
+    for path in ("s3://corpus/own", "s3://corpus/own/**"):
+        listing = list_files(CorpusSettings(paths=path, storage_options=options))
+        assert [file.name for file in listing.files] == ["a.txt"]
+        assert listing.left_out["index of corpusmill"] == 1
+    for path in ("ix", "ix/parts", "ix/parts/b.jsonl", "ix/*/*.jsonl"):
+        with pytest.raises(InputError, match="an index of corpusmill, corpus/own/ix"):
+            list_files(CorpusSettings(paths=f"s3://corpus/own/{path}", storage_options=options))

@@ -4,10 +4,11 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipelines.extraction.errors import BadData
 from pipelines.sources.documents import Reject, no_text_field, printable, reject
 from pipelines.sources.files import InputFile
 from pipelines.sources.lines import lines
-from pipelines.sources.streams import BadData, open_blocks
+from pipelines.sources.streams import open_blocks
 
 
 class _Feed:

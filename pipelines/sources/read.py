@@ -51,4 +51,4 @@ def _file_records(
         return parquet.records(file, slice.start, slice.end, options, columns)
     if file.format in ("csv", "tsv"):
         return delimited.records(file, options, limit, corpus.fields.text)
-    return pages.records(file, options, limit, corpus.fields)
+    return pages.records(file, corpus)

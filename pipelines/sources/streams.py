@@ -12,6 +12,7 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
+from pipelines.extraction.errors import BadData
 from pipelines.sources.files import InputFile
 from pipelines.sources.storage import file_system, storage_error, version_of
 from retrieval.errors import CorpusmillError, StorageError
@@ -24,10 +25,6 @@ else:
 BLOCK_BYTES = 1 << 20
 REQUEST_BYTES = 8 << 20  # most that one read of remote storage asks for
 _LINE_SLACK = 256 << 10  # bytes beyond a range that most last lines end in
-
-
-class BadData(Exception):
-    """The file's bytes are not what they should be; the message is a reject's reason."""
 
 
 class _Source(io.RawIOBase):

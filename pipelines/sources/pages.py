@@ -15,7 +15,7 @@ from pipelines.sources.streams import read_whole
 _TITLE_CHARACTERS = 300  # a title found in a file stands before each of its passages
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.{0,20000}?)^\1[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\r\n]*)", re.MULTILINE)
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _HEADING_LINES = 2000  # of a Markdown file that are searched for a heading
@@ -75,12 +75,18 @@ def _heading(text: str) -> str:
             before = ""
             continue
         heading = _HEADING.match(line)
-        if heading and heading[1]:
-            return heading[1]
+        if heading and (found := _without_closing(line[heading.end() :].strip(" \t"))):
+            return found
         if before and _UNDERLINE.match(line):
             return before
         before = line.strip()
     return ""
+
+
+def _without_closing(heading: str) -> str:
+    """A heading without the number signs that may end it after a blank."""
+    bare = heading.rstrip("#")
+    return heading if bare and not bare[-1].isspace() else bare.strip()
 
 
 _READERS: dict[str, Callable[[bytes], tuple[str, str]]] = {"text": _text, "markdown": _markdown}

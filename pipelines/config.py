@@ -81,9 +81,9 @@ class CorpusSettings(Settings):
     )
     extract_memory: Bytes = Field(
         ByteSize(1_000_000_000),
-        ge=100_000_000,
-        description="Memory of the process that takes text out of foreign files (HTML, PDF, ...); a document "
-        "that needs more is rejected.",
+        ge=200_000_000,
+        description="Memory of the process that parses foreign files (HTML, PDF, Parquet); a document that "
+        "needs more is rejected.",
     )
     extract_seconds: float = Field(
         60, gt=0, description="Time for it; a document that needs longer is rejected."

@@ -13,7 +13,7 @@ _BOMS = (  # UTF-32 before UTF-16, whose mark its own begins with
 )
 
 
-def decoded(data: bytes | bytearray) -> str:
+def decoded(data: bytes) -> str:
     """Text by its byte order mark, else as UTF-8; raises BadData."""
     encoding = "utf-8"
     for mark, marked in _BOMS:

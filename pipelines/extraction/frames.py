@@ -4,53 +4,73 @@ Nothing that comes from the process is unpickled or evaluated, and its lengths a
 is taken for them.
 """
 
+import math
 import socket
 import struct
 import time
-from collections.abc import Callable
 
 _HEADER = struct.Struct("<cQQ")
+_FIRST_BYTES = 64 << 10  # asked for at once: most messages are no longer
 HEAD_BYTES = 1 << 20  # most that the first piece may have
 
-
-def send(peer: socket.socket, kind: bytes, head: bytes, body: bytes, deadline: float | None = None) -> None:
-    """Send one message; raises OSError, TimeoutError after `deadline` (of `time.monotonic`)."""
-    for data in (_HEADER.pack(kind, len(head), len(body)) + head, body):
-        if data:
-            peer.settimeout(_left(deadline))
-            peer.sendall(data)
+Message = tuple[bytes, memoryview, memoryview]
 
 
-def receive(
-    peer: socket.socket, max_body: int, deadline: float | None = None
-) -> tuple[bytes, bytearray, bytearray]:
-    """(kind, head, body) of the next message.
+class Peer:
+    """One end of a socket pair; no call waits longer than `seconds` for the other end to do anything."""
 
-    Raises EOFError when the peer is gone, TimeoutError after `deadline`, ValueError for a message longer
-    than a megabyte and `max_body` bytes.
-    """
-    kind, head, body = _HEADER.unpack(_exactly(peer, _HEADER.size, deadline))
-    if head > HEAD_BYTES or body > max_body:
-        raise ValueError(f"a message of {head} + {body} bytes")
-    return kind, _exactly(peer, head, deadline), _exactly(peer, body, deadline)
+    def __init__(self, end: socket.socket, seconds: float | None = None) -> None:
+        self._socket = end
+        end.setblocking(True)
+        if seconds is not None:  # by the kernel: Python's own limits take three more system calls a message
+            limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6) or 1)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._first = bytearray(_FIRST_BYTES)
 
+    def send(self, kind: bytes, head: bytes, body: bytes | bytearray = b"") -> None:
+        """Send one message; raises OSError, TimeoutError where the peer does not take it."""
+        try:
+            start = _HEADER.pack(kind, len(head), len(body)) + head
+            if len(body) < _FIRST_BYTES:
+                self._socket.sendall(start + body)
+            else:
+                self._socket.sendall(start)
+                self._socket.sendall(body)
+        except BlockingIOError as error:
+            raise TimeoutError from error
 
-def _exactly(peer: socket.socket, size: int, deadline: float | None) -> bytearray:
-    data = bytearray(size)
-    rest = memoryview(data)
-    while rest:
-        peer.settimeout(_left(deadline))
-        count = peer.recv_into(rest)
+    def receive(self, max_body: int, seconds: float | None = None) -> Message:
+        """(kind, head, body) of the next message, which the other end sends after the last one was answered.
+
+        Raises EOFError when the peer is gone, TimeoutError after `seconds`, and ValueError for a message
+        longer than a megabyte and `max_body` bytes.
+        """
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        count = 0
+        while count < _HEADER.size:
+            count += self._receive(memoryview(self._first)[count:], deadline)
+        kind, head, body = _HEADER.unpack_from(self._first)
+        if head > HEAD_BYTES or body > max_body:
+            raise ValueError(f"a message of {head} + {body} bytes")
+        data = memoryview(bytearray(head + body))
+        count -= _HEADER.size
+        data[:count] = self._first[_HEADER.size : _HEADER.size + count]
+        while count < len(data):
+            count += self._receive(data[count:], deadline)
+        return kind, data[:head], data[head:]
+
+    def _receive(self, rest: memoryview, deadline: float) -> int:
+        try:
+            count = self._socket.recv_into(rest)
+        except BlockingIOError as error:
+            raise TimeoutError from error
         if not count:
             raise EOFError("the peer is gone")
-        rest = rest[count:]
-    return data
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        return count
 
-
-def _left(deadline: float | None, now: Callable[[], float] = time.monotonic) -> float | None:
-    if deadline is None:
-        return None
-    left = deadline - now()
-    if left <= 0:
-        raise TimeoutError("the time is over")
-    return left
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()

@@ -34,7 +34,7 @@ _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-
 _LEGACY = re.compile(r"(iso8859-\d+|cp125\d|koi8-[ru]|big5|gbk|gb2312|gb18030|shift_jis|cp932|euc_(jp|kr))\Z")
 
 
-def extract(data: bytes | bytearray, max_bytes: int) -> tuple[str, str]:
+def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
     """(title, text); raises BadData, also for a text of more than `max_bytes` bytes of UTF-8."""
     text = _decoded(data).replace("\0", "\ufffd")  # as the HTML standard reads NUL
     parser = lxml.etree.HTMLParser(
@@ -147,7 +147,7 @@ class _Text:
         return "".join(self._parts)
 
 
-def _decoded(data: bytes | bytearray) -> str:
+def _decoded(data: bytes) -> str:
     """HTML by its byte order mark, else as UTF-8, else in the legacy encoding that it declares."""
     try:
         return decoded(data)

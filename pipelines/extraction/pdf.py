@@ -11,10 +11,10 @@ _TITLE_CHARACTERS = 1200
 _BROKEN_WORD = re.compile("[\ufffe\x02](?:\r?\n)?")  # PDFium's marks of a word broken at the end of a line
 
 
-def extract(data: bytes | bytearray, max_bytes: int) -> tuple[str, str]:
+def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
     """(title, text); raises BadData, also for a text of more than `max_bytes` bytes of UTF-8."""
     try:
-        pdf = pypdfium2.PdfDocument(bytes(data))
+        pdf = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
         encrypted = "password" in str(error).lower()
         raise BadData("an encrypted PDF" if encrypted else f"a PDF that cannot be read: {error}") from error

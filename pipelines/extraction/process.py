@@ -1,38 +1,47 @@
 """The reader's side: one process for all documents of a thread, ended when a document breaks a limit."""
 
 import contextlib
+import io
 import json
-import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Callable, Generator, Iterator, Set
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, TypeVar
 
-from pipelines.extraction import frames
 from pipelines.extraction.errors import BadData
-from pipelines.extraction.worker import OUT_OF_MEMORY, REFUSED, TEXT
+from pipelines.extraction.frames import Message, Peer
+from pipelines.extraction.start import start
+from pipelines.extraction.worker import (
+    DATA,
+    END,
+    EXTRACT,
+    NEXT,
+    OUT_OF_MEMORY,
+    PIECE,
+    READ,
+    REFUSED,
+    ROW_REFUSED,
+    STOP,
+    TABLE,
+    TEXT,
+)  # fmt: skip
 
-_START = """
-import sys
-parent, memory, *sys.path = sys.argv[1:]  # it imports what its parent does
-from pipelines.extraction.worker import main
-main(int(parent), int(memory))
-"""
-_ROOT = str(Path(__file__).parents[2])
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")  # no secrets of the build
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one document may cost: bytes of memory, seconds, and bytes of text that it may give."""
+    """What one document may cost: bytes of memory, seconds, and bytes of text that it may give.
 
-    memory: int
-    seconds: float
-    text_bytes: int
+    For tables, the seconds of a piece of rows, without those in which its bytes are fetched.
+    """
+
+    memory: int = 1_000_000_000
+    seconds: float = 60
+    text_bytes: int = 256_000_000
 
 
 class _Ended(Exception):
@@ -40,31 +49,55 @@ class _Ended(Exception):
 
 
 class Extractor:
-    """A process that extracts text. It starts with the first document; not for use by several threads."""
+    """A process that parses. It starts with the first document; not for use by several threads."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._process: subprocess.Popen[bytes] | None = None
-        self._peer: socket.socket | None = None
+        self._peer: Peer | None = None
 
     def extract(self, format: str, data: bytes) -> tuple[str, str]:
-        """(title, text) of a document; format: "html" or "pdf".
+        """(title, text) of a document; format: "html", "pdf", or "parquet_footer" (see `tables.extract`).
 
         Raises BadData where the document cannot be read or breaks a limit; then the process is another one.
         """
         if len(data) > self.limits.memory:
             raise BadData(self._too_much())
-        used = self._process is not None
-        try:
-            return self._ask(format, data)
-        except _Ended as error:
-            if not used:
-                raise BadData(str(error)) from error
-        # What earlier documents left behind must not count against this one.
-        try:
-            return self._ask(format, data)
-        except _Ended as error:
-            raise BadData(str(error)) from error
+        request = {"format": format, "max_bytes": self.limits.text_bytes}
+
+        def ask() -> Generator[tuple[str, str], None, None]:
+            self._say(EXTRACT, request, data)
+            _, title, text = self._reply({TEXT})
+            yield str(title, "utf-8", "replace"), str(text, "utf-8", "replace")
+
+        (answer,) = self._again(ask)
+        return answer
+
+    def pieces(
+        self, source: io.RawIOBase, **request: Any
+    ) -> Generator[tuple[int, memoryview | str], None, None]:
+        """(first row, Arrow IPC stream of some rows, or why there are none) of a Parquet file.
+
+        `request` is that of `tables.pieces`, which runs in the process. Raises BadData as `extract`, and
+        what reading `source` raises.
+        """
+        request |= {"size": source.seek(0, 2), "from_row": 0}
+
+        def ask() -> Generator[tuple[int, memoryview | str], None, None]:
+            self._say(TABLE, request)
+            kind, head, body = self._reply({PIECE, ROW_REFUSED, END}, source)
+            while kind != END:
+                self._say(NEXT)  # which is made while this one is used
+                row, after, reason = json.loads(bytes(head))
+                try:
+                    yield row, reason if kind == ROW_REFUSED else body
+                except GeneratorExit:
+                    self._stop(source)
+                    raise
+                request["from_row"] = after
+                kind, head, body = self._reply({PIECE, ROW_REFUSED, END}, source)
+
+        yield from self._again(ask)
 
     def close(self) -> None:
         """End the process, whatever it does; the next document starts another one."""
@@ -76,66 +109,90 @@ class Extractor:
             process.kill()
             process.wait()
 
-    def _ask(self, format: str, data: bytes) -> tuple[str, str]:
-        if self._peer is None:
-            self._start()
+    def _again(self, ask: Callable[[], Generator[Answer, None, None]]) -> Iterator[Answer]:
+        """What `ask` gives; where the process ends, a fresh one goes on with what is left.
+
+        So what earlier documents left behind does not count against this one.
+        """
+        while True:
+            fresh = self._process is None
+            try:
+                with contextlib.closing(ask()) as answers:
+                    for answer in answers:
+                        yield answer
+                        fresh = False
+                return
+            except _Ended as error:
+                if fresh:
+                    raise BadData(str(error)) from error
+
+    def _stop(self, source: io.RawIOBase) -> None:
+        """Leave a table before its end, after NEXT."""
+        with contextlib.suppress(_Ended, BadData):  # then the process is gone too
+            if self._reply({PIECE, ROW_REFUSED, END}, source)[0] != END:
+                self._say(STOP)
+                self._reply({END})
+
+    def _say(self, kind: bytes, head: dict[str, Any] | None = None, body: bytes = b"") -> None:
+        if self._process is None:
+            self._process, end = start(self.limits.memory)
+            self._peer = Peer(end, self.limits.seconds)
+        with self._limited() as peer:
+            peer.send(kind, json.dumps(head or {}).encode(), body)
+
+    def _reply(self, kinds: Set[bytes], source: io.RawIOBase | None = None) -> Message:
+        """The next message of one of `kinds`; bytes of `source` that are asked for before it are sent."""
+        left = self.limits.seconds
+        while True:
+            with self._limited() as peer:
+                before = time.monotonic()
+                kind, head, body = peer.receive(self.limits.memory, left)
+                left -= time.monotonic() - before
+                if kind == READ and source is not None:
+                    peer.send(DATA, b"", _read(source, *json.loads(bytes(head))))
+                    continue
+            if kind == REFUSED:
+                raise BadData(str(head, "utf-8", "replace"))
+            if kind in kinds:
+                return kind, head, body
+            self.close()
+            raise _Ended(self._too_much() if kind == OUT_OF_MEMORY else "its parser answered nonsense")
+
+    @contextlib.contextmanager
+    def _limited(self) -> Iterator[Peer]:
+        """The socket. What goes wrong with it ends the process: its next answer would be to another."""
         assert self._peer is not None
-        request = json.dumps({"format": format, "max_bytes": self.limits.text_bytes}).encode()
-        deadline = time.monotonic() + self.limits.seconds
         try:
-            frames.send(self._peer, b"e", request, data, deadline)
-            kind, head, body = frames.receive(self._peer, 4 * self.limits.text_bytes, deadline)
+            yield self._peer
         except TimeoutError as error:
             self.close()
             raise BadData(f"takes longer than corpus.extract_seconds ({self.limits.seconds:g} s)") from error
-        except (EOFError, OSError) as error:
-            raise _Ended(self._end()) from error
+        except (EOFError, OSError, ValueError) as error:
+            raise _Ended(self._why_ended()) from error
         except BaseException:
-            self.close()  # what it is about to answer would be taken for the next answer
+            self.close()
             raise
-        if kind == TEXT:
-            return head.decode("utf-8", "replace"), body.decode("utf-8", "replace")
-        if kind == REFUSED:
-            raise BadData(head.decode("utf-8", "replace"))
-        self.close()
-        if kind == OUT_OF_MEMORY:
-            raise _Ended(self._too_much())
-        raise _Ended("its parser answered nonsense")
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        path = [os.path.abspath(entry) for entry in sys.path if entry] + [_ROOT]
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _START, str(os.getpid()), str(self.limits.memory), *path],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-                start_new_session=True,
-            )
-        self._peer = ours
 
     def _too_much(self) -> str:
         return f"needs more memory than corpus.extract_memory ({self.limits.memory} bytes)"
 
-    def _end(self) -> str:
-        """Why the process is gone."""
+    def _why_ended(self) -> str:
         process = self._process
         assert process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1)  # it has closed its end already
         code = process.returncode
         self.close()
-        if code is not None and code < 0:
-            how = f"ended by {signal.Signals(-code).name}"
-        else:
-            how = f"ended with status {code}"
+        how = f"with status {code}" if code is None or code >= 0 else f"by {signal.Signals(-code).name}"
         return (
-            f"its parser {how}: damaged data, or more memory than corpus.extract_memory "
+            f"its parser ended {how}: damaged data, or more memory than corpus.extract_memory "
             f"({self.limits.memory} bytes)"
         )
+
+
+def _read(source: io.RawIOBase, offset: int, size: int) -> bytes:
+    source.seek(offset)
+    return source.read(size) or b""
 
 
 _local = threading.local()

@@ -1,4 +1,9 @@
-"""The process that parses: takes one document after another from its parent, under limits."""
+"""The process that parses: takes one document or table after another from its parent, under limits.
+
+A request is EXTRACT (head: the request as JSON; body: the document), answered by TEXT or REFUSED; or TABLE,
+answered by PIECE or ROW_REFUSED for as long as the parent says NEXT, and by END. While a table is read, the
+process asks for bytes of the file by READ, and the parent answers by DATA.
+"""
 
 import contextlib
 import ctypes
@@ -9,13 +14,20 @@ import resource
 import select
 import signal
 import socket
+from collections.abc import Callable
+from typing import Any
 
-from pipelines.extraction import frames
 from pipelines.extraction.errors import BadData
+from pipelines.extraction.frames import Peer
 
-TEXT, REFUSED, OUT_OF_MEMORY = b"t", b"r", b"m"
+EXTRACT, TABLE, NEXT, STOP, DATA = b"e", b"t", b"n", b"s", b"d"
+TEXT, REFUSED, PIECE, ROW_REFUSED, END, READ, OUT_OF_MEMORY = b"T", b"R", b"P", b"W", b"E", b"A", b"M"
 IDLE_SECONDS = 60.0  # without a document for so long it ends
-_PARSERS = {"html": "pipelines.extraction.html", "pdf": "pipelines.extraction.pdf"}
+_PARSERS = {
+    "html": "pipelines.extraction.html",
+    "pdf": "pipelines.extraction.pdf",
+    "parquet_footer": "pipelines.extraction.tables",
+}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -25,9 +37,10 @@ def main(parent: int, memory: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before that
         return
-    peer = socket.socket(fileno=os.dup(0))
+    end = socket.socket(fileno=os.dup(0))
+    peer = Peer(end)
     with contextlib.suppress(EOFError, OSError):
-        while _serve(peer, memory):
+        while select.select([end], [], [], IDLE_SECONDS)[0] and _serve(peer, memory):
             pass
 
 
@@ -38,33 +51,54 @@ def _limit(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def _serve(peer: socket.socket, memory: int) -> bool:
+def _serve(peer: Peer, memory: int) -> bool:
     """Answer one request; False if this process should not take another one."""
-    if not select.select([peer], [], [], IDLE_SECONDS)[0]:
-        return False
     try:
-        kind, title, text = _answer(peer, memory)
+        kind, head, body = peer.receive(memory)
+        request = json.loads(bytes(head))
+        if kind == TABLE:
+            answer = _refusing(lambda: _table(peer, request, memory))
+        else:
+            answer = _refusing(lambda: _text(request, bytes(body)))
     except MemoryError:
-        frames.send(peer, OUT_OF_MEMORY, b"", b"")
+        peer.send(OUT_OF_MEMORY, b"", b"")
         return False
-    frames.send(peer, kind, title, text)
+    peer.send(*answer)
     return True
 
 
-def _answer(peer: socket.socket, memory: int) -> tuple[bytes, bytes, bytes]:
-    _, head, body = frames.receive(peer, memory, None)
-    request = json.loads(head)
-    parser = importlib.import_module(_PARSERS[request["format"]])
+def _refusing(answer: Callable[[], tuple[bytes, bytes, bytes]]) -> tuple[bytes, bytes, bytes]:
+    """The answer; what a parser did not foresee in the data is a reason to refuse them."""
     try:
-        title, text = parser.extract(body, request["max_bytes"])
-    except BadData as error:
-        return REFUSED, str(error).encode("utf-8", "replace")[: frames.HEAD_BYTES], b""
-    except MemoryError:
+        return answer()
+    except (MemoryError, EOFError):
         raise
-    except Exception as error:  # a parser's own: what it did not foresee in the data
-        return (
-            REFUSED,
-            f"cannot be read: {type(error).__name__}: {error}"[:500].encode("utf-8", "replace"),
-            b"",
-        )
+    except BadData as error:
+        reason = str(error)
+    except Exception as error:
+        reason = f"cannot be read: {type(error).__name__}: {error}"
+    return REFUSED, reason[:1000].encode("utf-8", "replace"), b""
+
+
+def _text(request: dict[str, Any], data: bytes) -> tuple[bytes, bytes, bytes]:
+    parser = importlib.import_module(_PARSERS[request["format"]])
+    title, text = parser.extract(data, request["max_bytes"])
     return TEXT, title[:5000].encode("utf-8", "replace"), text.encode("utf-8", "replace")
+
+
+def _table(peer: Peer, request: dict[str, Any], memory: int) -> tuple[bytes, bytes, bytes]:
+    from pipelines.extraction import tables  # pyarrow: only where there are tables
+
+    def ask(offset: int, size: int) -> memoryview:
+        peer.send(READ, json.dumps([offset, size]).encode(), b"")
+        return peer.receive(memory)[2]
+
+    for row, after, found in tables.pieces(tables.AskedFile(ask, request["size"]), request, memory):
+        head = json.dumps([row, after, found[:1000] if isinstance(found, str) else ""]).encode()
+        if isinstance(found, str):
+            peer.send(ROW_REFUSED, head, b"")
+        else:
+            peer.send(PIECE, head, found)
+        if peer.receive(memory)[0] != NEXT:
+            break
+    return END, b"", b""

@@ -38,8 +38,12 @@ def _title_and_text(file: InputFile, corpus: CorpusSettings) -> tuple[str, str]:
     data = read_whole(file, corpus.storage_options, limit)
     if file.format in _READERS:
         return _READERS[file.format](data)
-    limits = Limits(int(corpus.extract_memory), corpus.extract_seconds, limit)
-    return extractor(limits).extract(file.format, data)
+    return extractor(limits(corpus)).extract(file.format, data)
+
+
+def limits(corpus: CorpusSettings) -> Limits:
+    """What a document of `corpus` may cost in the process that parses it."""
+    return Limits(int(corpus.extract_memory), corpus.extract_seconds, int(corpus.max_document_bytes))
 
 
 def _short(title: str) -> str:

@@ -79,7 +79,7 @@ def _file_records(
     if file.format == "jsonl":
         return jsonl.records(file, slice.start, slice.end, options, limit)
     if file.format == "parquet":
-        return parquet.records(file, slice.start, slice.end, options, columns)
+        return parquet.records(file, slice.start, slice.end, options, columns, pages.limits(corpus))
     if file.format in ("csv", "tsv"):
         return delimited.records(file, options, limit, corpus.fields.text)
     return pages.records(file, corpus)

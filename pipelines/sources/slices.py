@@ -77,9 +77,9 @@ def _row_groups(files: list[InputFile], slice_bytes: int, options: Mapping[str, 
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:  # a footer is mostly waiting for the storage
         for i in range(0, len(files), 4 * _FOOTERS_AT_ONCE):
             some = files[i : i + 4 * _FOOTERS_AT_ONCE]
-            sizes = pool.map(partial(parquet.row_group_bytes, options=options), some)
-            for file, row_groups in zip(some, sizes, strict=True):
-                yield from _row_group_ranges(file, row_groups, slice_bytes)
+            footers = pool.map(partial(parquet.footer, options=options), some)
+            for file, footer in zip(some, footers, strict=True):
+                yield from _row_group_ranges(file, parquet.row_group_bytes(footer), slice_bytes)
 
 
 def _row_group_ranges(file: InputFile, sizes: list[int], slice_bytes: int) -> Iterator[Slice]:

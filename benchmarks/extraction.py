@@ -13,6 +13,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,29 +80,44 @@ def parquet_file(rng: random.Random) -> bytes:
     return sink.getvalue()
 
 
-def rows_here(data: bytes) -> int:
-    """Rows of a Parquet file as records, read by this process."""
-    file = pq.ParquetFile(io.BytesIO(data), pre_buffer=False)
-    return sum(len(batch.to_pylist()) for batch in file.iter_batches(tables._BATCH_ROWS, use_threads=False))
+def parsed_here(parse: Callable[[bytes, int], object], limit: int, files: list[bytes]) -> list[object]:
+    """The documents' titles and texts, by a call."""
+    return [parse(data, limit) for data in files]
 
 
-def rows_there(extractor: Extractor, data: bytes) -> int:
+def parsed_there(extractor: Extractor, format: str, files: list[bytes]) -> list[object]:
     """The same by the process that parses."""
-    source = io.BytesIO(data)
-    found = extractor.pieces(source, start=0, end=-1, columns=None)  # type: ignore[arg-type]
-    return sum(len(batch.to_pylist()) for _, piece in found for batch in pa.ipc.open_stream(piece))
+    return list(extractor.extract_all(format, files))
 
 
-def seconds(function: Callable[[bytes], object], files: list[bytes]) -> float:
+def rows_here(files: list[bytes]) -> int:
+    """Rows of Parquet files as records, read by this process."""
+    return sum(
+        len(batch.to_pylist())
+        for data in files
+        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(tables.BATCH_ROWS, use_threads=False)
+    )
+
+
+def rows_there(extractor: Extractor, files: list[bytes]) -> int:
+    """The same by the process that parses."""
+    return sum(
+        len(batch.to_pylist())
+        for data in files
+        for _, piece in extractor.pieces(io.BytesIO(data), start=0, end=-1, columns=None)  # type: ignore[arg-type]
+        for batch in pa.ipc.open_stream(piece)
+    )
+
+
+def seconds(function: Callable[[list[bytes]], object], files: list[bytes]) -> float:
     before = time.perf_counter()
-    for data in files:
-        function(data)
+    function(files)
     return time.perf_counter() - before
 
 
 def compare(
-    name: str, here: Callable[[bytes], object], there: Callable[[bytes], object], files: list[bytes],
-    count: int, rounds: int,
+    name: str, here: Callable[[list[bytes]], object], there: Callable[[list[bytes]], object],
+    files: list[bytes], count: int, rounds: int,
 ) -> None:  # fmt: skip
     """Print one line."""
     for way in (here, there):
@@ -128,11 +144,10 @@ def main() -> None:
     papers = list(found(args.files, ".pdf")) if args.files else [paper(rng) for _ in range(100)]
     for name, parse, files in (("html", html.extract, pages), ("pdf", pdf.extract, papers)):
         if files:
-            here = lambda data, parse=parse: parse(data, limits.text_bytes)  # noqa: E731
-            there = lambda data, name=name: extractor.extract(name, data)  # noqa: E731
-            compare(name, here, there, files, len(files), args.rounds)
+            here = partial(parsed_here, parse, limits.text_bytes)
+            compare(name, here, partial(parsed_there, extractor, name), files, len(files), args.rounds)
     tables_here = [parquet_file(rng)] * 4
-    compare("parquet", rows_here, lambda data: rows_there(extractor, data), tables_here, 20_000, args.rounds)
+    compare("parquet", rows_here, partial(rows_there, extractor), tables_here, 20_000, args.rounds)
     extractor.close()
 
 

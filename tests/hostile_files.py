@@ -1,7 +1,11 @@
 """Files that cost much more than they weigh, by name: what a corpus from elsewhere may hold."""
 
+import io
 import zlib
 from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 def pdf_file(objects: Sequence[bytes]) -> bytes:
@@ -68,3 +72,11 @@ def page_bomb(pages: int = 50_000) -> bytes:
 
 def zeros_bomb() -> bytes:
     return pdf_pages(stream(b" " * 1_000_000_000, 2))
+
+
+def parquet_bomb(characters: int = 20_000_000, rows: int = 3) -> bytes:
+    """One long value in every row, stored once."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * characters]))
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": text}), sink, compression="zstd", store_schema=False)
+    return sink.getvalue()

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from pipelines.extraction import BadData, Extractor, Limits
+from pipelines.extraction import BadData, Extractor, Limits, frames
+from retrieval.errors import StorageError
 from tests import hostile_files as hostile
 from tests.source_samples import pdf
 
@@ -185,3 +188,55 @@ def test_the_process_knows_no_secrets(small: Extractor, monkeypatch: pytest.Monk
     process = psutil.Process(_pid(small))
     assert "hidden" not in process.environ().values()
     assert process.cwd() == "/"
+
+
+def test_documents_around_a_bomb_are_read_in_order(small: Extractor) -> None:
+    bomb = b"<p>" * 1_600_000
+    documents = [b"<p>0", b"<p>1", bomb, b"<p>3", b"<div>" * 2000, BadData("no data"), b"<p>6" + b" " * 10**6]
+    found = list(small.extract_all("html", documents))
+    assert [answer if isinstance(answer, tuple) else None for answer in found] == [
+        ("", "0"), ("", "1"), None, ("", "3"), None, None, ("", "6"),
+    ]  # fmt: skip
+    for place, words in ((2, "extract_memory"), (4, "nested too deeply"), (5, "no data")):
+        assert words in str(found[place])
+
+
+def test_trouble_with_the_next_document_leaves_no_answer_behind(small: Extractor) -> None:
+    def documents() -> Iterator[bytes]:
+        yield from (b"<p>0", b"<p>1")
+        raise StorageError("gone")
+
+    with pytest.raises(StorageError, match="gone"):
+        list(small.extract_all("html", documents()))
+    assert small.extract("html", b"<p>next") == ("", "next")
+
+
+def test_waiting_for_a_message_ends() -> None:
+    parent, child = socket.socketpair()
+    with parent:
+        peer = frames.Peer(child)
+        assert not peer.wait(0.05)
+        frames.Peer(parent).send(b"x", b"head", b"body")
+        assert peer.wait(5)
+        assert [bytes(piece) for piece in peer.receive(100)] == [b"x", b"head", b"body"]
+        peer.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 65519, 65520, 65536, 200_000])
+def test_messages_come_through_whatever_their_length(size: int) -> None:
+    ours, theirs = socket.socketpair()
+    body = os.urandom(size)
+    with ours, theirs:
+        sender = threading.Thread(
+            target=lambda: [frames.Peer(ours).send(b"k", b"h" * i, body) for i in range(4)]
+        )
+        sender.start()
+        peer = frames.Peer(theirs, 10)
+        for i in range(4):
+            assert [bytes(piece) for piece in peer.receive(size, 10)] == [b"k", b"h" * i, body]
+        with pytest.raises(TimeoutError):
+            frames.Peer(theirs, 0.05).receive(size, 0.05)
+        sender.join()
+        frames.Peer(ours).send(b"k", b"", b"x" * (size + 1))
+        with pytest.raises(ValueError, match="a message of"):
+            peer.receive(size, 10)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,7 +28,9 @@ from pipelines.extraction.worker import (
     TABLE,
     TEXT,
 )  # fmt: skip
+from retrieval.errors import BuildFailed
 
+_AHEAD_BYTES = 64 << 10
 Answer = TypeVar("Answer")
 
 
@@ -48,6 +50,17 @@ class _Ended(Exception):
     """The process ended, or ran out of memory; the message is a reject's reason."""
 
 
+@dataclass(slots=True)
+class _Document:
+    data: bytes | BadData
+    at: subprocess.Popen[bytes] | None = None  # the process that it was sent to
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the socket takes it while nobody reads there."""
+        return isinstance(self.data, bytes) and len(self.data) <= _AHEAD_BYTES
+
+
 class Extractor:
     """A process that parses. It starts with the first document; not for use by several threads."""
 
@@ -61,17 +74,56 @@ class Extractor:
 
         Raises BadData where the document cannot be read or breaks a limit; then the process is another one.
         """
-        if len(data) > self.limits.memory:
-            raise BadData(self._too_much())
+        (answer,) = self.extract_all(format, [data])
+        if isinstance(answer, BadData):
+            raise answer
+        return answer
+
+    def extract_all(
+        self, format: str, documents: Iterable[bytes | BadData]
+    ) -> Generator[tuple[str, str] | BadData, None, None]:
+        """`extract` of each document, errors in its place; a BadData stands for itself.
+
+        While a document is parsed, the next one is fetched and, if it is short, on its way already.
+        """
         request = {"format": format, "max_bytes": self.limits.text_bytes}
+        left = map(_Document, documents)
+        current = next(left, None)
+        try:
+            while current is not None:
+                following = next(left, None)
+                yield self._answer(request, current, following)
+                current = following
+        except BaseException:
+            self.close()  # what is on its way will not be asked for
+            raise
+
+    def _answer(
+        self, request: dict[str, Any], current: "_Document", following: "_Document | None"
+    ) -> tuple[str, str] | BadData:
+        if isinstance(current.data, BadData):
+            return current.data
+        if len(current.data) > self.limits.memory:
+            return BadData(self._too_much())
 
         def ask() -> Generator[tuple[str, str], None, None]:
-            self._say(EXTRACT, request, data)
+            self._send(request, current)
+            if following is not None and following.is_short:
+                self._send(request, following)
             _, title, text = self._reply({TEXT})
             yield str(title, "utf-8", "replace"), str(text, "utf-8", "replace")
 
-        (answer,) = self._again(ask)
+        try:
+            (answer,) = self._again(ask)
+        except BadData as error:
+            return error
         return answer
+
+    def _send(self, request: dict[str, Any], document: "_Document") -> None:
+        """Send a document, unless the process has it already."""
+        if isinstance(document.data, bytes) and (self._process is None or document.at is not self._process):
+            self._say(EXTRACT, request, document.data)
+            document.at = self._process
 
     def pieces(
         self, source: io.RawIOBase, **request: Any
@@ -135,7 +187,13 @@ class Extractor:
 
     def _say(self, kind: bytes, head: dict[str, Any] | None = None, body: bytes = b"") -> None:
         if self._process is None:
-            self._process, end = start(self.limits.memory)
+            try:
+                self._process, end = start(self.limits.memory)
+            except OSError as error:
+                raise BuildFailed(
+                    f"the process that parses foreign files cannot be started: {error}",
+                    hint="Give this machine more memory, or let it have more processes; then run it again.",
+                ) from error
             self._peer = Peer(end, self.limits.seconds)
         with self._limited() as peer:
             peer.send(kind, json.dumps(head or {}).encode(), body)

@@ -14,13 +14,15 @@ from pipelines.extraction.errors import BadData
 
 _BUFFER_BYTES = 8 << 20
 _BATCH_BYTES = 4 << 20
-_BATCH_ROWS = 512  # bounds a batch whose rows repeat one long value, which the file's sizes do not show
+BATCH_ROWS = 512  # bounds a batch whose rows repeat one long value, which the file's sizes do not show
 _FEWER = 32  # times fewer rows where a batch does not fit in memory
 _PIECE_BYTES = 16 << 20
 _VALUE_BYTES = 64  # of an element of a list, once it is a Python object
 _DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError)
 
-Piece = tuple[int, int, bytes | str]  # first row, row after the last, Arrow IPC stream or why there is none
+Piece = tuple[
+    int, int, memoryview | str
+]  # first row, row after the last, Arrow IPC stream or why there is none
 
 
 def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
@@ -85,10 +87,10 @@ def _batch_rows(row_group: pq.RowGroupMetaData, names: set[str]) -> int:
     chunks = (row_group.column(i) for i in range(row_group.num_columns))
     size = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in names)
     row_bytes: int = max(1, size // max(1, row_group.num_rows))
-    return min(_BATCH_ROWS, max(1, _BATCH_BYTES // row_bytes))
+    return min(BATCH_ROWS, max(1, _BATCH_BYTES // row_bytes))
 
 
-def _cut(batch: pa.RecordBatch, most: int) -> Iterator[tuple[int, bytes | str]]:
+def _cut(batch: pa.RecordBatch, most: int) -> Iterator[tuple[int, memoryview | str]]:
     """The batch as one piece, or row by row where it is large; a row of more than `most` bytes is refused."""
     if _weight(batch) <= _PIECE_BYTES:
         yield batch.num_rows, _stream(batch)
@@ -123,11 +125,11 @@ def _elements(array: pa.Array) -> int:
     return 0
 
 
-def _stream(batch: pa.RecordBatch) -> bytes:
+def _stream(batch: pa.RecordBatch) -> memoryview:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return memoryview(sink.getvalue())
 
 
 class AskedFile:

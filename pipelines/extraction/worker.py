@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import resource
-import select
 import signal
 import socket
 from collections.abc import Callable
@@ -37,10 +36,9 @@ def main(parent: int, memory: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before that
         return
-    end = socket.socket(fileno=os.dup(0))
-    peer = Peer(end)
+    peer = Peer(socket.socket(fileno=os.dup(0)))
     with contextlib.suppress(EOFError, OSError):
-        while select.select([end], [], [], IDLE_SECONDS)[0] and _serve(peer, memory):
+        while peer.wait(IDLE_SECONDS) and _serve(peer, memory):
             pass
 
 

@@ -2,8 +2,10 @@
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, TypeVar
 
 from pipelines.config import CorpusSettings
 from pipelines.extraction import BadData, Limits, extractor
@@ -11,6 +13,13 @@ from pipelines.extraction.decoding import decoded
 from pipelines.sources.documents import Reject, reject
 from pipelines.sources.files import InputFile
 from pipelines.sources.streams import read_whole
+from retrieval.errors import CorpusmillError
+
+EMPTY = "empty file"
+FORMATS = ("text", "markdown", "html", "pdf")
+_PARSED_ELSEWHERE = ("html", "pdf")
+_Found = TypeVar("_Found")
+_Texts = Generator[tuple[str, str] | BadData, None, None]
 
 _TITLE_CHARACTERS = 300  # a title found in a file stands before each of its passages
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.{0,20000}?)^\1[ \t]*\r?$", re.DOTALL | re.MULTILINE)
@@ -21,24 +30,50 @@ _FENCE = re.compile(r" {0,3}(```|~~~)")
 _HEADING_LINES = 2000  # of a Markdown file that are searched for a heading
 
 
-def records(file: InputFile, corpus: CorpusSettings) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-    """The one record of `file`: its name as id, its title, its text."""
+def records(
+    files: Sequence[InputFile], corpus: CorpusSettings
+) -> Iterator[tuple[str, int, dict[str, Any]] | Reject]:
+    """(source, 0, record) of each file: its name as id, its title, its text; or why it has none."""
+    found = _parsed(files, corpus) if files[0].format in _PARSED_ELSEWHERE else _read(files, corpus)
+    fields = corpus.fields
+    with closing(found):
+        for file, answer in zip(files, found, strict=True):
+            if isinstance(answer, BadData):
+                yield reject(file.name, 0, str(answer), file.name)
+                continue
+            title, text = answer
+            values = {"id": file.name, "title": _short(title) or _stem(file.name), "text": text}
+            # under the names that the mapping looks for
+            yield file.name, 0, {getattr(fields, k)[0]: v for k, v in values.items() if getattr(fields, k)}
+
+
+def _parsed(files: Sequence[InputFile], corpus: CorpusSettings) -> _Texts:
+    fetched = (_fetched(file, corpus) for file in files)
+    return extractor(limits(corpus)).extract_all(files[0].format, fetched)
+
+
+def _read(files: Sequence[InputFile], corpus: CorpusSettings) -> _Texts:
+    for file in files:
+        data = _fetched(file, corpus)
+        yield data if isinstance(data, BadData) else _or_bad(partial(_READERS[file.format], data))
+
+
+def _fetched(file: InputFile, corpus: CorpusSettings) -> bytes | BadData:
+    if file.size == 0:
+        return BadData(EMPTY)
+    return _or_bad(partial(read_whole, file, corpus.storage_options, int(corpus.max_document_bytes)))
+
+
+def _or_bad(call: Callable[[], _Found]) -> _Found | BadData:
+    """What the call gives; whatever the data make a library raise is about the data."""
     try:
-        title, text = _title_and_text(file, corpus)
+        return call()
+    except CorpusmillError:
+        raise
     except BadData as error:
-        yield reject(file.name, 0, str(error), file.name)
-        return
-    values = {"id": file.name, "title": _short(title) or _stem(file.name), "text": text}
-    fields = corpus.fields  # under the names that the mapping looks for
-    yield 0, {getattr(fields, kind)[0]: value for kind, value in values.items() if getattr(fields, kind)}
-
-
-def _title_and_text(file: InputFile, corpus: CorpusSettings) -> tuple[str, str]:
-    limit = int(corpus.max_document_bytes)
-    data = read_whole(file, corpus.storage_options, limit)
-    if file.format in _READERS:
-        return _READERS[file.format](data)
-    return extractor(limits(corpus)).extract(file.format, data)
+        return error
+    except Exception as error:
+        return BadData(f"cannot be read: {type(error).__name__}: {error}")
 
 
 def limits(corpus: CorpusSettings) -> Limits:

@@ -45,9 +45,12 @@ def records(
 
     `columns`: the fields wanted, None for all; a record may have others too.
     """
+    if slice.format in pages.FORMATS:
+        yield from pages.records(slice.files, corpus)
+        return
     for file in slice.files:
         if file.size == 0:
-            yield reject(file.name, 0, "empty file")
+            yield reject(file.name, 0, pages.EMPTY)
             continue
         for item in refusing(file.name, _file_records(file, slice, corpus, columns)):
             yield item if isinstance(item, Reject) else (file.name, *item)
@@ -80,6 +83,4 @@ def _file_records(
         return jsonl.records(file, slice.start, slice.end, options, limit)
     if file.format == "parquet":
         return parquet.records(file, slice.start, slice.end, options, columns, pages.limits(corpus))
-    if file.format in ("csv", "tsv"):
-        return delimited.records(file, options, limit, corpus.fields.text)
-    return pages.records(file, corpus)
+    return delimited.records(file, options, limit, corpus.fields.text)

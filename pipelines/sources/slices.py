@@ -9,12 +9,11 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
-from pipelines.sources import parquet
+from pipelines.sources import pages, parquet
 from pipelines.sources.files import InputFile
 
 _MAX_FILES = 1000  # in a slice of small files
 _FOOTERS_AT_ONCE = 16
-_ONE_DOCUMENT = {"text", "markdown", "html", "pdf"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def cut(files: Sequence[InputFile], slice_bytes: int, options: Mapping[str, Any]
     the file system, for Parquet footers. Raises StorageError.
     """
     for format, group in groupby(files, key=lambda file: file.format):
-        if format in _ONE_DOCUMENT:
+        if format in pages.FORMATS:
             yield from _grouped(group, slice_bytes)
         elif format == "parquet":
             yield from _row_groups(list(group), slice_bytes, options)

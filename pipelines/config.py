@@ -84,6 +84,15 @@ class CorpusSettings(Settings):
     max_document_bytes: Bytes = Field(
         ByteSize(256_000_000), gt=0, description="A longer record is rejected instead of held in memory."
     )
+    extract_memory: Bytes = Field(
+        ByteSize(1_000_000_000),
+        ge=200_000_000,
+        description="Memory of the process that parses foreign files (HTML, PDF, Parquet); a document that "
+        "needs more is rejected.",
+    )
+    extract_seconds: float = Field(
+        60, gt=0, description="Time for it; a document that needs longer is rejected."
+    )
     storage_options: dict[str, Any] = Field(
         default_factory=dict,
         description="fsspec options of the corpus's file system (endpoint_url, ...); keep secrets in the "

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.ids import id_hash, write_ids
+from pipelines.sources.documents import carried
 from pipelines.sources.read import Document
 from retrieval.parts import part_schema
 from retrieval.storage import FileRecord, Store
 
 ROW_GROUP = 4096
+PART_CHARACTERS = 256_000_000  # a part is cut here where its passages are few and long
 
 
 @dataclass
@@ -46,6 +48,7 @@ class PartWriter:
         self._columns: list[list[Any]] = [[] for _ in self._schema]
         self._ids: list[bytes] = []
         self._part_documents = 0
+        self._part_characters = 0
 
     def add(self, document: Document, spans: Sequence[tuple[int, int]]) -> None:
         """Add a document with the spans of its passages; there is at least one."""
@@ -53,10 +56,12 @@ class PartWriter:
         self.passages += len(spans)
         self.characters += len(document.text)
         self._ids.append(id_hash(document.doc_id))
+        more = carried(document)
         extra = [document.metadata.get(name) for name in self.metadata]
         for number, (start, end) in enumerate(spans):
-            if len(self._columns[0]) >= self.part_passages:
+            if len(self._columns[0]) >= self.part_passages or self._part_characters > PART_CHARACTERS:
                 self._flush()
+            self._part_characters += end - start + more
             self._part_documents += number == 0  # a document counts in the part of its first passage
             row = (
                 document.doc_id, number, document.title, document.text[start:end], start, end,
@@ -88,6 +93,7 @@ class PartWriter:
         self.parts.append(WrittenPart(name, table.num_rows, self._part_documents, content, write.done))
         self._columns = [[] for _ in self._schema]
         self._part_documents = 0
+        self._part_characters = 0
 
 
 def content_hash(titles: Sequence[str], texts: Sequence[str]) -> str:

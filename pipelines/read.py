@@ -14,6 +14,7 @@ from pipelines.progress import EXAMPLES, Progress
 from pipelines.rejects import SUFFIX, RejectWriter, add_reasons
 from pipelines.set_aside import told_reasons
 from pipelines.slice_results import SliceResult, slice_name
+from pipelines.sources.documents import carried
 from pipelines.sources.read import Document, Reject, read
 from pipelines.sources.slices import Slice
 from pipelines.stage import Limits, Step, Task, run
@@ -79,8 +80,9 @@ def _read_slice(task: Task, context: Context, folder: str, rejects: RejectWriter
     for batch in batches(read(entry, context.config.corpus, context.metadata), rejects, tally):
         spans = chunker.split([document.title for document in batch], [document.text for document in batch])
         for document, found in zip(batch, spans, strict=True):
-            if not found:
-                rejects.add(Reject(document.source, document.position, document.doc_id, "no text"))
+            reason = _unusable(document, len(found), int(context.config.corpus.max_document_bytes))
+            if reason:
+                rejects.add(Reject(document.source, document.position, document.doc_id, reason))
             elif tally.keeps(document):
                 writer.add(document, found)
             else:
@@ -109,6 +111,19 @@ def _read_slice(task: Task, context: Context, folder: str, rejects: RejectWriter
         "rejects": rejects.examples,
         "usage": usage.values(),
     }
+
+
+def _unusable(document: Document, passages: int, most: int) -> str:
+    """Why a document cannot be passages; empty if it can."""
+    if not passages:
+        return "no text"
+    more = carried(document)
+    if more * passages <= most:
+        return ""
+    return (
+        f"title and metadata have {more} characters, which {passages} passages repeat: more than "
+        f"max_document_bytes ({most})"
+    )
 
 
 class Tally:
@@ -146,7 +161,7 @@ def batches(
             rejects.add(document)
             continue
         batch.append(document)
-        characters += len(document.text)
+        characters += len(document.text) + carried(document)
         if len(batch) >= BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0

@@ -4,17 +4,21 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.sources.documents import Reject, no_text_field, printable, reject
+from pipelines.extraction.errors import BadData
+from pipelines.sources.documents import MAX_VALUES, Reject, no_text_field, printable, reject
 from pipelines.sources.files import InputFile
 from pipelines.sources.lines import lines
-from pipelines.sources.streams import BadData, open_blocks
+from pipelines.sources.streams import open_blocks
 
 
 class _Feed:
     """Gives csv.reader the lines of one record after another, and keeps what is to be known of them."""
 
-    def __init__(self, found: Iterator[tuple[int, bytes | BadData]], max_bytes: int) -> None:
+    def __init__(
+        self, found: Iterator[tuple[int, bytes | BadData]], delimiter: bytes, max_bytes: int
+    ) -> None:
         self._found = found
+        self._delimiter = delimiter
         self._max_bytes = max_bytes
         self.begin()
 
@@ -22,6 +26,7 @@ class _Feed:
         """A new record begins."""
         self.line_count = 0
         self.size = 0
+        self.cells = 0
         self.invalid = ""
 
     def __iter__(self) -> "_Feed":
@@ -35,6 +40,9 @@ class _Feed:
         self.size += len(line) + 1
         if self.size > self._max_bytes:
             raise BadData(f"the record is longer than max_document_bytes ({self._max_bytes})")
+        self.cells += line.count(self._delimiter)
+        if self.cells > MAX_VALUES:
+            raise BadData(f"the record may have more than {MAX_VALUES} values")
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
@@ -79,8 +87,8 @@ def _rows(
     blocks: Iterator[bytes], file: InputFile, max_bytes: int
 ) -> Iterator[tuple[int, list[str]] | Reject]:
     """(row number, cells); the header is row -1."""
-    feed = _Feed(lines(blocks, 0, max_bytes), max_bytes)
     delimiter = "\t" if file.format == "tsv" else ","
+    feed = _Feed(lines(blocks, 0, max_bytes), delimiter.encode(), max_bytes)
     rows = csv.reader(feed, delimiter=delimiter, strict=True)
     number = -1
     while True:

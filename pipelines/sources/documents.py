@@ -8,6 +8,8 @@ from pipelines.config import CorpusSettings, MetadataType
 from pipelines.sources.values import PYTHON_TYPES, Mode, Unreadable, convert
 
 MAX_ID_CHARACTERS = 2048
+MAX_TITLE_CHARACTERS = 10_000  # it stands before every passage
+MAX_VALUES = 8_000_000  # in one record, each some 100 bytes in memory: about 1 GB
 _MAX_REASON_CHARACTERS = 240
 
 
@@ -39,6 +41,15 @@ class Reject:
     position: int
     doc_id: str | None
     reason: str
+
+
+def carried(document: Document) -> int:
+    """Characters that each passage of `document` carries beside its own text: title, names, metadata."""
+    size = len(document.title) + len(document.doc_id) + len(document.source)
+    for value in document.metadata.values():
+        values = value if isinstance(value, list) else [value]
+        size += sum(len(v) if isinstance(v, str) else 8 for v in values)
+    return size
 
 
 def printable(text: str, limit: int = _MAX_REASON_CHARACTERS) -> str:
@@ -153,6 +164,8 @@ def _id_of(value: Any) -> str | None:
 
 def _title_of(value: Any) -> str:
     if isinstance(value, str):
+        if len(value) > MAX_TITLE_CHARACTERS:
+            raise _Unusable(f"the title is longer than {MAX_TITLE_CHARACTERS} characters")
         return value
     if value is None or value != value:
         return ""

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from pipelines.sources.documents import Reject, reject
+from pipelines.sources.documents import MAX_VALUES, Reject, reject
 from pipelines.sources.files import InputFile
 from pipelines.sources.lines import from_next_line, lines
 from pipelines.sources.streams import open_blocks
@@ -28,8 +28,13 @@ def records(
             if not isinstance(line, bytes):
                 yield reject(file.name, position, str(line))
                 continue
+            if not line:
+                continue
             if position == 0 and line.startswith(_BOM):
                 line = line[len(_BOM) :]
+            if len(line) > MAX_VALUES and _most_values(line) > MAX_VALUES:
+                yield reject(file.name, position, f"the record may have more than {MAX_VALUES} values")
+                continue
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError as error:
@@ -40,6 +45,11 @@ def records(
                 yield position, record
             else:
                 yield reject(file.name, position, f"the line is a JSON {_json_type(record)}, not an object")
+
+
+def _most_values(line: bytes) -> int:
+    """No fewer than the JSON has values: each of them follows one of these."""
+    return sum(map(line.count, (b",", b":", b"[")))
 
 
 def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:

@@ -1,51 +1,84 @@
 """Files that are one document each: plain text, Markdown, HTML and PDF."""
 
-import codecs
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, TypeVar
 
-import lxml.etree
-import lxml.html
-import pypdfium2
-from inscriptis import Inscriptis
-
-from pipelines.config import FieldSettings
+from pipelines.config import CorpusSettings
+from pipelines.extraction import BadData, Limits, extractor
+from pipelines.extraction.decoding import decoded
 from pipelines.sources.documents import Reject, reject
 from pipelines.sources.files import InputFile
-from pipelines.sources.streams import BadData, read_whole
+from pipelines.sources.streams import read_whole
+from retrieval.errors import CorpusmillError
 
-_BOMS = (  # UTF-32 before UTF-16, whose mark its own begins with
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+EMPTY = "empty file"
+FORMATS = ("text", "markdown", "html", "pdf")
+_PARSED_ELSEWHERE = ("html", "pdf")
+_Found = TypeVar("_Found")
+_Texts = Generator[tuple[str, str] | BadData, None, None]
+
 _TITLE_CHARACTERS = 300  # a title found in a file stands before each of its passages
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.{0,20000}?)^\1[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\r\n]*)", re.MULTILINE)
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _HEADING_LINES = 2000  # of a Markdown file that are searched for a heading
-_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
-_LEGACY = re.compile(r"(iso8859-\d+|cp125\d|koi8-[ru]|big5|gbk|gb2312|gb18030|shift_jis|cp932|euc_(jp|kr))\Z")
 
 
 def records(
-    file: InputFile, options: Mapping[str, Any], max_bytes: int, fields: FieldSettings
-) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-    """The one record of `file`: its name as id, its title, its text."""
+    files: Sequence[InputFile], corpus: CorpusSettings
+) -> Iterator[tuple[str, int, dict[str, Any]] | Reject]:
+    """(source, 0, record) of each file: its name as id, its title, its text; or why it has none."""
+    found = _parsed(files, corpus) if files[0].format in _PARSED_ELSEWHERE else _read(files, corpus)
+    fields = corpus.fields
+    with closing(found):
+        for file, answer in zip(files, found, strict=True):
+            if isinstance(answer, BadData):
+                yield reject(file.name, 0, str(answer), file.name)
+                continue
+            title, text = answer
+            values = {"id": file.name, "title": _short(title) or _stem(file.name), "text": text}
+            # under the names that the mapping looks for
+            yield file.name, 0, {getattr(fields, k)[0]: v for k, v in values.items() if getattr(fields, k)}
+
+
+def _parsed(files: Sequence[InputFile], corpus: CorpusSettings) -> _Texts:
+    fetched = (_fetched(file, corpus) for file in files)
+    return extractor(limits(corpus)).extract_all(files[0].format, fetched)
+
+
+def _read(files: Sequence[InputFile], corpus: CorpusSettings) -> _Texts:
+    for file in files:
+        data = _fetched(file, corpus)
+        yield data if isinstance(data, BadData) else _or_bad(partial(_READERS[file.format], data))
+
+
+def _fetched(file: InputFile, corpus: CorpusSettings) -> bytes | BadData:
+    if file.size == 0:
+        return BadData(EMPTY)
+    return _or_bad(partial(read_whole, file, corpus.storage_options, int(corpus.max_document_bytes)))
+
+
+def _or_bad(call: Callable[[], _Found]) -> _Found | BadData:
+    """What the call gives; whatever the data make a library raise is about the data."""
     try:
-        title, text = _READERS[file.format](read_whole(file, options, max_bytes))
+        return call()
+    except CorpusmillError:
+        raise
     except BadData as error:
-        yield reject(file.name, 0, str(error), file.name)
-        return
-    values = {"id": file.name, "title": _short(title) or _stem(file.name), "text": text}
-    # under the names that the mapping looks for
-    yield 0, {getattr(fields, kind)[0]: value for kind, value in values.items() if getattr(fields, kind)}
+        return error
+    except Exception as error:
+        return BadData(f"cannot be read: {type(error).__name__}: {error}")
+
+
+def limits(corpus: CorpusSettings) -> Limits:
+    """What a document of `corpus` may cost in the process that parses it."""
+    return Limits(int(corpus.extract_memory), corpus.extract_seconds, int(corpus.max_document_bytes))
 
 
 def _short(title: str) -> str:
@@ -56,25 +89,12 @@ def _stem(name: str) -> str:
     return posixpath.basename(name).split(".")[0] or name
 
 
-def _decoded(data: bytes) -> str:
-    """Text by its byte order mark, else as UTF-8."""
-    encoding = "utf-8"
-    for mark, marked in _BOMS:
-        if data.startswith(mark):
-            data, encoding = data[len(mark) :], marked
-            break
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise BadData(f"invalid {encoding.upper()} at byte {error.start}") from error
-
-
 def _text(data: bytes) -> tuple[str, str]:
-    return "", _decoded(data)
+    return "", decoded(data)
 
 
 def _markdown(data: bytes) -> tuple[str, str]:
-    text = _decoded(data)
+    text = decoded(data)
     return _front_title(text) or _heading(text), text
 
 
@@ -94,85 +114,18 @@ def _heading(text: str) -> str:
             before = ""
             continue
         heading = _HEADING.match(line)
-        if heading and heading[1]:
-            return heading[1]
+        if heading and (found := _without_closing(line[heading.end() :].strip(" \t"))):
+            return found
         if before and _UNDERLINE.match(line):
             return before
         before = line.strip()
     return ""
 
 
-def _html(data: bytes) -> tuple[str, str]:
-    text = _decoded_html(data).replace("\0", "\ufffd")  # as the HTML standard reads NUL
-    if not text.strip():
-        return "", ""
-    parser = lxml.html.HTMLParser(encoding="utf-8", huge_tree=True)
-    try:
-        tree = lxml.html.document_fromstring(text.encode(), parser=parser)
-        return tree.findtext(".//title") or "", Inscriptis(tree).get_text()
-    except RecursionError as error:
-        raise BadData("the HTML is nested too deeply") from error
-    except (lxml.etree.LxmlError, ValueError) as error:
-        raise BadData(f"the HTML cannot be read: {error}") from error
+def _without_closing(heading: str) -> str:
+    """A heading without the number signs that may end it after a blank."""
+    bare = heading.rstrip("#")
+    return heading if bare and not bare[-1].isspace() else bare.strip()
 
 
-def _decoded_html(data: bytes) -> str:
-    """HTML by its byte order mark, else as UTF-8, else in the legacy encoding that it declares."""
-    try:
-        return _decoded(data)
-    except BadData:
-        declared = _CHARSET.search(data, 0, 4096)
-        if declared is None:
-            raise
-        try:
-            name = codecs.lookup(declared[1].decode()).name
-        except LookupError:
-            raise BadData(f"unknown charset {declared[1].decode()}") from None
-        if not _LEGACY.match(name):
-            raise
-        # browsers read Latin-1 as Windows-1252, its superset for printable characters
-        name = "cp1252" if name in ("iso8859-1", "ascii") else name
-        try:
-            return data.decode(name)
-        except UnicodeDecodeError as error:
-            raise BadData(f"invalid {name} at byte {error.start}") from error
-
-
-def _pdf(data: bytes) -> tuple[str, str]:
-    try:
-        pdf = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as error:
-        encrypted = "password" in str(error).lower()
-        raise BadData("an encrypted PDF" if encrypted else f"a PDF that cannot be read: {error}") from error
-    try:
-        title = pdf.get_metadata_value("Title")
-        text = "\n\n".join(filter(None, (_pdf_page(pdf, i) for i in range(len(pdf)))))
-    except pypdfium2.PdfiumError as error:
-        raise BadData(f"a PDF that cannot be read: {error}") from error
-    finally:
-        pdf.close()
-    if not text:
-        raise BadData("a PDF without text (scanned pages need OCR first)")
-    return title, text
-
-
-def _pdf_page(pdf: pypdfium2.PdfDocument, number: int) -> str:
-    page = pdf[number]
-    try:
-        text_page = page.get_textpage()
-        try:
-            text = str(text_page.get_text_bounded())
-        finally:
-            text_page.close()
-    finally:
-        page.close()
-    # U+FFFE and U+0002 are PDFium's marks of a word broken at the end of a line
-    return re.sub("[\ufffe\x02](?:\r?\n)?", "", text).replace("\r\n", "\n").strip()
-
-
-_READERS: dict[str, Callable[[bytes], tuple[str, str]]] = {
-    "text": _text,
-    "markdown": _markdown,
-    "html": _html,
-    "pdf": _pdf,
-}
+_READERS: dict[str, Callable[[bytes], tuple[str, str]]] = {"text": _text, "markdown": _markdown}

@@ -1,69 +1,84 @@
-"""Parquet: rows of a range of row groups as records, only the columns that are needed."""
+"""Parquet: rows of a range of row groups as records, only the columns that are needed.
 
+The format itself is read in a process of its own; see `pipelines.extraction`.
+"""
+
+import json
+import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pipelines.extraction import BadData, Limits, extractor
 from pipelines.sources.documents import Reject, reject
 from pipelines.sources.files import InputFile
-from pipelines.sources.streams import REQUEST_BYTES, open_source
+from pipelines.sources.streams import open_source
 from pipelines.sources.values import Unreadable
 
-_BATCH_BYTES = 4 << 20
-_BATCH_ROWS = 512  # bounds a batch whose rows repeat one long value, which the file's sizes do not show
-_DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError)
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
+_END = struct.Struct("<I4s")  # length of the footer, and the magic bytes
+_TAIL_BYTES = 64 << 10  # read at first: most footers are shorter
+_FOOTER_BYTES = 64 << 20  # a file with a longer one is not cut
 
 
-@contextmanager
-def _open(file: InputFile, options: Mapping[str, Any]) -> Iterator[pq.ParquetFile]:
-    with open_source(file, options) as source, pa.PythonFile(source, mode="r") as arrow:
-        yield pq.ParquetFile(
-            arrow, buffer_size=REQUEST_BYTES, pre_buffer=False, page_checksum_verification=True
-        )
+def footer(file: InputFile, options: Mapping[str, Any]) -> bytes:
+    """The end of the file from its footer on; empty where there is none that can be had."""
+    with open_source(file, options) as source:
+        size = source.seek(0, 2)
+        tail = _last(source, size, _TAIL_BYTES)
+        if len(tail) < _END.size:
+            return b""
+        length = _END.unpack(tail[-_END.size :])[0] + _END.size
+        if length > min(size, _FOOTER_BYTES):
+            return b""
+        return tail if length <= len(tail) else _last(source, size, length)
 
 
-def row_group_bytes(file: InputFile, options: Mapping[str, Any]) -> list[int]:
-    """Uncompressed bytes of each row group; empty where the footer cannot be read."""
+def _last(source: Any, size: int, count: int) -> bytes:
+    source.seek(max(0, size - count))
+    return bytes(source.read(min(size, count)))
+
+
+def row_group_bytes(tail: bytes) -> list[int]:
+    """Uncompressed bytes of each row group, by what `footer` gives; empty where it cannot be read."""
     try:
-        with _open(file, options) as parquet:
-            footer = parquet.metadata
-            return [footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)]
-    except _DAMAGED:
+        return [int(size) for size in json.loads(extractor(Limits()).extract("parquet_footer", tail)[1])]
+    except BadData:
         return []
 
 
 def records(
-    file: InputFile, start: int, end: int, options: Mapping[str, Any], columns: set[str] | None
+    file: InputFile,
+    start: int,
+    end: int,
+    options: Mapping[str, Any],
+    columns: set[str] | None,
+    limits: Limits,
 ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
     """(row number in the file, record) of row groups [start, end); end -1: to the last. None: all columns.
 
-    What cannot be decoded is a `Reject`: of one value if only that is wrong, else of the rest of the slice.
+    What cannot be decoded, or not within the limits, is a `Reject`: of one value or row if only that is
+    wrong, else of the rest of the slice.
     """
     row = 0
-    try:
-        with _open(file, options) as parquet:
-            footer = parquet.metadata
-            last = footer.num_row_groups if end < 0 else end
-            row = sum(footer.row_group(i).num_rows for i in range(start))
-            names = [n for n in parquet.schema_arrow.names if columns is None or n in columns]
-            for i in range(start, last):
-                rows = _batch_rows(footer.row_group(i), set(names))
-                for batch in parquet.iter_batches(rows, row_groups=[i], columns=names, use_threads=False):
+    wanted = None if columns is None else sorted(columns)
+    with (
+        open_source(file, options) as source,
+        closing(extractor(limits).pieces(source, start=start, end=end, columns=wanted)) as pieces,
+    ):
+        try:
+            for row, found in pieces:
+                if isinstance(found, str):
+                    yield reject(file.name, row, found)
+                    continue
+                for batch in pa.ipc.open_stream(found):
                     for record in _records(batch):
                         yield row, record
                         row += 1
-    except _DAMAGED as error:
-        yield reject(file.name, row, f"damaged Parquet file, its rows from here on are lost: {error}")
-
-
-def _batch_rows(row_group: pq.RowGroupMetaData, names: set[str]) -> int:
-    chunks = (row_group.column(i) for i in range(row_group.num_columns))
-    size = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in names)
-    row_bytes: int = max(1, size // max(1, row_group.num_rows))
-    return min(_BATCH_ROWS, max(1, _BATCH_BYTES // row_bytes))
+        except BadData as error:
+            yield reject(file.name, row, f"its rows from here on are lost: {error}")
 
 
 def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
@@ -84,7 +99,7 @@ def _values(column: pa.Array) -> list[Any]:
         column = column.cast(pa.timestamp("us", kind.tz), safe=False)
     try:
         values = column.to_pylist()
-    except _DAMAGED:
+    except _UNREADABLE:
         values = [_or_unreadable(scalar.as_py) for scalar in column]
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         values = [v if v is None else _or_unreadable(v.decode) for v in values]
@@ -96,5 +111,5 @@ def _or_unreadable(decode: Callable[[], Any]) -> Any:
         return decode()
     except UnicodeDecodeError as error:
         return Unreadable(f"invalid UTF-8 at byte {error.start}")
-    except _DAMAGED as error:
+    except _UNREADABLE as error:
         return Unreadable(f"a value out of range: {error}")

@@ -9,12 +9,11 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
-from pipelines.sources import parquet
+from pipelines.sources import pages, parquet
 from pipelines.sources.files import InputFile
 
 _MAX_FILES = 1000  # in a slice of small files
 _FOOTERS_AT_ONCE = 16
-_ONE_DOCUMENT = {"text", "markdown", "html", "pdf"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def cut(files: Sequence[InputFile], slice_bytes: int, options: Mapping[str, Any]
     the file system, for Parquet footers. Raises StorageError.
     """
     for format, group in groupby(files, key=lambda file: file.format):
-        if format in _ONE_DOCUMENT:
+        if format in pages.FORMATS:
             yield from _grouped(group, slice_bytes)
         elif format == "parquet":
             yield from _row_groups(list(group), slice_bytes, options)
@@ -77,9 +76,9 @@ def _row_groups(files: list[InputFile], slice_bytes: int, options: Mapping[str, 
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:  # a footer is mostly waiting for the storage
         for i in range(0, len(files), 4 * _FOOTERS_AT_ONCE):
             some = files[i : i + 4 * _FOOTERS_AT_ONCE]
-            sizes = pool.map(partial(parquet.row_group_bytes, options=options), some)
-            for file, row_groups in zip(some, sizes, strict=True):
-                yield from _row_group_ranges(file, row_groups, slice_bytes)
+            footers = pool.map(partial(parquet.footer, options=options), some)
+            for file, footer in zip(some, footers, strict=True):
+                yield from _row_group_ranges(file, parquet.row_group_bytes(footer), slice_bytes)
 
 
 def _row_group_ranges(file: InputFile, sizes: list[int], slice_bytes: int) -> Iterator[Slice]:

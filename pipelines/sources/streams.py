@@ -12,6 +12,7 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
+from pipelines.extraction.errors import BadData
 from pipelines.sources.files import InputFile
 from pipelines.sources.storage import file_system, storage_error, version_of
 from retrieval.errors import CorpusmillError, StorageError
@@ -23,11 +24,10 @@ else:
 
 BLOCK_BYTES = 1 << 20
 REQUEST_BYTES = 8 << 20  # most that one read of remote storage asks for
+# How far compressed data may grow: no text grows more, and a bomb costs in proportion to its size.
+MAX_EXPANSION = 1000
+_EXPANSION_SLACK = 16 << 20
 _LINE_SLACK = 256 << 10  # bytes beyond a range that most last lines end in
-
-
-class BadData(Exception):
-    """The file's bytes are not what they should be; the message is a reject's reason."""
 
 
 class _Source(io.RawIOBase):
@@ -37,6 +37,7 @@ class _Source(io.RawIOBase):
         super().__init__()
         self._handle = handle
         self._url = url
+        self.bytes_read = 0
 
     def readable(self) -> bool:
         return True
@@ -52,7 +53,9 @@ class _Source(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return bytes(self._handle.read(size))
+            data = bytes(self._handle.read(size))
+            self.bytes_read += len(data)
+            return data
         except MemoryError:
             raise
         except Exception as error:  # file systems raise errors of their own client libraries
@@ -70,7 +73,7 @@ class _Source(io.RawIOBase):
 
 
 @contextmanager
-def open_source(file: InputFile, options: Mapping[str, Any]) -> Iterator[io.RawIOBase]:
+def open_source(file: InputFile, options: Mapping[str, Any]) -> Iterator[_Source]:
     """The bytes of `file` as they are stored; raises StorageError if it is gone or has changed."""
     try:
         fs, path = file_system(file.url, options)
@@ -108,11 +111,23 @@ def open_blocks(
         buffered: IO[bytes] = io.BufferedReader(source, min(wanted, REQUEST_BYTES))
         if start:
             buffered.seek(start)
-        yield _decompressed(buffered, file.compression) if file.compression else _blocks(buffered)
+        if file.compression:
+            yield _checked(_decompressed(buffered, file.compression), source)
+        else:
+            yield _blocks(buffered)
 
 
 def _blocks(source: IO[bytes]) -> Iterator[bytes]:
     while block := source.read(BLOCK_BYTES):
+        yield block
+
+
+def _checked(blocks: Iterator[bytes], source: _Source) -> Iterator[bytes]:
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if size > MAX_EXPANSION * source.bytes_read + _EXPANSION_SLACK:
+            raise BadData(f"the data expand more than {MAX_EXPANSION} times, the rest is not read")
         yield block
 
 

@@ -1,0 +1,169 @@
+"""Text of an HTML page: a walk over its tree that writes at most as much as the page itself holds.
+
+Styles are not followed, except for `display: none`: no padding, no indentation, no columns. Between
+words lies one blank, between cells a tab, between lines a newline, between paragraphs an empty line, and
+only the strongest of those that meet.
+"""
+
+import codecs
+import re
+from typing import Any
+
+import lxml.etree
+
+from pipelines.extraction.decoding import decoded
+from pipelines.extraction.errors import BadData
+
+_MAX_DEPTH = 1000  # elements inside each other
+_HIDDEN = frozenset("head script style template".split())
+_LINES = frozenset(
+    "address article aside body center dd details dialog dir div dl dt fieldset figcaption footer form "
+    "header hgroup html layer legend li main menu nav ol option optgroup search section select summary "
+    "tbody tfoot thead title tr ul".split()
+)
+_PARAGRAPHS = frozenset(
+    "blockquote caption figure h1 h2 h3 h4 h5 h6 hr listing p plaintext pre table xmp".split()
+)
+_CELLS = frozenset(("td", "th"))
+_PREFORMATTED = frozenset("listing plaintext pre textarea xmp".split())
+_SPACE, _CELL, _LINE, _PARAGRAPH = 1, 2, 3, 4
+_SEPARATORS = ("", " ", "\t", "\n", "\n\n")
+_NOT_DISPLAYED = re.compile(r"(?:^|[;\s])display\s{0,9}:\s{0,9}none", re.IGNORECASE)
+
+_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
+_LEGACY = re.compile(r"(iso8859-\d+|cp125\d|koi8-[ru]|big5|gbk|gb2312|gb18030|shift_jis|cp932|euc_(jp|kr))\Z")
+
+
+def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
+    """(title, text); raises BadData, also for a text of more than `max_bytes` bytes of UTF-8."""
+    text = _decoded(data).replace("\0", "\ufffd")  # as the HTML standard reads NUL
+    parser = lxml.etree.HTMLParser(
+        encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True, no_network=True
+    )
+    try:
+        tree = lxml.etree.fromstring(text.encode(), parser) if text.strip() else None
+    except (lxml.etree.LxmlError, ValueError) as error:
+        _check_memory(parser)
+        raise BadData(f"the HTML cannot be read: {error}") from error
+    _check_memory(parser)
+    if tree is None:
+        return "", ""
+    title = next(tree.iter("title"), None)
+    return (title.text or "") if title is not None else "", _text(tree, max_bytes)
+
+
+def _check_memory(parser: lxml.etree.HTMLParser) -> None:
+    """libxml2 that runs out of memory gives what it has."""
+    if any(entry.type == lxml.etree.ErrorTypes.ERR_NO_MEMORY for entry in parser.error_log):
+        raise MemoryError
+
+
+def _text(tree: Any, max_bytes: int) -> str:
+    out = _Text(max_bytes)
+    depth = preformatted = 0
+    walk = lxml.etree.iterwalk(tree, events=("start", "end"))
+    for event, element in walk:
+        tag = element.tag
+        if event == "end":
+            depth -= 1
+            preformatted -= tag in _PREFORMATTED
+            _separate(out, tag)
+            if element.tail and depth:
+                out.add(element.tail, preformatted > 0)
+            continue
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise BadData(f"the HTML is nested too deeply (more than {_MAX_DEPTH} elements)")
+        preformatted += tag in _PREFORMATTED
+        if tag in _HIDDEN or _NOT_DISPLAYED.search(element.get("style") or ""):
+            walk.skip_subtree()
+            continue
+        _separate(out, tag)
+        if tag == "br":
+            out.line_break()
+        elif tag == "li":
+            out.bullet = True
+        if element.text:
+            out.add(element.text, preformatted > 0)
+    return out.finish()
+
+
+def _separate(out: "_Text", tag: str) -> None:
+    if tag in _PARAGRAPHS:
+        out.separate(_PARAGRAPH)
+    elif tag in _LINES:
+        out.separate(_LINE)
+    elif tag in _CELLS:
+        out.separate(_CELL)
+
+
+class _Text:
+    """Text as it is written: the separators that meet become the strongest of them."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.bullet = False
+        self._parts: list[str] = []
+        self._pending = 0
+        self._max_bytes = max_bytes
+        self._length = 0
+
+    def separate(self, strength: int) -> None:
+        """What comes next is apart from what is there."""
+        if strength > self._pending:
+            self._pending = strength
+
+    def line_break(self) -> None:
+        """A `<br>`; a second one makes an empty line."""
+        self._pending = _PARAGRAPH if self._pending >= _LINE else _LINE
+
+    def add(self, text: str, preformatted: bool) -> None:
+        """Text of one element; blanks and newlines are one blank unless it is preformatted."""
+        words = text.split()
+        if not words:
+            self.separate(_LINE if preformatted and "\n" in text else _SPACE)
+            return
+        if preformatted:
+            self._write(text.strip("\n"))
+            self._pending = _LINE if text.endswith("\n") else 0
+            return
+        if text[0].isspace():
+            self.separate(_SPACE)
+        self._write(" ".join(words))
+        self._pending = _SPACE if text[-1].isspace() else 0
+
+    def _write(self, text: str) -> None:
+        if self._parts:
+            self._parts.append(_SEPARATORS[self._pending])
+        if self.bullet:
+            self._parts.append("* ")
+            self.bullet = False
+        self._parts.append(text)
+        self._length += len(text)
+        if self._length > self._max_bytes:
+            raise BadData(f"the text is longer than max_document_bytes ({self._max_bytes})")
+
+    def finish(self) -> str:
+        """All of it."""
+        return "".join(self._parts)
+
+
+def _decoded(data: bytes) -> str:
+    """HTML by its byte order mark, else as UTF-8, else in the legacy encoding that it declares."""
+    try:
+        return decoded(data)
+    except BadData:
+        declared = _CHARSET.search(data, 0, 4096)
+        if declared is None:
+            raise
+        try:
+            name = codecs.lookup(declared[1].decode()).name
+        except LookupError:
+            raise BadData(f"unknown charset {declared[1].decode()}") from None
+        if not _LEGACY.match(name):
+            raise
+        # browsers read Latin-1 as Windows-1252, its superset for printable characters
+        name = "cp1252" if name in ("iso8859-1", "ascii") else name
+        try:
+            return data.decode(name)
+        except UnicodeDecodeError as error:
+            raise BadData(f"invalid {name} at byte {error.start}") from error

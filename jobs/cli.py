@@ -107,6 +107,7 @@ def verify(
 ) -> None:
     """Re-read every checksum and count of a version; name what is damaged (exit code 1)."""
     from jobs.terminal import ByteView
+    from pipelines.verify import damaged_copies
     from pipelines.verify import verify as verify_version
     from retrieval.manifest import read_manifest
 
@@ -115,23 +116,22 @@ def verify(
         manifest = read_manifest(store, version)
         with ByteView("verify") as view:
             problems = verify_version(store, manifest, view)
+        copies = damaged_copies(store, manifest)
         files = manifest.files()
         if json_:
-            show_json(
-                {
-                    "version": manifest.version,
-                    "files": len(files),
-                    "intact": not problems,
-                    "damaged": problems,
-                }
-            )
-        elif problems:
-            for problem in problems:
-                show(problem)
-            show("Delete what is named, then run the build again: it makes just that again.")
+            show_json({
+                "version": manifest.version, "files": len(files), "intact": not problems and not copies,
+                "damaged": problems, "damaged_copies": copies,
+            })  # fmt: skip
         else:
-            show(f"Version {manifest.version} is intact: {len(files)} files, {manifest.passages:,} passages.")
-        if problems:
+            for problem in [*problems, *copies]:
+                show(problem)
+            if problems:
+                show("Delete what is named, then run the build again: it makes just that again.")
+            else:
+                what = f"{len(files)} files, {manifest.passages:,} passages"
+                show(f"Version {manifest.version} is intact{' in its place' if copies else ''}: {what}.")
+        if problems or copies:
             raise typer.Exit(1)
 
     run(work)

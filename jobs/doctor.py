@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipelines.claim import check_folder
 from pipelines.cluster import object_store_bytes
 from pipelines.config import BuildConfig
-from retrieval.errors import CorpusmillError
+from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.settings import ModelSettings
 from retrieval.storage import Store
 
@@ -206,6 +207,11 @@ def check_cluster(address: str) -> Iterator[Check]:
 def check_storage(config: BuildConfig) -> Iterator[Check]:
     """That the index's place can be written, read and deleted, and refuses to create what exists."""
     store = Store(config.index.path, dict(config.index.storage_options))
+    try:
+        check_folder(store)
+    except ConfigError as error:
+        yield Check("index folder", False, error.message, error.hint)
+        return
     made = _folders_to_make(store)
     key = f"tmp/doctor-{uuid.uuid4().hex}"
     content = uuid.uuid4().bytes

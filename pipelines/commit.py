@@ -1,11 +1,11 @@
 """Stage 7b: verify everything, then write the manifest, last and atomically."""
 
+import re
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from typing import Any
 
+from pipelines.claim import own_version
 from pipelines.config import without_credentials
 from pipelines.context import Context
 from pipelines.costs import cost, stage_costs
@@ -38,13 +38,24 @@ def commit(manifest: Manifest, store: Store, lease: Lease, progress: Progress, l
             f"version {manifest.version} of {store.url} was committed by another builder",
             hint="Run the same command again: it goes on from there.",
         )
-    point_to(store, manifest.version)
+    announce(store, manifest.version, lease)
     return manifest
 
 
-def point_to(store: Store, version: int) -> None:
-    """Make a committed version the one that is opened."""
-    store.put(LATEST, f"{version}\n".encode())
+def announce(store: Store, version: int, lease: Lease) -> None:
+    """Make a committed version the one that is opened, unless a newer one is.
+
+    LATEST is replaced only if it is still what it was before the lease was looked at, so that a builder that
+    was stalled here changes nothing once another one has gone on. Raises IndexBusy where that has happened.
+    """
+    while True:
+        known = store.read_or_none(LATEST)
+        current = int(known) if known is not None and re.fullmatch(rb"[0-9]{1,12}\s*", known) else None
+        if current is not None and current >= version and store.exists(version_key(current)):
+            return
+        lease.check()
+        if store.replace(LATEST, known, f"{version}\n".encode()):
+            return
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def make_manifest(work: Work, progress: Progress) -> Manifest:
     return Manifest(
         version=next_version(context.store),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        corpusmill=_own_version(),
+        corpusmill=own_version(),
         fingerprint=plan.fingerprint,
         config=public_config(plan),
         model={
@@ -162,10 +173,3 @@ def _shard(work: Work, number: int) -> ShardRecord:
         dense=dense,
         lexical=work.lexical.files(number) if work.lexical else [],
     )
-
-
-def _own_version() -> str:
-    try:
-        return package_version("corpusmill")
-    except PackageNotFoundError:
-        return "source"

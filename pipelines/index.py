@@ -4,15 +4,14 @@ Every stage finds what is finished by its markers and does the rest, so the same
 an earlier one stopped. Nothing is visible to a searcher before the manifest is written, last.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pipelines import lease as leases
+from pipelines.claim import check_folder, claim, sweep_temporary
 from pipelines.cluster import connected
-from pipelines.commit import Work, commit, make_manifest, point_to
+from pipelines.commit import Work, announce, commit, make_manifest
 from pipelines.config import BuildConfig
 from pipelines.duplicates import find_duplicates
 from pipelines.embed import embed_parts
@@ -32,7 +31,7 @@ from pipelines.tuning import tune
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.manifest import Manifest, latest_version, read_manifest, versions
 from retrieval.model_files import publish
-from retrieval.storage import TEMPORARY, Store
+from retrieval.storage import Store
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,15 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
     a CorpusmillError of the kind that went wrong; what is finished stays.
     """
     store = Store(config.index.path, config.index.storage_options)
+    check_folder(store)
     progress = Progress(store, command, listener)
     plan = make_plan(config, store, progress.say)
     if plan.finished and plan.previous is not None:
         return Built(plan.previous, changed=False, left_out=plan.listing.left_out)
     progress.say(_summary(plan))
+    claim(store)
     with leases.holding(store, progress.say) as lease, connected(config.ray):
-        _recover(store)
+        _recover(store, lease)
         # Another builder may have finished between the look above and the lease.
         plan = make_plan(config, store, lambda _text: None, plan.listing)
         if plan.finished and plan.previous is not None:
@@ -137,11 +138,10 @@ def _summary(plan: Plan) -> str:
     return text + "."
 
 
-def _recover(store: Store) -> None:
+def _recover(store: Store, lease: leases.Lease) -> None:
     """Finish or sweep what a lost builder left: an unannounced version, temporary files."""
     newest = max(versions(store), default=None)
     if newest is not None and newest != latest_version(store):
         read_manifest(store, newest)
-        point_to(store, newest)
-    if store.is_local:
-        shutil.rmtree(Path(store.path(TEMPORARY)), ignore_errors=True)
+        announce(store, newest, lease)
+    sweep_temporary(store)

@@ -2,21 +2,18 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import lease as leases
+from pipelines.claim import check_folder
 from pipelines.progress import KEY as PROGRESS
 from retrieval.errors import CorpusmillError
 from retrieval.manifest import LATEST, latest_version, read_manifest, version_key, versions
-from retrieval.storage import Store
+from retrieval.storage import MARKER, Store, is_written_by_us
 
 KEPT_FOLDERS = (leases.FOLDER + "/", "ledger/")
-OWN_FOLDERS = (
-    "parts/", "vectors/", "quantizer/", "dense/", "passages/", "lexical/", "tokens/", "models/", "versions/",
-    "tmp/",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,10 @@ def prune(
 ) -> Pruned:
     """Keep the latest version and the `keep - 1` before it. Holds the lease, so that no build runs.
 
-    Raises IndexBusy while a builder is at work, CorpusmillError where there is no version to keep.
+    Only what has a name that builders write is removed. Raises IndexBusy while a builder is at work,
+    ConfigError for a folder that is no index, CorpusmillError where there is no version to keep.
     """
+    check_folder(store)
     latest = latest_version(store)
     if latest is None:
         raise CorpusmillError(
@@ -50,7 +49,7 @@ def prune(
         store.delete(first)
         store.delete([key for key in found.files if key not in first])
         if store.is_local:
-            _remove_empty_folders(Path(store.root))
+            _remove_empty_folders(Path(store.root), found.files)
     return found
 
 
@@ -58,17 +57,18 @@ def _find(store: Store, latest: int, keep: int) -> Pruned:
     numbers = versions(store)  # one that is not announced yet is committed all the same
     kept = sorted({*numbers[-keep:], latest})
     named = {file.key for number in kept for file in read_manifest(store, number).files()}
-    named |= {version_key(number) for number in kept} | {LATEST, PROGRESS}
+    named |= {version_key(number) for number in kept} | {LATEST, PROGRESS, MARKER}
     files = {
         key: size
         for key, size in store.find("").items()
-        if key not in named and key.startswith(OWN_FOLDERS) and not key.startswith(KEPT_FOLDERS)
+        if key not in named and is_written_by_us(key) and not key.startswith(KEPT_FOLDERS)
     }
     return Pruned(dict(sorted(files.items())), kept, [number for number in numbers if number not in kept])
 
 
-def _remove_empty_folders(root: Path) -> None:
-    for folder in OWN_FOLDERS:
-        for path, _, _ in os.walk(root / folder, topdown=False):
+def _remove_empty_folders(root: Path, keys: Iterable[str]) -> None:
+    """Those that the removed files leave behind."""
+    for folder in sorted({parent for key in keys for parent in Path(key).parents}, reverse=True):
+        if folder != Path("."):
             with contextlib.suppress(OSError):  # it is not empty
-                os.rmdir(path)
+                os.rmdir(root / folder)

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.chunking.boundaries import sentences
 from retrieval.errors import ConfigError
-from retrieval.storage_errors import storage_errors
+from retrieval.storage import storage_errors
 
 SENTENCE_WORDS = (4, 40)  # a query is neither a heading nor a table
 MAX_QUERY_CHARACTERS = 2000

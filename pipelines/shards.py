@@ -28,7 +28,7 @@ from retrieval.manifest import Manifest, ShardRecord
 from retrieval.parts import part_schema
 from retrieval.passages import write_passages
 from retrieval.settings import fingerprint
-from retrieval.storage import FileRecord
+from retrieval.storage import FileRecord, is_written_by_us
 from retrieval.vectors import ShardVectors
 
 PASSAGES = "passages"
@@ -111,7 +111,8 @@ def build_dense(
         for result in run("merge", list(merges.values()), [step], progress, limits):
             done[result.key] = result.values
     progress.guard()
-    context.store.delete(list(context.store.find(folder_of_pieces)))
+    there = context.store.find(folder_of_pieces)
+    context.store.delete([key for key in there if is_written_by_us(key)])
     return [done[name] for name in names]
 
 

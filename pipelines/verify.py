@@ -8,7 +8,7 @@ from pipelines.progress import Progress
 from pipelines.stage import Limits, Step, Task, run
 from retrieval.errors import IndexDamaged
 from retrieval.manifest import Manifest
-from retrieval.storage import Store
+from retrieval.storage import Store, damaged_copy, default_cache
 
 FILES_A_TASK = 256
 BYTES_A_TASK = 2_000_000_000
@@ -27,6 +27,19 @@ def verify(store: Store, manifest: Manifest, listener: Callable[[int, int], None
             if found:
                 problems.append(f"{item.file.key}: {found}")
     return problems
+
+
+def damaged_copies(store: Store, manifest: Manifest) -> list[str]:
+    """Damaged copies of a version's files in this machine's cache, a line each; they are removed.
+
+    They are fetched again when a search needs them. A local index has no copies.
+    """
+    if store.is_local:
+        return []
+    cache = default_cache(store)
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(lambda file: damaged_copy(file, cache), manifest.files())
+        return [f"{file.key}: {wrong}" for file, wrong in zip(manifest.files(), found, strict=True) if wrong]
 
 
 def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limits: Limits) -> None:

@@ -50,7 +50,7 @@ def arm(stage: str, occurrence: int, results: int, seconds: float) -> None:
 
     Progress.stage, Progress.finished = entering, counting  # type: ignore[method-assign, assignment]
     if stage == "commit":
-        pipelines.commit.point_to = lambda *_: die()  # type: ignore[assignment]
+        pipelines.commit.announce = lambda *_: die()  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -18,14 +18,13 @@ from retrieval.generation.generators import GenerationError
 from retrieval.manifest import Manifest, read_manifest
 from retrieval.search import Searcher
 from retrieval.search.cache import VectorCache
-from retrieval.search.opening import sweep_cache
 from retrieval.serve.errors import Overloaded
 from retrieval.serve.pieces import OPENING_S, Layout, Place, SearcherVersions
 from retrieval.serve.proof import check_files, check_shards, served_files
 from retrieval.serve.remote import result_of
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.vllm import _pieces
-from retrieval.storage import Store
+from retrieval.storage import Store, sweep_cache
 from tests.serve_load import until
 
 
@@ -124,7 +123,7 @@ def test_files_of_older_versions_leave_the_cache(
         versions.drop(1)  # closes it, which sweeps
         until(lambda: not (place.cache / "dense/old/0.bin").exists(), "the old file")
         until(lambda: not (place.cache / "dense/old/1.bin").exists(), "the other one")
-        assert sweep_cache(place.cache, [place.manifest(1)], OPENING_S) == 0
+        assert sweep_cache(place.cache, place.manifest(1).files(), OPENING_S) == 0
         assert new.exists() and all(file.exists() for file in named)
     finally:
         server.stop()

@@ -1,7 +1,6 @@
 """Folders that are indexes of corpusmill, which no build reads as corpus: a marker at their root says so."""
 
 import errno
-import json
 import os
 import posixpath
 from collections.abc import Iterable, Iterator
@@ -10,10 +9,7 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.sources.storage import NotAFile
-
-MARKER = "corpusmill.json"
-WHAT = "corpusmill index"
-MOST_BYTES = 64 << 10  # of a marker: whatever is longer is none
+from retrieval.storage import MARKER, MOST_MARKER_BYTES, is_marker
 
 
 class Indexes:
@@ -29,14 +25,14 @@ class Indexes:
         try:
             options: dict[str, Any] = {} if self._local else {"cache_type": "none"}
             with self._fs.open(posixpath.join(folder, MARKER), "rb", **options) as file:
-                data = file.read(MOST_BYTES + 1)
+                data = file.read(MOST_MARKER_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotAFile):
             return False
         except OSError as error:
             if error.errno == errno.ELOOP:  # a link to itself
                 return False
             raise
-        return _says_index(data)
+        return is_marker(data)
 
     def around(self, folder: str) -> str:
         """The index that a folder is or lies in, links resolved; "" where there is none."""
@@ -79,13 +75,3 @@ def _upwards(folder: str) -> Iterator[str]:
         if parent == folder:
             return
         folder = parent
-
-
-def _says_index(data: bytes) -> bool:
-    if len(data) > MOST_BYTES:
-        return False
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and value.get("what") == WHAT

@@ -1,7 +1,6 @@
 """Opening an index version: where its files are kept, whether they have their sizes, what is mapped."""
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,40 +17,13 @@ from retrieval.search_settings import LexicalSettings
 from retrieval.storage import FileRecord, Store
 
 
-def default_cache(url: str) -> Path:
-    """Where files of an index on object storage are kept on this machine."""
-    root = os.environ.get("CORPUSMILL_CACHE") or Path.home() / ".cache" / "corpusmill"
-    name = "".join(letter if letter.isalnum() or letter in ".-_" else "_" for letter in url)
-    return Path(root) / name
-
-
-def sweep_cache(cache: Path, kept: Sequence[Manifest], least_age_s: float) -> int:
-    """Remove files that no `kept` version names from a cache; the bytes that they had.
-
-    least_age_s: what was written later stays, for another process may be about to open it. What a process has
-    mapped stays readable in it.
-    """
-    named = {cache / file.key for manifest in kept for file in manifest.files()}
-    latest, freed = time.time() - least_age_s, 0
-    for folder, _, names in os.walk(cache):
-        for path in (Path(folder, name) for name in names):
-            try:
-                found = path.stat()
-                if path not in named and found.st_mtime < latest:
-                    path.unlink()
-                    freed += found.st_size
-            except FileNotFoundError:  # another process sweeps too
-                continue
-    return freed
-
-
 def check_sizes(store: Store, files: Sequence[FileRecord]) -> None:
     """Sizes against the manifest, without reading: a truncated file is refused before it is mapped.
 
     Raises IndexDamaged.
     """
     if not store.is_local:
-        return  # `local` checks what it fetches
+        return  # `local` checks every copy
     for file in files:
         path = Path(store.path(file.key))
         size = path.stat().st_size if path.is_file() else -1

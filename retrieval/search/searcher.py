@@ -11,10 +11,10 @@ import torch
 
 from retrieval.manifest import Manifest, read_manifest
 from retrieval.search.models import Models
-from retrieval.search.opening import check_sizes, default_cache, open_group, open_terms
+from retrieval.search.opening import check_sizes, open_group, open_terms
 from retrieval.search.query_path import QueryPath
 from retrieval.search_settings import SearchSettings
-from retrieval.storage import Store
+from retrieval.storage import Store, default_cache
 
 
 class Searcher(QueryPath):
@@ -57,7 +57,7 @@ class Searcher(QueryPath):
         """Open the latest version of an index, or the one named; `say` is told what takes long."""
         store = Store(str(url), options)
         manifest = read_manifest(store, version)
-        return cls(store, manifest, default_cache(store.url), threads, say, settings)
+        return cls(store, manifest, default_cache(store), threads, say, settings)
 
     def __enter__(self) -> "Searcher":
         return self

@@ -14,14 +14,14 @@ from retrieval.manifest import Manifest, ShardRecord, latest_version, read_manif
 from retrieval.search.cache import VectorCache
 from retrieval.search.group import ShardGroup
 from retrieval.search.models import Models
-from retrieval.search.opening import check_sizes, default_cache, open_group, sweep_cache
+from retrieval.search.opening import check_sizes, open_group
 from retrieval.search.searcher import Searcher
 from retrieval.search_settings import Rerank, SearchSettings
 from retrieval.serve.metrics import looked_up
 from retrieval.serve.proof import check_files, check_shards, served_files
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import MOST, Versions
-from retrieval.storage import FileRecord, Store
+from retrieval.storage import FileRecord, Store, default_cache, sweep_cache
 
 log = logging.getLogger("ray.serve")
 KEPT = 2 * MOST  # versions whose files stay in the cache: some of them may have been refused
@@ -38,7 +38,7 @@ class Place:
         """cached_queries: of which the embeddings are kept."""
         self.settings = settings
         self.store = Store(settings.index, settings.storage_options)
-        self.cache = default_cache(self.store.url)
+        self.cache = default_cache(self.store)
         self.vectors = VectorCache(cached_queries, looked_up)
         self._checked: set[FileRecord] = set()
         self._models: WeakValueDictionary[str, Models] = WeakValueDictionary()
@@ -54,7 +54,7 @@ class Place:
 
     def check(self, manifest: Manifest, shards: Sequence[ShardRecord]) -> None:
         """Checksums of what was not checked before by this process. Raises IndexDamaged."""
-        check_files(self.store, served_files(manifest, shards), self._checked)
+        check_files(self.store, served_files(manifest, shards), self._checked, self.cache)
 
     def sweep(self) -> None:
         """Remove files of older versions from the cache for object storage. Nobody waits for it."""
@@ -65,7 +65,8 @@ class Place:
                 if latest is None:
                     return
                 last = [number for number in versions(self.store) if number <= latest][-KEPT:]
-                freed = sweep_cache(self.cache, [self.manifest(number) for number in last], OPENING_S)
+                kept = [file for number in last for file in self.manifest(number).files()]
+                freed = sweep_cache(self.cache, kept, OPENING_S)
                 log.info("%.0f MB of older versions are removed from %s", freed / 1e6, self.cache)
             except (CorpusmillError, OSError) as error:
                 log.warning("%s keeps files of older versions: %s", self.cache, error)

@@ -11,7 +11,7 @@ import numpy as np
 from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.manifest import Manifest, ShardRecord
 from retrieval.search.group import ShardGroup
-from retrieval.storage import FileRecord, Store, sha256_of
+from retrieval.storage import FileRecord, Store, damaged_copy, sha256_of
 
 log = logging.getLogger("ray.serve")
 REPAIR = "Run `corpusmill verify` on the index; the version that was served before goes on."
@@ -47,20 +47,22 @@ def served_files(manifest: Manifest, shards: Sequence[ShardRecord]) -> list[File
     return records
 
 
-def check_files(store: Store, records: Sequence[FileRecord], known: set[FileRecord]) -> None:
+def check_files(store: Store, records: Sequence[FileRecord], known: set[FileRecord], cache: Path) -> None:
     """Re-read what is not `known` yet against its checksum, and add it there. Raises IndexDamaged.
 
-    On object storage this is done where files are copied to the cache.
+    On object storage this is done where files are copied to the cache; a copy that is there already is read
+    again, and fetched again if it is damaged.
     """
 
     def check(record: FileRecord) -> FileRecord:
+        if not store.is_local:
+            damaged_copy(record, cache)
+            return record
         path = Path(store.path(record.key))
         if not path.is_file() or sha256_of(path) != record.sha256:
             raise IndexDamaged(f"{path} is missing, or differs from its checksum", hint=REPAIR)
         return record
 
-    if not store.is_local:
-        return
     new = {record.key: record for record in records if record not in known}
     with ThreadPoolExecutor(READERS) as pool:
         known.update(pool.map(check, new.values()))

@@ -20,25 +20,15 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from retrieval.errors import IndexDamaged, StorageError
-from retrieval.storage_errors import storage_errors
+from retrieval.storage import atomic
+from retrieval.storage.conditional import create_object, replace_object
+from retrieval.storage.copies import REPAIR, copied, sha256_of
+from retrieval.storage.errors import storage_errors
+from retrieval.storage.keys import FileRecord, check_key
+from retrieval.storage.marker import KEY as MARKER
 
 TEMPORARY = "tmp"  # folder of unfinished local writes, inside the index: a rename must not cross disks
 HASH_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """A finished file: its key below the index, size in bytes and SHA-256 in hexadecimal."""
-
-    key: str
-    bytes: int
-    sha256: str
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a local file, read in blocks."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Store:
@@ -54,14 +44,47 @@ class Store:
             self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **self.options)
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._inside: set[str] = set()  # folders that are known to lie in a local index, by no link out of it
 
     def __reduce__(self) -> tuple:
         # Workers have other working folders than the driver.
         return Store, (self.root if self.is_local else self.url, self.options)
 
+    @property
+    def endpoint(self) -> str:
+        """The server of an object store, where it is not the usual one: one URL may name two indexes."""
+        client = self.options.get("client_kwargs") or {}
+        found = self.options.get("endpoint_url") or client.get("endpoint_url")
+        return str(found or os.environ.get("AWS_ENDPOINT_URL") or "")
+
     def path(self, key: str) -> str:
-        """Path of `key` in the file system."""
-        return f"{self.root}/{key}" if key else self.root
+        """Path of `key` in the file system; an empty key is the folder itself.
+
+        Raises IndexDamaged for a key that is no relative path, or leads out of a local index by a link.
+        """
+        if not key:
+            return self.root
+        path = f"{self.root}/{check_key(key)}"
+        if self.is_local:
+            self._check_links(path)
+        return path
+
+    def _check_links(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        if folder not in self._inside:
+            self._check_inside(folder)
+            if os.path.isdir(folder):  # one that is made later may be made as a link
+                self._inside.add(folder)
+        if os.path.islink(path):
+            self._check_inside(path)
+
+    def _check_inside(self, path: str) -> None:
+        real, root = os.path.realpath(path), os.path.realpath(self.root)
+        if real != root and not real.startswith(root.rstrip("/") + "/"):
+            raise IndexDamaged(
+                f"{path} leads out of the index, by a link",
+                hint="Put the files themselves into the index: what a link names is never read or written.",
+            )
 
     def read(self, key: str) -> bytes:
         """Content of `key`; raises FileNotFoundError."""
@@ -108,24 +131,35 @@ class Store:
     def create(self, key: str, data: bytes) -> bool:
         """Write `data` as `key` unless it exists; whether it was written. Atomic between processes."""
         with storage_errors(self.url):
+            if self.is_local:
+                with self._temporary() as temporary:
+                    temporary.write_bytes(data)
+                    return atomic.name_once(temporary, Path(self.path(key)))
+            with self._no_bucket():
+                return create_object(self.fs, self.url, self.path(key), data)
+
+    def replace(self, key: str, known: bytes | None, data: bytes) -> bool:
+        """Write `data` as `key` if its content is still `known` (None: there is none); whether it was.
+
+        Atomic between processes, but for gs://. Raises IndexBusy where one that does the same is stalled.
+        """
+        if known is None:
+            return self.create(key, data)
+        with storage_errors(self.url):
             if not self.is_local:
-                try:
-                    with self._no_bucket():
-                        self.fs.pipe_file(self.path(key), data, mode="create")
-                except FileExistsError:
-                    return False
-                return True
-            with self._temporary() as temporary:
-                temporary.write_bytes(data)
-                _flush(temporary)
-                target = Path(self.path(key))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    _link(temporary, target)
-                except FileExistsError:
-                    return False
-                _flush(target.parent)
-                return True
+                return replace_object(self.fs, self.path(key), known, data)
+            with atomic.locked(Path(self.path(MARKER))):
+                same = self.read_or_none(key) == known
+                if same:
+                    self.put(key, data)
+                return same
+
+    def read_or_none(self, key: str) -> bytes | None:
+        """Content of `key`, None where there is none."""
+        try:
+            return self.read(key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator["LocalWrite"]:
@@ -135,11 +169,7 @@ class Store:
             yield write
             write.record = FileRecord(key, temporary.stat().st_size, sha256_of(temporary))
             if self.is_local:
-                target = Path(self.path(key))
-                _flush(temporary)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(temporary, target)
-                _flush(target.parent)
+                atomic.replace(temporary, Path(self.path(key)))
             else:
                 with self._no_bucket():
                     self.fs.put_file(str(temporary), self.path(key))
@@ -161,34 +191,18 @@ class Store:
 
     def local_folder(self, records: Sequence[FileRecord], folder: Path) -> Path:
         """A local folder that holds `records`, which are the files of one folder; see `local`."""
+        if not records:
+            raise IndexDamaged(f"{self.url} names no file where there has to be one", hint=REPAIR)
         paths = [self.local(record, folder) for record in records]
         return paths[0].parent
 
     def local(self, record: FileRecord, folder: Path) -> Path:
-        """A local path of `record`: the file itself, or a checked copy in `folder`.
-
-        A copy already there is taken if its size is right: it was checked when it was written.
-        """
-        if self.is_local:
-            path = Path(self.path(record.key))
-            if not path.is_file():
-                raise IndexDamaged(f"{path} is missing", hint=REPAIR)
-            return path
-        path = folder / record.key
-        if path.is_file() and path.stat().st_size == record.bytes:
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
-        try:
-            with storage_errors(self.url):
-                self.fs.get_file(self.path(record.key), str(partial))
-            if partial.stat().st_size != record.bytes or sha256_of(partial) != record.sha256:
-                raise IndexDamaged(f"{self.url}/{record.key} differs from its checksum", hint=REPAIR)
-            os.replace(partial, path)
-        except FileNotFoundError as error:
-            raise IndexDamaged(f"{self.url}/{record.key} is missing", hint=REPAIR) from error
-        finally:
-            partial.unlink(missing_ok=True)
+        """A local path of `record`: the file itself, or a checked copy in `folder`. Raises IndexDamaged."""
+        if not self.is_local:
+            return copied(self, record, folder)
+        path = Path(self.path(record.key))
+        if not path.is_file():
+            raise IndexDamaged(f"{path} is missing", hint=REPAIR)
         return path
 
     def check(self, record: FileRecord) -> str | None:
@@ -263,25 +277,3 @@ class LocalFolder:
 
     path: Path
     records: list[FileRecord] = field(default_factory=list)
-
-
-REPAIR = "Run `corpusmill verify` for the whole damage; delete what it names and build again."
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a whole file its name unless that is taken, also where the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        with open(target, "xb") as file:
-            file.write(source.read_bytes())

@@ -77,14 +77,17 @@ def test_status_by_index_and_by_configuration(index: Path) -> None:
 
 def test_verify_names_a_damaged_file_and_prune_removes_only_what_is_unnamed(index: Path) -> None:
     assert values("verify", index)["intact"] is True
-    stray = index / "vectors" / "0123456789abcdef" / "stray.npy"
+    name = "vectors/0123456789abcdef/0123456789abcdef01234567-01234567.npy"
+    stray, notes = index / name, index / "vectors" / "0123456789abcdef" / "notes.txt"
     stray.parent.mkdir()
     stray.write_bytes(b"x" * 100)
+    notes.write_text("not a name that a build writes")
     told = values("prune", index, "--dry-run")
-    assert told["files"] == ["vectors/0123456789abcdef/stray.npy"]
+    assert told["files"] == [name]
     assert stray.exists()
     assert values("prune", index)["bytes"] == 100
     assert not stray.exists()
+    assert notes.exists()
     assert values("verify", index)["intact"] is True
     victim = next((index / "passages").rglob("*.arrow"))
     data = bytearray(victim.read_bytes())

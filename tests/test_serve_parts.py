@@ -117,14 +117,16 @@ def test_files_of_older_versions_leave_the_cache(
             assert searcher("bees", mode="lexical").hits
             named = {file for file in place.cache.rglob("*") if file.is_file()}
             long_ago = time.time() - 2 * OPENING_S
-            for file in [*named, *(write(place.cache / f"dense/old/{n}.bin") for n in range(2))]:
+            shard = place.cache / "dense/0123456789abcdef/0123456789abcdef-01234567"
+            old = [write(shard / "lists.bin"), write(shard / "sizes.npy")]
+            theirs = write(place.cache / "dense/notes/mine.txt")
+            for file in [*named, *old, theirs]:
                 os.utime(file, (long_ago, long_ago))
-            new = write(place.cache / "dense/old/new.bin")
+            new = write(shard / "shard.json")
         versions.drop(1)  # closes it, which sweeps
-        until(lambda: not (place.cache / "dense/old/0.bin").exists(), "the old file")
-        until(lambda: not (place.cache / "dense/old/1.bin").exists(), "the other one")
+        until(lambda: not any(file.exists() for file in old), "the old files")
         assert sweep_cache(place.cache, place.manifest(1).files(), OPENING_S) == 0
-        assert new.exists() and all(file.exists() for file in named)
+        assert new.exists() and theirs.exists() and all(file.exists() for file in named)
     finally:
         server.stop()
 
@@ -157,16 +159,16 @@ def test_what_is_too_busy_is_not_asked_again() -> None:
         result_of(SimpleNamespace(result=refuse), 1e12, again)  # type: ignore[arg-type]
 
 
-def test_files_are_read_once_and_a_changed_one_is_named(served_index: Path) -> None:
+def test_files_are_read_once_and_a_changed_one_is_named(served_index: Path, tmp_path: Path) -> None:
     store = Store(str(served_index))
     manifest = read_manifest(store)
     records = served_files(manifest, manifest.shards)
     known: set[Any] = set()
-    check_files(store, records, known)
+    check_files(store, records, known, tmp_path)
     assert known == set(records)
     wrong = replace(records[-1], sha256="0" * 64)
     with pytest.raises(IndexDamaged, match=Path(wrong.key).name):
-        check_files(store, [*records, wrong], known)
+        check_files(store, [*records, wrong], known, tmp_path)
 
 
 def test_lists_of_other_vectors_are_no_shard(served_index: Path) -> None:

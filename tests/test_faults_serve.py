@@ -261,7 +261,8 @@ def test_damaged_versions_are_refused_under_load(index: Path, tmp_path: Path, co
         refusing = time.monotonic()
         time.sleep(1)
         victims[4].write_bytes(whole[4])
-        assert service.post("/v1/index/reload", {}).json() == {"ready": True, "version": 4, "refused": None}
+        sound = {"ready": True, "version": 4, "problems": [], "refused": None}
+        assert service.post("/v1/index/reload", {}).json() == sound
         time.sleep(1)
     print(f"\ndamaged versions, {config}: {statuses(load.outcomes)}")
     assert statuses(load.outcomes) == {200: len(load.outcomes)}

@@ -82,7 +82,7 @@ _STATUS: list[tuple[type[CorpusmillError], int]] = [
 ]
 
 # Raised by the service itself, of nothing but the request, limits and counts: all may read their messages.
-_OWN = (BadRequest, Incomplete, Overloaded, TooLarge, TooSlow, NotAllowed, Forbidden, NotFound)
+OWN = (BadRequest, Incomplete, Overloaded, TooLarge, TooSlow, NotAllowed, Forbidden, NotFound)
 _PUBLIC: list[tuple[type[CorpusmillError], str]] = [
     (IndexDamaged, "the index is damaged"),
     (StorageError, "the storage of the index does not answer"),
@@ -104,7 +104,7 @@ def status_of(error: CorpusmillError) -> int:
 
 def public(error: BaseException) -> str:
     """What anybody may be told of an error: its kind, and nothing of the server."""
-    if isinstance(error, CorpusmillError) and isinstance(error, _OWN):
+    if isinstance(error, CorpusmillError) and isinstance(error, OWN):
         return error.message
     return next((text for kind, text in _PUBLIC if isinstance(error, kind)), "the service failed")
 
@@ -115,7 +115,7 @@ def error_body(error: CorpusmillError, request_id: str, *, full: bool = False) -
     full: for who may administer.
     """
     message, hint = error.message, error.hint
-    if not full and not isinstance(error, _OWN):
+    if not full and not isinstance(error, OWN):
         log.error("request %s: %s: %s", request_id, type(error).__name__, ascii(str(error)))
         message, hint = public(error), _HINT
     return {"type": type(error).__name__, "message": message, "hint": hint, "request_id": request_id}

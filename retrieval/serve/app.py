@@ -1,5 +1,7 @@
 """The HTTP interface: routes, errors, documentation."""
 
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve import routes_answer, routes_index, routes_search
+from retrieval.serve import entrance, routes_answer, routes_index, routes_search
 from retrieval.serve.access import Door, Keys
 from retrieval.serve.errors import BadRequest, NotFound
 from retrieval.serve.guard import Guard, error_response, json_response
 from retrieval.serve.service import Service
 
+log = logging.getLogger("ray.serve")
 PLAYGROUND = Path(__file__).parent / "playground"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _DESCRIPTION = (
@@ -30,6 +33,10 @@ def make_app(service: Service, keys: Keys) -> FastAPI:
         title="corpusmill", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None,
         redirect_slashes=False,  # a redirect would name the host that the request names
     )  # fmt: skip
+    if entrance.VARIABLE not in os.environ:
+        log.warning(
+            "headers reach Ray Serve as they come: set %s=%s", entrance.VARIABLE, entrance.IMPORT_PATH
+        )
     app.state.service = service
     app.state.door = Door(keys, service.settings.access.cors_origins)
     app.include_router(routes_search.router)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from retrieval.errors import CorpusmillError, DeadlineExceeded, IndexDamaged, ModelError, StorageError
 from retrieval.serve.errors import Overloaded, Unavailable, unexpected
@@ -15,6 +16,20 @@ RECENT_S = 5  # a search that succeeded since then speaks against what one probe
 WINDOW_S = 30
 MANY = 10  # failures of a window that a good probe does not outweigh: what is asked fails, if not the probe
 _DAMAGE = (IndexDamaged, StorageError, ModelError, Unavailable)
+
+
+@dataclass(frozen=True)
+class RefusedVersion:
+    """A version that could not be served, and why."""
+
+    version: int
+    error: CorpusmillError
+    again: bool  # the version itself may be whole
+
+    @property
+    def why(self) -> str:
+        """The error's message, which may name files."""
+        return self.error.message
 
 
 class Latest:

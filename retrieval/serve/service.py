@@ -6,7 +6,6 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from retrieval.search.result import Result
 from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
 from retrieval.serve.errors import Incomplete, Overloaded, Unavailable, checking
-from retrieval.serve.health import Health, Latest
+from retrieval.serve.health import Health, Latest, RefusedVersion
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
 from retrieval.serve.proof import check_search, opening, probe
@@ -32,20 +31,6 @@ GAUGES_S = 5
 EARLIER = 3  # versions that a start tries where the latest cannot be served
 
 
-@dataclass(frozen=True)
-class Refused:
-    """A version that could not be served, and why."""
-
-    version: int
-    error: CorpusmillError
-    again: bool  # the version itself may be whole
-
-    @property
-    def why(self) -> str:
-        """The error's message, which may name files."""
-        return self.error.message
-
-
 class Service:
     """Answers by one version at a time. Lives in the event loop of an ingress replica."""
 
@@ -56,7 +41,7 @@ class Service:
         self.metrics = Metrics()
         self.version = 0  # before the first is open
         self.under_way = 0  # requests that are worked on or wait
-        self.refused: Refused | None = None
+        self.refused: RefusedVersion | None = None
         self.latest = Latest(backend.place)
         self.health = Health(self._probe)
         self._pool = pool(settings, "search")
@@ -140,7 +125,9 @@ class Service:
         try:
             return await asyncio.wait_for(asyncio.shield(task), deadline - time.monotonic())
         except TimeoutError as error:
-            raise DeadlineExceeded("the request took longer than it may") from error
+            late = DeadlineExceeded("the request took longer than it may")
+            self.health.bad(late)  # it may be that nothing answers any more
+            raise late from error
 
     def deadline(self, timeout_s: float | None = None) -> float:
         """When a request that comes now has to be done, of time.monotonic()."""
@@ -217,7 +204,7 @@ class Service:
                 await self._open(version)
             except CorpusmillError as error:
                 again = isinstance(error, Unavailable | Overloaded | DeadlineExceeded | StorageError)
-                self._refuse(Refused(version, error, again))
+                self._refuse(RefusedVersion(version, error, again))
                 if not again:
                     self.backend.drop(version)  # it may be open in parts
                 raise
@@ -225,7 +212,7 @@ class Service:
                 self.backend.drop(self.refused.version)
             self._refuse(None)
 
-    def _refuse(self, refused: Refused | None) -> None:
+    def _refuse(self, refused: RefusedVersion | None) -> None:
         old, self.refused = self.refused, refused
         if refused and (old is None or (old.version, old.why) != (refused.version, refused.why)):
             stays, why = self.version or "none", ascii(str(refused.error))
@@ -251,10 +238,14 @@ class Service:
             await self.in_thread(deadline, partial(check_search, path, deadline))
 
     async def _probe(self) -> None:
-        """A search that has to succeed. Raises what is wrong."""
+        """A search that has to succeed. Raises what is wrong, also where it does not come back."""
         deadline = self.deadline()
-        with self.backend.use(self.version, deadline) as path:
-            await self.in_thread(deadline, partial(probe, path, deadline))
+        try:
+            async with asyncio.timeout(self.settings.limits.timeout_s):
+                with self.backend.use(self.version, deadline) as path:
+                    await self.in_thread(deadline, partial(probe, path, deadline))
+        except TimeoutError as error:
+            raise DeadlineExceeded("a search does not come back") from error
 
     @property
     def ready(self) -> bool:

@@ -16,6 +16,7 @@ import torch
 from ray import serve
 
 from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.serve import entrance
 from retrieval.serve.access import Keys, is_loopback
 from retrieval.serve.ingress import build
 from retrieval.serve.settings import ServeSettings
@@ -146,6 +147,7 @@ def _start_ray(settings: ServeSettings) -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
+    os.environ.setdefault(entrance.VARIABLE, entrance.IMPORT_PATH)  # all processes of Ray inherit it
     cpus, gpus, resources = reserved(settings)
     check_gpus(gpus)
     # Logical CPUs only place replicas here, however many; what computes is bounded by `threads`.
@@ -178,8 +180,10 @@ def refusal(address: str) -> str | None:
     refused = state["refused"]
     if refused is None:
         return None
-    why = refused["why"] or "the ingress replica's log says why"
-    return f"Version {refused['version']} is refused, version {state['version']} answers: {why}"
+    return (
+        f"Version {refused['version']} is refused, version {state['version']} answers: {refused['why']} "
+        "(more in the ingress replica's log)"
+    )
 
 
 def wait(say: Callable[[str], None], address: str) -> None:

@@ -177,6 +177,22 @@ def test_all_replicas_of_a_group_are_killed_again_and_again(index: Path, tmp_pat
         assert statuses(load.since(back + 2)) == {200: len(load.since(back + 2))}
 
 
+def test_it_is_not_ready_while_all_groups_are_dead(index: Path, tmp_path: Path) -> None:
+    with serving(index, tmp_path, f"{{{APART}, limits: {{group_s: 1.5}}}}") as service:
+        known_answers(service)
+
+        def unready() -> bool:
+            kill([*service.replicas("shards-0"), *service.replicas("shards-1")])
+            service.post("/v1/search", ASKED[0])
+            return service.get("/readyz").status_code == 503
+
+        took = until(unready, "503", RECOVERY_S)
+        assert service.get("/readyz").json()["problems"], "it says why"
+        back = until(lambda: service.get("/readyz").status_code == 200, "ready", RECOVERY_S)
+        print(f"\nnot ready {took:.1f} s after all groups died, ready {back:.1f} s after the last kill")
+        assert service.post("/v1/search", STRICT[0]).status_code == 200
+
+
 def test_a_version_that_comes_while_a_group_is_dead_is_taken_later(index: Path, tmp_path: Path) -> None:
     with serving(index, tmp_path, f"{{{APART}, limits: {{group_s: 1.5}}}}") as service:
         commit(index, 4)
@@ -261,7 +277,8 @@ def test_damaged_versions_are_refused_under_load(index: Path, tmp_path: Path, co
         refusing = time.monotonic()
         time.sleep(1)
         victims[4].write_bytes(whole[4])
-        assert service.post("/v1/index/reload", {}).json() == {"ready": True, "version": 4, "refused": None}
+        sound = {"ready": True, "version": 4, "problems": [], "refused": None}
+        assert service.post("/v1/index/reload", {}).json() == sound
         time.sleep(1)
     print(f"\ndamaged versions, {config}: {statuses(load.outcomes)}")
     assert statuses(load.outcomes) == {200: len(load.outcomes)}

@@ -34,7 +34,9 @@ def test_keys_are_asked_for_and_tell_roles_apart(guarded: Guarded) -> None:
     assert status("/v1/index/reload", f"Bearer {admin}") == 200
     assert status("/v1/index", method="GET") == status("/metrics", method="GET") == 401
     assert status("/healthz", method="GET") == status("/readyz", method="GET") == 200
-    assert service.get("/readyz").json() == {"ready": True, "version": 1, "refused": None}
+    assert service.get("/readyz").json() == {
+        "ready": True, "version": 1, "problems": [], "refused": None,
+    }  # fmt: skip
     allowed = "access-control-allow-origin"
     assert service.get("/healthz", headers={"origin": ORIGIN}).headers[allowed] == ORIGIN
     assert service.get("/v1/index", headers={"origin": ORIGIN}).headers[allowed] == ORIGIN

@@ -80,7 +80,9 @@ def test_passages_and_the_index_are_told(service: Service) -> None:
 
 def test_health_readiness_metrics_and_documentation(service: Service) -> None:
     assert service.get("/healthz").json() == {"alive": True}
-    assert service.get("/readyz").json() == {"ready": True, "version": 1, "refused": None}
+    assert service.get("/readyz").json() == {
+        "ready": True, "version": 1, "problems": [], "refused": None,
+    }  # fmt: skip
     described = service.get("/openapi.json").json()
     assert {"/v1/search", "/v1/search/batch", "/v1/rerank", "/v1/embeddings", "/v1/index"} <= set(
         described["paths"]

@@ -64,7 +64,11 @@ def test_an_answer_is_written_and_counted(guarded: Guarded) -> None:
 def test_a_generator_that_fails_is_told(guarded: Guarded, endpoint: Endpoint) -> None:
     endpoint.broken = True
     assert within(5, lambda: whole(guarded).get("status") == 502)
-    assert "answered 500" in whole(guarded)["error"]["message"]
+    error = whole(guarded)["error"]
+    assert error["type"] == "GenerationError" and error["message"] == "the generator failed"
+    told = f"request {error['request_id']}: GenerationError: "
+    assert within(5, lambda: told in guarded.service.logs("ingress"))
+    assert "answered 500" in guarded.service.logs("ingress").partition(told)[2].partition("\n")[0]
     with asking(guarded) as stream:
         assert "event: error" in stream.read().decode()
 

@@ -18,7 +18,7 @@ from retrieval.generation.evidence import Judge
 from retrieval.generation.generators import Generator, open_generator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.search.result import Hit
-from retrieval.serve.errors import Overloaded, Unavailable
+from retrieval.serve.errors import Overloaded, Unavailable, public_name
 from retrieval.serve.settings import Placement, ServeSettings
 from retrieval.serve.vllm import VLLMGenerator
 
@@ -126,4 +126,8 @@ def generator(settings: ServeSettings, llm: serve.Application | None) -> serve.A
 
 def name_of(settings: GenerationSettings) -> str:
     """What answers are written by, as /v1/index tells it."""
-    return EXTRACTIVE if settings.kind == "none" else f"{settings.kind}: {settings.model or 'default'}"
+    return (
+        EXTRACTIVE
+        if settings.kind == "none"
+        else f"{settings.kind}: {public_name(settings.model or 'default')}"
+    )

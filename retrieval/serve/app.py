@@ -1,5 +1,7 @@
 """The HTTP interface: routes, errors, documentation."""
 
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
-from retrieval.errors import CorpusmillError, InputError
-from retrieval.serve import routes_answer, routes_index, routes_search
+from retrieval.errors import CorpusmillError
+from retrieval.serve import entrance, routes_answer, routes_index, routes_search
 from retrieval.serve.access import Door, Keys
-from retrieval.serve.errors import NotFound
+from retrieval.serve.errors import BadRequest, NotFound
 from retrieval.serve.guard import Guard, error_response, json_response
 from retrieval.serve.service import Service
 
+log = logging.getLogger("ray.serve")
 PLAYGROUND = Path(__file__).parent / "playground"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _DESCRIPTION = (
@@ -26,7 +29,14 @@ _DESCRIPTION = (
 
 def make_app(service: Service, keys: Keys) -> FastAPI:
     """The application of one ingress replica."""
-    app = FastAPI(title="corpusmill", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="corpusmill", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the host that the request names
+    )  # fmt: skip
+    if entrance.VARIABLE not in os.environ:
+        log.warning(
+            "headers reach Ray Serve as they come: set %s=%s", entrance.VARIABLE, entrance.IMPORT_PATH
+        )
     app.state.service = service
     app.state.door = Door(keys, service.settings.access.cors_origins)
     app.include_router(routes_search.router)
@@ -63,7 +73,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     steps = [str(step) for step in first["loc"] if step != "body"]
     place = "the body" if first["type"] == "json_invalid" or not steps else ".".join(steps)
     place = place.encode("ascii", "backslashreplace").decode()[:200]
-    told = InputError(f"{place}: {first['msg']}", hint="GET /openapi.json describes every request.")
+    told = BadRequest(f"{place}: {first['msg']}", hint="GET /openapi.json describes every request.")
     return error_response(request, told)
 
 

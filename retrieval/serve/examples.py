@@ -80,11 +80,12 @@ CHAT = {
     "citations": ANSWER["citations"],
     "corpusmill": ANSWER,
 }
-STATE = {"ready": True, "version": 3, "refused": None}
+STATE = {"ready": True, "version": 3, "problems": [], "refused": None}
 REFUSED = {
     "ready": True,
     "version": 3,
-    "refused": {"version": 4, "why": "dense/.../lists.bin is missing, or differs from its checksum"},
+    "problems": ["version 4 is refused: the index is damaged"],
+    "refused": {"version": 4, "why": "the index is damaged"},
 }
 INDEX = {
     "version": 3,

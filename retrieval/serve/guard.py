@@ -3,9 +3,7 @@
 import asyncio
 import json
 import logging
-import re
 import time
-import uuid
 from typing import Any
 
 import orjson
@@ -14,13 +12,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retrieval.errors import CorpusmillError
+from retrieval.errors import CorpusmillError, StorageError
 from retrieval.serve.access import Door
-from retrieval.serve.errors import NotAllowed, Overloaded, TooLarge, TooSlow, Unavailable, status_of
+from retrieval.serve.entrance import valid_id
+from retrieval.serve.errors import (
+    NotAllowed,
+    Overloaded,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+    error_body,
+    status_of,
+    unexpected,
+)
 from retrieval.serve.metrics import Metrics
 
 log = logging.getLogger("ray.serve")
-_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _GUARDED = ("/v1/", "/metrics")
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -45,31 +52,18 @@ def to_json(value: Any) -> bytes:
 
 
 def error_response(request: Request | None, error: CorpusmillError, request_id: str = "") -> Response:
-    """An error with its status and hint. The message of an error of ours holds nothing secret."""
+    """An error with its status, and what may be told of it; all of it to who was let in to administer."""
     status = status_of(error)
     request_id = request_id or (request.state.request_id if request is not None else "")
     headers = {}
-    if isinstance(error, Overloaded | Unavailable):
+    if isinstance(error, Overloaded | Unavailable | StorageError):
         headers["retry-after"] = "1"
     if isinstance(error, NotAllowed | TooLarge | TooSlow):
         headers["connection"] = "close"  # what is left of the body is not read
     if isinstance(error, NotAllowed):
         headers["www-authenticate"] = "Bearer"
-    return json_response({"error": error_body(error, request_id)}, status, headers)
-
-
-def error_body(error: CorpusmillError, request_id: str) -> dict[str, str]:
-    """An error as it is on the wire."""
-    return {
-        "type": type(error).__name__, "message": error.message, "hint": error.hint, "request_id": request_id,
-    }  # fmt: skip
-
-
-def unexpected(error: Exception) -> CorpusmillError:
-    """What a client is told of an error that is not ours: its message may hold anything."""
-    return CorpusmillError(
-        f"unexpected {type(error).__name__}", hint="The log has it under this request's id."
-    )
+    full = request is not None and getattr(request.state, "full", False)
+    return json_response({"error": error_body(error, request_id, full=full)}, status, headers)
 
 
 class Guard:
@@ -87,8 +81,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")  # Serve's proxy sets it, and answers with it
-        request_id = given if _ID.match(given) else uuid.uuid4().hex
+        request_id = valid_id(Headers(scope=scope).get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         start, status = time.perf_counter(), 0
 

@@ -57,6 +57,10 @@ class Metrics:
         self.under_way = Gauge("corpusmill_under_way", "Requests that are worked on or wait.")
         self.version = Gauge("corpusmill_index_version", "Version of the index that answers.")
         self.refused = Gauge("corpusmill_refused_version", "Version that was refused, 0 for none.")
+        self.latest_problem = Gauge(
+            "corpusmill_latest_problem", "1 while what LATEST names cannot be told, or was refused."
+        )
+        self.ready = Gauge("corpusmill_ready", "1 while a version answers, 0 while every search fails.")
 
     def answered(self, results: Sequence[Result]) -> None:
         """Stages and coverage of a request, whose queries go through every stage together."""

@@ -1,6 +1,7 @@
 """Before a version answers: its files are what the manifest says, and its shards find what is in them."""
 
 import logging
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,12 +12,15 @@ import numpy as np
 from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.manifest import Manifest, ShardRecord
 from retrieval.search.group import ShardGroup
+from retrieval.search.query_path import QueryPath
+from retrieval.serve.errors import Unavailable
 from retrieval.storage import FileRecord, Store, damaged_copy, sha256_of
 
 log = logging.getLogger("ray.serve")
 REPAIR = "Run `corpusmill verify` on the index; the version that was served before goes on."
 READERS = 4  # files that are read at a time
 ROWS = 8  # of a shard that look for themselves
+CHARACTERS = 200  # of a passage that are searched for
 
 
 @contextmanager
@@ -86,3 +90,35 @@ def check_shards(group: ShardGroup) -> None:
                 f"shard {shard.name} finds {found} of {len(own)} of its own passages", hint=REPAIR
             )
         shard.passages.get(rows[rows >= 0])
+
+
+def check_search(path: QueryPath, deadline: float) -> None:
+    """Search for the beginning of a version's first passage.
+
+    Raises IndexDamaged where it is not found, Unavailable where the version is not open everywhere.
+    """
+    text = _first(path)
+    if not text.strip("\0 \n\t"):
+        return
+    [result] = path.batch([text], 1, rerank="none", deadline=deadline)
+    version = path.manifest.version
+    if not result.coverage.full:
+        raise Unavailable(f"version {version} is not open everywhere: {result.coverage.missing}")
+    if not result.hits:
+        raise IndexDamaged(f"version {version} does not find its own first passage")
+
+
+def probe(path: QueryPath, deadline: float) -> None:
+    """A search by the index's own settings, for what no cache knows.
+
+    Raises what a search raises, and Unavailable where no shard answers.
+    """
+    [result] = path.batch([f"{_first(path)} {uuid.uuid4().hex}"], 1, deadline=deadline)
+    if result.coverage.missing and not result.coverage.searched:
+        raise Unavailable("no shard answers")
+
+
+def _first(path: QueryPath) -> str:
+    """The beginning of the first passage; empty where there is none, or its shard does not answer."""
+    found = path.passages(np.zeros((1, 1), np.int64))
+    return "".join(passage.text[:CHARACTERS] for passage in found.values())

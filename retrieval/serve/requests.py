@@ -6,7 +6,7 @@ from fastapi import Request
 
 from retrieval.search.options import check_queries
 from retrieval.serve.access import Role
-from retrieval.serve.errors import TooLarge
+from retrieval.serve.errors import TooLarge, checking
 from retrieval.serve.schemas import ErrorResponse, Options
 from retrieval.serve.service import Service
 
@@ -16,7 +16,7 @@ _ERRORS = {
     403: "the key may not do this",
     404: "not in the index",
     408: "the body came too slowly",
-    409: "the version cannot be served",
+    409: "the version cannot be served, or another is being opened",
     413: "larger than a limit",
     422: "cannot be searched as it is",
     502: "the generator failed",
@@ -35,17 +35,22 @@ def service_of(request: Request) -> Service:
 
 
 def allow(request: Request, role: Role) -> Service:
-    """The service, if this request may use it. Raises NotAllowed or Forbidden."""
+    """The service, if this request may use it. Raises NotAllowed or Forbidden.
+
+    Who is let in to administer is told of errors in full.
+    """
     request.app.state.door.check(request.scope, role)
+    request.state.full = role == "admin"
     return service_of(request)
 
 
 def check_text(service: Service, texts: list[str]) -> None:
-    """Raises ConfigError or InputError for what cannot be encoded, TooLarge for what is too long."""
+    """Raises BadRequest for what cannot be encoded, TooLarge for what is too long."""
     limit = service.settings.limits.query_characters
     for text in texts:
         at_most(len(text), limit, "characters in a text", "limits.query_characters")
-    check_queries(texts)
+    with checking():
+        check_queries(texts)
 
 
 def check_options(service: Service, asked: Options, queries: int = 1) -> None:

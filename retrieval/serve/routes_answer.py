@@ -11,15 +11,16 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from starlette.responses import Response, StreamingResponse
 
-from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.errors import CorpusmillError
 from retrieval.generation.answer import Answer
+from retrieval.serve.errors import BadRequest, error_body, public_name, unexpected
 from retrieval.serve.examples import ANSWER, CHAT, QUERY, responses
-from retrieval.serve.guard import error_body, json_response, to_json, unexpected
+from retrieval.serve.guard import json_response, to_json
 from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
 from retrieval.serve.schemas import AnswerResponse, Filter, Options, Text
 from retrieval.serve.service import Service
 
-router = APIRouter(prefix="/v1", responses=DOCUMENTED)
+router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
 log = logging.getLogger("ray.serve")
 Event = tuple[str, dict[str, Any]]
 Events = AsyncGenerator[Event, None]
@@ -75,14 +76,14 @@ class ChatRequest(_Writing):
     filter: Filter = Field(None, description="Condition on the passages, as of a search.")
 
     def question(self) -> str:
-        """Raises ConfigError where no message is the user's."""
+        """Raises BadRequest where no message is the user's."""
         for message in reversed(self.messages):
             if message.role == "user":
                 if isinstance(message.content, str):
                     return message.content
                 parts = [part.get("text") for part in message.content or [] if part.get("type") == "text"]
                 return "\n".join(text for text in parts if isinstance(text, str))
-        raise ConfigError("no message has the role user", hint="The last one is taken as the question.")
+        raise BadRequest("no message has the role user", hint="The last one is taken as the question.")
 
 
 @router.post(
@@ -153,6 +154,7 @@ async def answered(service: Service, question: str, asked: Options, writing: dic
             async for piece in pieces:
                 if isinstance(piece, Answer):
                     found = piece.as_json(result)
+                    found["generator"] = public_name(piece.generator)
                     found["timings_ms"]["total"] = round(1000 * (time.perf_counter() - start), 3)
                     service.metrics.wrote(piece)
                     yield "answer", found

@@ -11,16 +11,26 @@ from starlette.responses import PlainTextResponse, Response
 
 from retrieval.cross_encoder.packaged import NAME as PACKAGED
 from retrieval.encoder.tokens import check_unicode
-from retrieval.errors import ConfigError, IndexDamaged, ModelError
+from retrieval.errors import CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.manifest import Manifest
 from retrieval.serve.answering import name_of
-from retrieval.serve.errors import NotAllowed, NotFound, Refused, Unavailable
+from retrieval.serve.errors import (
+    Forbidden,
+    NotAllowed,
+    NotFound,
+    Overloaded,
+    Refused,
+    Unavailable,
+    checking,
+    public,
+    public_name,
+)
 from retrieval.serve.examples import INDEX, PASSAGE, REFUSED, STATE, responses
 from retrieval.serve.guard import json_response
 from retrieval.serve.requests import DOCUMENTED, allow, service_of
 from retrieval.serve.service import Service
 
-router = APIRouter(responses=DOCUMENTED)
+router = APIRouter(responses=DOCUMENTED, redirect_slashes=False)
 METRICS_S = 5
 METRICS_BYTES = 50_000_000
 
@@ -44,7 +54,8 @@ async def index(request: Request) -> Response:
 async def passage(request: Request, passage_id: str) -> Response:
     """A passage with its place in the document, and the version that it was read from."""
     service = allow(request, "search")
-    check_unicode([passage_id], "passage id")
+    with checking():
+        check_unicode([passage_id], "passage id")
 
     async def work(deadline: float) -> tuple[int, Any]:
         version = service.version
@@ -63,14 +74,15 @@ async def passage(request: Request, passage_id: str) -> Response:
 async def reload(request: Request) -> Response:
     """Open, prove and take the version that LATEST names; the old one stays where that fails."""
     service = allow(request, "admin")
-    latest = await asyncio.to_thread(service.backend.place.latest)
-    if latest is not None:
-        try:
-            await asyncio.shield(asyncio.ensure_future(service.swap(latest)))
-        except (IndexDamaged, ModelError, ConfigError) as error:
-            told = f"version {latest} is refused, {service.version} stays: {error.message}"
-            raise Refused(told, hint=error.hint) from error
-    return json_response(state(service, why=True))
+    try:
+        latest = await service.latest.read()
+        await service.take(latest)
+    except (StorageError, Unavailable, Overloaded, DeadlineExceeded):
+        raise
+    except CorpusmillError as error:
+        told = f"LATEST is refused, version {service.version} stays: {error.message}"
+        raise Refused(told, hint=error.hint) from error
+    return json_response(state(service, full=True))
 
 
 @router.get("/healthz", responses=responses({"alive": True}), summary="Whether the process lives")
@@ -81,17 +93,16 @@ async def healthz() -> Response:
 
 @router.get(
     "/readyz", responses=responses(REFUSED),
-    summary="Whether an index is served, and which version was refused",
+    summary="Whether searches are answered, and what is wrong",
 )  # fmt: skip
 async def readyz(request: Request) -> Response:
-    """200 as soon as a version answers. Why one was refused is told to those who may search."""
-    service = service_of(request)
+    """503 while no version answers or every search fails. Who may administer is told all of what is wrong."""
+    service, full = service_of(request), True
     try:
-        allow(request, "search")
-        found = state(service, why=True)
-    except NotAllowed:
-        found = state(service, why=False)
-    return json_response(found, 200 if service.version else 503)
+        request.app.state.door.check(request.scope, "admin")
+    except (NotAllowed, Forbidden):
+        full = False
+    return json_response(state(service, full=full), 200 if service.ready else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Metrics of this node for Prometheus")
@@ -101,12 +112,23 @@ async def metrics(request: Request) -> Response:
     return Response(await asyncio.to_thread(_exported), media_type="text/plain; version=0.0.4")
 
 
-def state(service: Service, *, why: bool) -> dict[str, Any]:
-    """What /readyz says; `why` names files."""
-    refused: dict[str, Any] | None = None
-    if service.refused is not None:
-        refused = {"version": service.refused.version, "why": service.refused.why if why else None}
-    return {"ready": bool(service.version), "version": service.version, "refused": refused}
+def state(service: Service, *, full: bool) -> dict[str, Any]:
+    """What /readyz says; `full` names files."""
+
+    def told(error: CorpusmillError) -> str:
+        return error.message if full else public(error)
+
+    refused, problems = service.refused, []
+    if service.health.problem is not None:
+        problems.append(f"every search fails: {told(service.health.problem)}")
+    if service.latest.problem is not None:
+        problems.append(f"LATEST cannot be followed: {told(service.latest.problem)}")
+    if refused is not None:
+        problems.append(f"version {refused.version} is refused: {told(refused.error)}")
+    return {
+        "ready": service.ready, "version": service.version, "problems": problems,
+        "refused": refused and {"version": refused.version, "why": told(refused.error)},
+    }  # fmt: skip
 
 
 def described(manifest: Manifest, service: Service) -> dict[str, Any]:
@@ -115,20 +137,20 @@ def described(manifest: Manifest, service: Service) -> dict[str, Any]:
     return {
         "version": manifest.version, "created": manifest.created, "documents": manifest.documents,
         "passages": manifest.passages, "shards": len(manifest.shards),
-        "model": manifest.model["query"]["name"], "dimension": manifest.dense["dimension"],
+        "model": public_name(manifest.model["query"]["name"]), "dimension": manifest.dense["dimension"],
         "late_interaction": _name(manifest.late_interaction), "cross_encoder": _name(manifest.cross_encoder),
         "stored_tokens": bool(manifest.token_codec), "lexical": bool(manifest.lexical),
         "dense": manifest.dense_reason, "recall": manifest.recall, "metadata": manifest.metadata,
         "search": manifest.search, "generator": name_of(service.settings.generation),
         "limits": limits.model_dump(),
-        **{key: value for key, value in state(service, why=True).items() if key != "version"},
+        **{key: value for key, value in state(service, full=False).items() if key != "version"},
     }  # fmt: skip
 
 
 def _name(stage: dict[str, Any]) -> str:
     """Of a second stage's model; the card of the default cross-encoder is not in the manifest."""
     name: str = stage.get("model", {}).get("query", {}).get("name", PACKAGED)
-    return name
+    return public_name(name)
 
 
 def _exported() -> bytes:
@@ -139,4 +161,4 @@ def _exported() -> bytes:
             found: bytes = response.read(METRICS_BYTES)
             return found
     except OSError as error:
-        raise Unavailable(f"Ray's exporter on this node does not answer: {error}") from error
+        raise Unavailable(f"Ray's exporter does not answer on port {port} of this node: {error}") from error

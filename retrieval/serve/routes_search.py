@@ -26,7 +26,7 @@ from retrieval.serve.schemas import (
 )
 from retrieval.serve.service import Service
 
-router = APIRouter(prefix="/v1", responses=DOCUMENTED)
+router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
 
 
 @router.post(

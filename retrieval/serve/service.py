@@ -6,21 +6,19 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
-
-from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, IndexDamaged, StorageError
+from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.manifest import versions
 from retrieval.search.result import Result
 from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
-from retrieval.serve.errors import Overloaded, Unavailable
+from retrieval.serve.errors import Incomplete, Overloaded, Unavailable, checking
+from retrieval.serve.health import Health, Latest, RefusedVersion
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
-from retrieval.serve.proof import opening
+from retrieval.serve.proof import check_search, opening, probe
 from retrieval.serve.searching import Ask, Searching
 from retrieval.serve.settings import ServeSettings
 
@@ -30,17 +28,7 @@ START_S = 600  # that the parts of the service may need until they answer, toget
 RETRY_S = 1
 CANARY_S = 60
 GAUGES_S = 5
-CANARY_CHARACTERS = 200
 EARLIER = 3  # versions that a start tries where the latest cannot be served
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A version that could not be served, and why."""
-
-    version: int
-    why: str
-    again: bool  # the version itself may be whole
 
 
 class Service:
@@ -53,7 +41,9 @@ class Service:
         self.metrics = Metrics()
         self.version = 0  # before the first is open
         self.under_way = 0  # requests that are worked on or wait
-        self.refused: Refused | None = None
+        self.refused: RefusedVersion | None = None
+        self.latest = Latest(backend.place)
+        self.health = Health(self._probe)
         self._pool = pool(settings, "search")
         self._searching = Searching(settings, backend.use, self._pool)
         self._swapping = asyncio.Lock()
@@ -69,7 +59,8 @@ class Service:
                 hint=f"Build it: corpusmill build --corpus PATH --index {url}",
             )
         await self._first(latest)
-        self._watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._refresh())]
+        work = (self._watch(), self._refresh(), self.health.watch())
+        self._watchers = [asyncio.create_task(one) for one in work]
 
     async def _first(self, latest: int) -> None:
         """Open a version for the beginning. The other parts may start more slowly: they are waited for."""
@@ -134,7 +125,9 @@ class Service:
         try:
             return await asyncio.wait_for(asyncio.shield(task), deadline - time.monotonic())
         except TimeoutError as error:
-            raise DeadlineExceeded("the request took longer than it may") from error
+            late = DeadlineExceeded("the request took longer than it may")
+            self.health.bad(late)  # it may be that nothing answers any more
+            raise late from error
 
     def deadline(self, timeout_s: float | None = None) -> float:
         """When a request that comes now has to be done, of time.monotonic()."""
@@ -157,25 +150,47 @@ class Service:
     ) -> list[Result]:
         """Results of queries, all by the version that is current now.
 
-        asked: arguments of QueryPath.batch. Raises what that raises, and Unavailable where shards are missing
-        from an answer that was to be full, or all of them.
+        asked: arguments of QueryPath.batch. Raises what that raises, BadRequest for what cannot be asked, and
+        Incomplete where shards are missing from an answer that was to be full, or all of them.
         """
         version = self.version
         if self.settings.log_queries:
             log.info("queries: %s", ascii(queries))
-        with self.backend.use(version, deadline) as path:  # it stays open until the answer is there
-            options = {name: value for name, value in asked.items() if name != "explain"}
-            path.options(**options)  # what cannot be searched is told before it waits
-            results = await self._searching.search(Ask(version, queries, asked, deadline))
+        try:
+            with self.backend.use(version, deadline) as path:  # it stays open until the answer is there
+                options = {name: value for name, value in asked.items() if name != "explain"}
+                with checking():
+                    path.options(**options)  # what cannot be searched is told before it waits
+                results = await self._searching.search(Ask(version, queries, asked, deadline))
+        except Exception as error:
+            self.health.bad(error)
+            raise
         self.metrics.answered(results)
+        if any(result.coverage.searched or not result.coverage.missing for result in results):
+            self.health.good()
+        else:
+            self.health.bad(Unavailable("no shard answers"))
         for result in results:
             coverage = result.coverage
             if coverage.missing and (require_full or not coverage.searched):
-                raise Unavailable(
+                raise Incomplete(
                     f"{coverage.searched:,} of {coverage.passages:,} passages could be searched",
                     hint="Try again, or take a partial answer: require_full: false." if require_full else "",
                 )
         return results
+
+    async def take(self, version: int) -> None:
+        """Swap, whether or not whoever asks for it stays.
+
+        Raises what `swap` raises, and Unavailable where another one takes longer than a request may wait.
+        """
+        try:
+            async with asyncio.timeout(self.settings.limits.timeout_s):
+                async with self._swapping:
+                    pass
+        except TimeoutError as error:
+            raise Unavailable("another version is being opened", hint="Ask again when it is done.") from error
+        await asyncio.shield(asyncio.ensure_future(self.swap(version)))
 
     async def swap(self, version: int) -> None:
         """Open and prove a version beside the current one, then answer by it. On failure nothing changes.
@@ -189,20 +204,20 @@ class Service:
                 await self._open(version)
             except CorpusmillError as error:
                 again = isinstance(error, Unavailable | Overloaded | DeadlineExceeded | StorageError)
-                self._refuse(Refused(version, error.message, again))
+                self._refuse(RefusedVersion(version, error, again))
                 if not again:
                     self.backend.drop(version)  # it may be open in parts
-                log.error(
-                    "version %s is refused, %s stays: %s", version, self.version or "none", error.message
-                )
                 raise
             if self.refused is not None and self.refused.version != version:
                 self.backend.drop(self.refused.version)
             self._refuse(None)
 
-    def _refuse(self, refused: Refused | None) -> None:
-        self.refused = refused
-        self.metrics.refused.set(refused.version if refused else 0)
+    def _refuse(self, refused: RefusedVersion | None) -> None:
+        old, self.refused = self.refused, refused
+        if refused and (old is None or (old.version, old.why) != (refused.version, refused.why)):
+            stays, why = self.version or "none", ascii(str(refused.error))
+            log.error("version %s is refused, %s stays: %s", refused.version, stays, why)
+        self._tell()
 
     async def _open(self, version: int) -> None:
         """Open, prove and take a version. Raises CorpusmillError, and then nothing has changed."""
@@ -210,31 +225,43 @@ class Service:
             await self.backend.prepare(version)
             await self._canary(version)
         old, self.version = self.version, version
-        self.metrics.version.set(version)
+        self.health.good()
+        self._tell()
         log.info("version %s answers, after %s", version, old or "none")
         if old:
             self.backend.drop(old)
 
     async def _canary(self, version: int) -> None:
-        """Search for the beginning of a passage of the version itself, through every part of the service."""
+        """Search through every part of the service, for a passage of the version itself."""
         deadline = time.monotonic() + CANARY_S
         with self.backend.use(version, deadline) as path:
-            first = await self.in_thread(deadline, partial(path.passages, np.zeros((1, 1), np.int64)))
-            texts = [passage.text[:CANARY_CHARACTERS] for passage in first.values()]
-            if not texts or not texts[0].strip("\0 \n\t"):
-                return
-            search = partial(path.batch, texts, 1, rerank="none", deadline=deadline)
-            results = await self.in_thread(deadline, search)
-        if not results[0].coverage.full:
-            raise Unavailable(f"version {version} is not open everywhere: {results[0].coverage.missing}")
-        if not results[0].hits:
-            raise IndexDamaged(f"version {version} does not find its own first passage")
+            await self.in_thread(deadline, partial(check_search, path, deadline))
+
+    async def _probe(self) -> None:
+        """A search that has to succeed. Raises what is wrong, also where it does not come back."""
+        deadline = self.deadline()
+        try:
+            async with asyncio.timeout(self.settings.limits.timeout_s):
+                with self.backend.use(self.version, deadline) as path:
+                    await self.in_thread(deadline, partial(probe, path, deadline))
+        except TimeoutError as error:
+            raise DeadlineExceeded("a search does not come back") from error
+
+    @property
+    def ready(self) -> bool:
+        """Whether a version answers, and not every search fails."""
+        return bool(self.version) and self.health.problem is None
+
+    def _tell(self) -> None:
+        self.metrics.version.set(self.version)
+        self.metrics.refused.set(self.refused.version if self.refused else 0)
+        self.metrics.latest_problem.set(int(bool(self.latest.problem or self.refused)))
+        self.metrics.ready.set(int(self.ready))
 
     async def _refresh(self) -> None:
         """Set what seldom changes again and again: Ray forgets a gauge that was not set for some seconds."""
         while True:
-            self.metrics.version.set(self.version)
-            self.metrics.refused.set(self.refused.version if self.refused else 0)
+            self._tell()
             self.metrics.under_way.set(self.under_way)
             await asyncio.sleep(GAUGES_S)
 
@@ -242,14 +269,14 @@ class Service:
         while True:
             await asyncio.sleep(self.settings.watch_s)
             try:
-                latest = await asyncio.to_thread(self.backend.place.latest)
+                latest = await self.latest.read()
                 tried = self.refused.version if self.refused and not self.refused.again else None
                 if latest == self.version and self.refused:
                     self._refuse(None)  # it is not asked for any more
-                if latest is not None and latest not in (self.version, tried):
+                if latest not in (self.version, tried):
                     await self.swap(latest)
             except CorpusmillError:
-                continue  # swap has told; an unreachable store stays as it was
+                continue  # it is told already, and the version that answers stays
             except Exception:  # whatever it is, the next version is looked for
                 log.exception("looking for a new version failed")
 

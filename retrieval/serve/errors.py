@@ -16,6 +16,18 @@ class TooLarge(CorpusmillError):
     """A request is larger than a limit."""
 
 
+class PathTooLong(TooLarge):
+    """The path of a request is longer than its head may be."""
+
+
+class HeadTooLarge(TooLarge):
+    """The head of a request is larger than a limit."""
+
+
+class Malformed(CorpusmillError):
+    """What came is no request that is understood here."""
+
+
 class TooSlow(CorpusmillError):
     """A request did not arrive in time."""
 
@@ -37,7 +49,10 @@ class Refused(CorpusmillError):
 
 
 _STATUS: list[tuple[type[CorpusmillError], int]] = [
+    (PathTooLong, 414),
+    (HeadTooLarge, 431),
     (TooLarge, 413),
+    (Malformed, 400),
     (TooSlow, 408),
     (NotAllowed, 401),
     (Forbidden, 403),

@@ -154,10 +154,11 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if not self._parting:
-            self._refuse(Malformed("this is no HTTP/1.1 request"))
+            self._refuse(Malformed("this is no HTTP request"))
 
     def _unsupported_upgrade_warning(self) -> None:
-        self.cycle.keep_alive = False  # the parser reads no further than to a request for another protocol
+        if not self._parting:  # the parser reads no further than a request for another protocol
+            self.cycle.keep_alive = False
 
     # What the hall asks and does
 
@@ -211,7 +212,7 @@ class Connection(HttpToolsProtocol):
             self._read += len(piece)
         super().data_received(piece)
         if self._reading == "head" and self._read > self._hall.limits.head_bytes and not self._parting:
-            self._refuse(self._hall.rules.too_long("", bool(self.headers)))
+            self._refuse(self._hall.rules.too_long(len(self.url)))
 
     def _place(self, key: bool) -> CorpusmillError | None:
         """Move among those with or without a key; why that cannot be."""

@@ -59,17 +59,17 @@ class Rules:
     def objection(self, head: Head, denial: NotAllowed | None) -> CorpusmillError | None:
         """Why a request is not taken at all."""
         if head.size > self._limits.head_bytes:
-            return self.too_long(head.path, bool(head.headers))
+            return self.too_long(len(head.path))
         if head.named.get(b"upgrade", b"").lower() == b"websocket":
             return Malformed("there are no websockets here")
         if denial is not None and is_guarded(head.path) and head.method != "OPTIONS":
             return denial
         return self._body(head) if head.brings_body else None
 
-    def too_long(self, path: str, has_headers: bool) -> CorpusmillError:
-        """The error of a head beyond the limit."""
+    def too_long(self, path: int) -> CorpusmillError:
+        """The error of a head beyond the limit. path: characters of it."""
         limit = f"longer than {self._limits.head_bytes:,} bytes (limits.head_bytes)"
-        if not has_headers or len(path) > self._limits.head_bytes:
+        if 2 * path > self._limits.head_bytes:
             return PathTooLong(f"the path is {limit}")
         return HeadTooLarge(f"the request's head is {limit}")
 

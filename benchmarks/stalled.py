@@ -8,64 +8,18 @@ the machine's cores: nothing else should run.
 """
 
 import argparse
-import http.client
-import json
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from benchmarks.serve import running, words_of  # noqa: E402
 from retrieval.serve.access import hashed, new_key  # noqa: E402
-from tests.stalled import KINDS, stalled  # noqa: E402
-
-TIMEOUT_S = 5
-PAUSE_S = 0.02
-
-
-class Searches:
-    """One search after the other, no query twice."""
-
-    def __init__(self, port: int, key: str) -> None:
-        self._port = port
-        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        self._kept = self._connection()
-        self._number = 0
-
-    def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
-
-    def ask(self) -> float | None:
-        """Milliseconds of a search; None if it was not answered."""
-        self._number += 1
-        connection = self._kept if self._number % 2 else self._connection()
-        body = json.dumps({"query": f"which note number {self._number} is about bees?", "k": 10})
-        start = time.perf_counter()
-        try:
-            connection.request("POST", "/v1/search", body, self._headers)
-            answer = connection.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            return None
-        if connection is not self._kept:
-            connection.close()
-        return 1000 * (time.perf_counter() - start) if answer.status == 200 else None
-
-    def run(self, searches: int) -> tuple[float, float]:
-        """Share that was answered, and the 95th percentile of their milliseconds."""
-        times = []
-        for _ in range(searches):
-            times.append(self.ask())
-            time.sleep(PAUSE_S)
-        found = [ms for ms in times if ms is not None]
-        return len(found) / searches, float(np.percentile(found or [np.inf], 95))
+from tests.stalled import KINDS, Searches, stalled  # noqa: E402
 
 
 def main() -> None:

@@ -8,16 +8,23 @@ with its standard input.
 
 import asyncio
 import contextlib
+import http.client
+import json
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 AGAIN_S = 1.0
+TIMEOUT_S = 5
+PAUSE_S = 0.02
 ROOT = Path(__file__).resolve().parent.parent
 LENGTH = b"content-length: 500\r\n\r\n{"
 END = b" HTTP/1.1\r\nhost: localhost\r\n"
@@ -65,6 +72,48 @@ def stalled(port: int, kind: str, count: int) -> Iterator[None]:
     finally:
         process.stdin.close()
         process.wait(30)
+
+
+class Searches:
+    """One search after the other, no query twice, every other one over a connection of its own."""
+
+    def __init__(self, port: int, key: str, source: str = "127.0.0.1") -> None:
+        """source: the address that they come from."""
+        self._port = port
+        self._source = source
+        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        self._kept = self._connection()
+        self._number = 0
+
+    def _connection(self) -> http.client.HTTPConnection:
+        source = (self._source, 0)
+        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S, source_address=source)
+
+    def ask(self) -> float | None:
+        """Milliseconds of a search; None if it was not answered."""
+        self._number += 1
+        connection = self._kept if self._number % 2 else self._connection()
+        body = json.dumps({"query": f"which note number {self._number} is about bees?", "k": 10})
+        start = time.perf_counter()
+        try:
+            connection.request("POST", "/v1/search", body, self._headers)
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            return None
+        if connection is not self._kept:
+            connection.close()
+        return 1000 * (time.perf_counter() - start) if answer.status == 200 else None
+
+    def run(self, searches: int) -> tuple[float, float]:
+        """Share that was answered, and the 95th percentile of their milliseconds."""
+        times = []
+        for _ in range(searches):
+            times.append(self.ask())
+            time.sleep(PAUSE_S)
+        found = [ms for ms in times if ms is not None]
+        return len(found) / searches, float(np.percentile(found or [np.inf], 95))
 
 
 async def client(port: int, kind: Kind, begun: asyncio.Semaphore) -> None:

@@ -42,6 +42,7 @@ class Kind:
 KINDS = {
     "nothing sent": Kind(b""),
     "half a head": Kind(b"POST /v1/search" + END + b"x-a: "),
+    "most of a long head": Kind(b"POST /v1/search" + END + b"x-a: " + b"a" * 31_000),
     "a byte of head a second": Kind(b"POST /v1/search" + END + b"x-a: ", b"a"),
     "body for /healthz": Kind(b"POST /healthz" + END + LENGTH),
     "body without a key": Kind(b"POST /v1/search" + END + LENGTH),

@@ -67,6 +67,7 @@ REFUSED = {
     "a long header": (head("/healthz", b"x-a: " + b"a" * 3_000 + b"\r\n", method="GET"), 431),
     "a long header without an end": (b"GET / HTTP/1.1\r\nx-a: " + b"a" * 40_000, 431),
     "many headers": (head("/healthz", b"x-a: a\r\n" * 3_000, method="GET"), 431),
+    "many small headers without an end": (b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 150, 431),
 }  # fmt: skip
 
 
@@ -147,6 +148,12 @@ def test_too_much_body_is_refused(running: Running, chunked: bool) -> None:
         sent = head("/v1/echo", running.known, b"transfer-encoding: chunked\r\n") + b"3e8\r\n" + b"a" * 1_000
         sent += b"\r\n3e9\r\n" + b"a" * 1_001
     assert statuses(everything_of(running, sent)) == [413]
+
+
+def test_what_trails_a_body_has_a_limit_and_changes_nothing(running: Running) -> None:
+    chunked = head("/v1/echo", running.known, CLOSE, b"transfer-encoding: chunked\r\n") + b"1\r\na\r\n0\r\n"
+    assert everything_of(running, chunked + b"authorization: no\r\nx-a: b\r\n\r\n").endswith(b"\r\n\r\na")
+    assert statuses(everything_of(running, chunked + b"x-a: " + b"a" * 40_000)) == [413]
 
 
 def test_bodies_together_have_a_limit(running: Running) -> None:

@@ -13,13 +13,14 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.errors import Malformed, Overloaded, TooSlow
-from retrieval.serve.listener.hall import Hall
+from retrieval.serve.errors import HeadTooLarge, Malformed, Overloaded, TooSlow
+from retrieval.serve.listener.hall import PARTING_S, Hall
 from retrieval.serve.listener.rules import Head
 
 PIECE = 16_384  # bytes that are parsed at a time, so that a head is not read far beyond its limit
+HEADERS = 100  # of a request: small ones take far more memory than they have bytes
+WRAPPING = 8  # bytes that may come for each byte of a body, chunks and what trails them
 TAKEN = 65_536  # bytes of an answer that a client takes at least within `limits.taking_s`
-PARTING_S = 2  # for the client to see why it was refused, before the connection breaks
 
 
 class Connection(HttpToolsProtocol):
@@ -35,6 +36,7 @@ class Connection(HttpToolsProtocol):
         self._hall = hall
         self._reading = ""  # "head" or "body" while one is under way
         self._read = 0  # bytes of it
+        self._came = 0  # bytes since its beginning, as they are on the wire
         self._begun = 0  # requests that are being answered, or wait for their turn
         self._held: tuple[RequestResponseCycle, Any] | None = None  # what is to begin with its body's end
         self._current: RequestResponseCycle | None = None  # of the body that arrives
@@ -91,13 +93,17 @@ class Connection(HttpToolsProtocol):
         self._size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._parting or self._reading == "body":  # what trails a body changes nothing
+            return
         super().on_header(name, value)
         self._size += len(name) + len(value) + 4
+        if len(self.headers) > HEADERS:
+            self._refuse(HeadTooLarge(f"there are more than {HEADERS} headers"))
 
     def on_headers_complete(self) -> None:
         if self._parting:
             return
-        self._reading, self._read = "body", 0
+        self._reading, self._read, self._came = "body", 0, 0
         self._step()
         path = (httptools.parse_url(self.url).path or b"").decode("ascii")
         head = Head(self.parser.get_method().decode("ascii"), path, self._size, self.headers)
@@ -208,11 +214,14 @@ class Connection(HttpToolsProtocol):
         self._hall.changed(self)
 
     def _parse(self, piece: bytes) -> None:
+        self._came += len(piece)
         if self._reading != "body":
             self._read += len(piece)
         super().data_received(piece)
         if self._reading == "head" and self._read > self._hall.limits.head_bytes and not self._parting:
             self._refuse(self._hall.rules.too_long(len(self.url)))
+        if self._current is not None and self._came > WRAPPING * self._hall.limits.body_bytes:
+            self._refuse(self._hall.rules.too_large())
 
     def _place(self, key: bool) -> CorpusmillError | None:
         """Move among those with or without a key; why that cannot be."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from retrieval.serve.listener.connection import Connection
 
 SWEEP_S = 0.5
+PARTING_S = 2  # for a client to see why it was refused, before the connection breaks
 
 
 class Hall:
@@ -42,6 +43,7 @@ class Hall:
         self._strangers: OrderedDict[Connection, None] = OrderedDict()
         self._known: OrderedDict[Connection, None] = OrderedDict()
         self._places = {False: limits.strangers, True: limits.connections - limits.strangers}
+        self._shortest = min(PARTING_S, limits.head_s, limits.body_s, limits.taking_s, limits.idle_s)
 
     def is_free(self, client: tuple[str, int] | None) -> bool:
         """Whether whoever connects from there needs no key."""
@@ -107,5 +109,7 @@ class Hall:
         """End what has taken too long."""
         for places in (self._strangers, self._known):
             for connection in list(places):
+                if now - connection.since <= self._shortest:
+                    break  # all after it have come further since
                 if now - connection.since > connection.patience:
                     connection.expire()

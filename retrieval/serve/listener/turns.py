@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 
 PAUSE_S = 0.004
-REST = 3  # times as long as a request took is what the next one waits at least
+REST = 3  # times as long as a request took is the pause after it, at least
+BURST_S = 0.5  # of pauses that are left out after a quiet time: a page brings some twenty files
 
 
 class Turns:
@@ -16,6 +17,7 @@ class Turns:
         self._waiting: deque[tuple[object, Callable[[], None]]] = deque()
         self._whose: object = None
         self._began = 0.0
+        self._due = 0.0  # when all pauses are over
         self._resting = False
 
     def ask(self, whose: object, begin: Callable[[], None]) -> None:
@@ -28,8 +30,9 @@ class Turns:
         if whose is not self._whose:
             return
         self._whose, self._resting = None, True
-        took = time.monotonic() - self._began
-        asyncio.get_running_loop().call_later(max(PAUSE_S, REST * took), self._rested)
+        now = time.monotonic()
+        self._due = max(self._due, now - BURST_S) + max(PAUSE_S, REST * (now - self._began))
+        asyncio.get_running_loop().call_later(max(0.0, self._due - now), self._rested)
 
     def leave(self, whose: object) -> None:
         """Who is gone waits no more."""

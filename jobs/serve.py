@@ -19,6 +19,7 @@ from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.serve import entrance
 from retrieval.serve.access import Keys, is_loopback
 from retrieval.serve.ingress import build
+from retrieval.serve.listener import HOST
 from retrieval.serve.settings import ServeSettings
 
 APPLICATION = "corpusmill"
@@ -44,10 +45,12 @@ def running(
     _check_port(host, port)
     application = build(settings.model_dump())
     own = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
-    alone = own and _without_proxy(settings, port)
+    alone = own and _without_proxy(settings, host, port)
     _start_ray(settings)
     try:
-        serve.start(http_options={"host": host, "port": _free_port() if alone else port})
+        # Ray's proxy starts all the same: it is for nobody, so it keeps to this machine.
+        place = {"host": "127.0.0.1", "port": _free_port()} if alone else {"host": host, "port": port}
+        serve.start(http_options=place)
         try:
             with _patience(say):
                 serve.run(application, name=APPLICATION, route_prefix="/")
@@ -62,7 +65,7 @@ def running(
             serve.delete(APPLICATION)
 
 
-def _without_proxy(settings: ServeSettings, port: int) -> bool:
+def _without_proxy(settings: ServeSettings, host: str, port: int) -> bool:
     """Let the only ingress replica of a Ray that is started here listen itself, if there is one alone.
 
     Ray Serve's proxy, which spreads requests over replicas, costs more than a search: milliseconds of CPU
@@ -71,6 +74,7 @@ def _without_proxy(settings: ServeSettings, port: int) -> bool:
     if settings.ingress.several:
         return False
     os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "1"
+    os.environ[HOST] = host
     # What takes the place of a replica that died takes its port, at once; nothing drains connections here.
     os.environ["RAY_SERVE_PORT_QUARANTINE_S"] = "0"
     os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "1"

@@ -79,6 +79,11 @@ class Door:
         self._keys = keys
         self._origins = frozenset(origins)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether anybody has a key; without, this machine alone is answered."""
+        return bool(self._keys)
+
     def check(self, scope: Scope, role: Role) -> None:
         """Raises NotAllowed or Forbidden unless this request may do what `role` may."""
         headers = Headers(scope=scope)

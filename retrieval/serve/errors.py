@@ -43,6 +43,18 @@ class TooLarge(CorpusmillError):
     """A request is larger than a limit."""
 
 
+class PathTooLong(TooLarge):
+    """The path of a request is longer than its head may be."""
+
+
+class HeadTooLarge(TooLarge):
+    """The head of a request is larger than a limit."""
+
+
+class Malformed(CorpusmillError):
+    """What came is no request that is understood here."""
+
+
 class TooSlow(CorpusmillError):
     """A request did not arrive in time."""
 
@@ -65,7 +77,10 @@ class Refused(CorpusmillError):
 
 _STATUS: list[tuple[type[CorpusmillError], int]] = [
     (BadRequest, 422),
+    (PathTooLong, 414),
+    (HeadTooLarge, 431),
     (TooLarge, 413),
+    (Malformed, 400),
     (TooSlow, 408),
     (NotAllowed, 401),
     (Forbidden, 403),
@@ -82,7 +97,7 @@ _STATUS: list[tuple[type[CorpusmillError], int]] = [
 ]
 
 # Raised by the service itself, of nothing but the request, limits and counts: all may read their messages.
-OWN = (BadRequest, Incomplete, Overloaded, TooLarge, TooSlow, NotAllowed, Forbidden, NotFound)
+OWN = (BadRequest, Incomplete, Malformed, Overloaded, TooLarge, TooSlow, NotAllowed, Forbidden, NotFound)
 _PUBLIC: list[tuple[type[CorpusmillError], str]] = [
     (IndexDamaged, "the index is damaged"),
     (StorageError, "the storage of the index does not answer"),

@@ -29,13 +29,18 @@ from retrieval.serve.metrics import Metrics
 
 log = logging.getLogger("ray.serve")
 _GUARDED = ("/v1/", "/metrics")
-_HEADERS = {
+SAFE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
+
+
+def is_guarded(path: str) -> bool:
+    """Whether only those who may search are answered there."""
+    return path.startswith(_GUARDED)
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -90,7 +95,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in SAFE_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -111,7 +116,7 @@ class Guard:
             await send(message)
 
         try:
-            if scope["path"].removeprefix(scope.get("root_path", "")).startswith(_GUARDED):
+            if is_guarded(scope["path"].removeprefix(scope.get("root_path", ""))):
                 self._door.check(scope, "search")
             body = await self._in_time(scope, receive)
             await self._app(scope, _replay(body, receive), sending)

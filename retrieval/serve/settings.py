@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrieval.generation.settings import GenerationSettings
 from retrieval.settings import Settings
@@ -81,10 +81,24 @@ class GeneratorPlacement(Placement):
 
 
 class Limits(Settings):
-    """What a request may ask. Beyond these it is refused with a message that names the limit."""
+    """What a request or connection may ask. Beyond these it is refused with a message that names the limit.
+
+    Those with * hold where the service listens itself: on one machine, with one ingress replica.
+    """
 
     body_bytes: int = Field(1_000_000, ge=1_000, description="Bytes of a request's body.")
     body_s: float = Field(10, gt=0, description="Seconds that a request's body may take to arrive.")
+    head_bytes: int = Field(32_000, ge=1_000, description="Bytes of a request's head, its path included. *")
+    head_s: float = Field(
+        10, gt=0, description="Seconds that a head, and a new connection until its first one, may take. *"
+    )
+    arriving_bytes: int = Field(100_000_000, ge=1_000, description="Bytes of all bodies under way. *")
+    idle_s: float = Field(90, gt=0, description="Seconds that a connection is kept for the next request. *")
+    taking_s: float = Field(20, gt=0, description="Seconds in which a client takes no more of its answer. *")
+    connections: int = Field(2_048, ge=2, description="Connections, both kinds together. *")
+    strangers: int = Field(
+        512, ge=1, description="Of them, those whose last request came without a valid key. *"
+    )
     query_characters: int = Field(10_000, ge=1, le=100_000, description="Characters of a query.")
     filter_characters: int = Field(10_000, ge=1, description="Characters of a filter.")
     k: int = Field(1_000, ge=1, le=10_000, description="Passages of an answer.")
@@ -103,6 +117,12 @@ class Limits(Settings):
     group_s: float = Field(
         5, gt=0, description="Seconds that a shard group may take for a stage; later ones are left out."
     )
+
+    @model_validator(mode="after")
+    def _shares(self) -> "Limits":
+        if self.strangers >= self.connections:
+            raise ValueError("strangers must be fewer than connections")
+        return self
 
 
 class Batching(Settings):

@@ -1,0 +1,115 @@
+"""What the connections of a listener share: places, rules, and the clock."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from retrieval.errors import CorpusmillError
+from retrieval.serve.access import is_loopback
+from retrieval.serve.errors import Overloaded
+from retrieval.serve.listener.refusal import refusal
+from retrieval.serve.listener.rules import Rules
+from retrieval.serve.listener.turns import Turns
+from retrieval.serve.metrics import Metrics
+from retrieval.serve.settings import Limits
+
+if TYPE_CHECKING:
+    from retrieval.serve.listener.connection import Connection
+
+SWEEP_S = 0.5
+PARTING_S = 2  # for a client to see why it was refused, before the connection breaks
+
+
+class Hall:
+    """Keeps a share of the places for connections that have shown a key.
+
+    In each share the connections stand in the order of their last step: a connection, a head, a body, an
+    answer. Bytes alone are no step, so that what trickles counts as stalled.
+    """
+
+    def __init__(
+        self, limits: Limits, rules: Rules, metrics: Metrics, *, free: bool, origins: Collection[str]
+    ) -> None:
+        """free: whether this machine needs no key. origins: of web pages that may see a refusal."""
+        self.limits = limits
+        self.rules = rules
+        self.turns = Turns()
+        self.arriving = 0  # bytes of bodies under way
+        self._metrics = metrics
+        self._free = free
+        self._origins = frozenset(origins)
+        self._strangers: OrderedDict[Connection, None] = OrderedDict()
+        self._known: OrderedDict[Connection, None] = OrderedDict()
+        self._places = {False: limits.strangers, True: limits.connections - limits.strangers}
+        self._shortest = min(PARTING_S, limits.head_s, limits.body_s, limits.taking_s, limits.idle_s)
+
+    def is_free(self, client: tuple[str, int] | None) -> bool:
+        """Whether whoever connects from there needs no key."""
+        return self._free and client is not None and is_loopback(client[0])
+
+    def refusal(self, error: CorpusmillError, headers: Mapping[bytes, bytes]) -> bytes:
+        """The answer to a request that is not taken; it is counted."""
+        status, answer = refusal(error, headers, self._origins)
+        self._metrics.request("none", status, 0)
+        return answer
+
+    def crowded(self) -> Overloaded:
+        """The error of a body for which there is no room."""
+        return Overloaded(
+            f"bodies of {self.limits.arriving_bytes:,} bytes are arriving already (limits.arriving_bytes)",
+            hint="Try again in a second.",
+        )
+
+    def begin(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        """Look after the connections from now on. most: of them; both shares shrink to that."""
+        share = min(1.0, most / self.limits.connections)
+        self._places = {known: max(1, int(places * share)) for known, places in self._places.items()}
+
+        def again() -> None:
+            self.sweep(time.monotonic())
+            loop.call_later(SWEEP_S, again)
+
+        loop.call_later(SWEEP_S, again)
+
+    def enter(self, connection: "Connection", known: bool) -> None:
+        """Give a connection a place among those that are known, or the others; who stands still longest gives
+        way. Raises Overloaded where all of those who are known are being answered."""
+        places = self._known if known else self._strangers
+        if connection in places:
+            return
+        if len(places) >= self._places[known]:
+            self._give_way(places, known)
+        self.leave(connection)
+        places[connection] = None
+
+    def _give_way(self, places: "OrderedDict[Connection, None]", known: bool) -> None:
+        first = next((found for found in places if not (known and found.answering)), None)
+        if first is None:
+            raise Overloaded(
+                f"{len(places):,} connections are being answered, more are not taken (limits.connections)",
+                hint="Try again in a second.",
+            )
+        del places[first]  # its goodbye comes later
+        first.abort()
+
+    def leave(self, connection: "Connection") -> None:
+        """Free the place of a connection."""
+        self._known.pop(connection, None)
+        self._strangers.pop(connection, None)
+
+    def changed(self, connection: "Connection") -> None:
+        """A connection has come a step further."""
+        places = self._known if connection in self._known else self._strangers
+        if connection in places:
+            places.move_to_end(connection)
+
+    def sweep(self, now: float) -> None:
+        """End what has taken too long."""
+        for places in (self._strangers, self._known):
+            for connection in list(places):
+                if now - connection.since <= self._shortest:
+                    break  # all after it have come further since
+                if now - connection.since > connection.patience:
+                    connection.expire()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from retrieval.deadline import Deadline, within
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, IndexDamaged, StorageError
 from retrieval.manifest import versions
 from retrieval.search.result import Result
@@ -21,7 +22,7 @@ from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
 from retrieval.serve.proof import opening
-from retrieval.serve.searching import Ask, Searching
+from retrieval.serve.searching import Ask, Searching, computed
 from retrieval.serve.settings import ServeSettings
 
 T = TypeVar("T")
@@ -55,7 +56,8 @@ class Service:
         self.under_way = 0  # requests that are worked on or wait
         self.refused: Refused | None = None
         self._pool = pool(settings, "search")
-        self._searching = Searching(settings, backend.use, self._pool)
+        self._slow = pool(settings, "slow", settings.limits.slow)
+        self._searching = Searching(settings, backend.use, self._pool, self._slow)
         self._swapping = asyncio.Lock()
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -117,13 +119,19 @@ class Service:
             self.under_way -= 1
             self.metrics.under_way.set(self.under_way)
 
-    async def run(self, work: Callable[[float], Awaitable[T]], timeout_s: float | None = None) -> T:
-        """`work`, given its deadline, unless too many requests are under way.
+    async def run(
+        self, work: Callable[[Deadline], Awaitable[T]], timeout_s: float | None = None,
+        whole: Deadline | None = None,
+    ) -> T:  # fmt: skip
+        """`work`, given its deadline, unless too many requests are under way. whole: that of a request of
+        which this is a part.
 
-        Threads cannot be stopped, so work goes on when the client leaves, and counts until it is done:
-        leaving makes no room for more. Raises Overloaded.
+        When this ends, however it does, the deadline is cancelled. The work ends at its next look, and counts
+        until then: leaving makes no room for more. Raises Overloaded, DeadlineExceeded.
         """
-        deadline = self.deadline(timeout_s)
+        limit = self.settings.limits.timeout_s
+        until = time.monotonic() + min(limit, timeout_s or limit)
+        deadline = Deadline(until, of=[whole] if whole else [])
 
         async def counted() -> T:
             with self.turn():
@@ -132,41 +140,43 @@ class Service:
         task = asyncio.ensure_future(counted())
         task.add_done_callback(_read)
         try:
-            return await asyncio.wait_for(asyncio.shield(task), deadline - time.monotonic())
+            return await asyncio.wait_for(asyncio.shield(task), deadline.left)
         except TimeoutError as error:
             raise DeadlineExceeded("the request took longer than it may") from error
+        finally:
+            deadline.cancel()
 
-    def deadline(self, timeout_s: float | None = None) -> float:
-        """When a request that comes now has to be done, of time.monotonic()."""
-        limit = self.settings.limits.timeout_s
-        return time.monotonic() + min(limit, timeout_s or limit)
+    async def in_thread(self, deadline: Deadline, work: Callable[[], T], *, slow: bool = False) -> T:
+        """Something that computes, in one of `limits.running` threads, or of `limits.slow`.
 
-    async def in_thread(self, deadline: float, work: Callable[[], T]) -> T:
-        """Something that computes, in one of `limits.running` threads. Raises DeadlineExceeded."""
+        Raises DeadlineExceeded.
+        """
 
         def in_time() -> T:
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded("the request waited longer than it may take")
-            return work()
+            deadline.check()
+            with within(deadline):
+                return work()
 
         run = contextvars.copy_context().run  # request ids and traces go on in the thread
-        return await asyncio.get_running_loop().run_in_executor(self._pool, run, in_time)
+        threads = self._slow if slow else self._pool
+        return await asyncio.get_running_loop().run_in_executor(threads, run, in_time)
 
     async def search(
-        self, queries: list[str], deadline: float, *, require_full: bool = False, **asked: Any
+        self, queries: list[str], deadline: Deadline, *, require_full: bool = False, **asked: Any
     ) -> list[Result]:
         """Results of queries, all by the version that is current now.
 
-        asked: arguments of QueryPath.batch. Raises what that raises, and Unavailable where shards are missing
-        from an answer that was to be full, or all of them.
+        asked: arguments of QueryPath.batch. Raises what that raises, TooLarge, and Unavailable where shards
+        are missing from an answer that was to be full, or all of them.
         """
         version = self.version
         if self.settings.log_queries:
             log.info("queries: %s", ascii(queries))
         with self.backend.use(version, deadline) as path:  # it stays open until the answer is there
             options = {name: value for name, value in asked.items() if name != "explain"}
-            path.options(**options)  # what cannot be searched is told before it waits
-            results = await self._searching.search(Ask(version, queries, asked, deadline))
+            checked = path.options(**options)  # what cannot be searched is told before it waits
+            read = computed(self.settings.limits, checked, len(queries), path.manifest)
+            results = await self._searching.search(Ask(version, queries, asked, deadline, read))
         self.metrics.answered(results)
         for result in results:
             coverage = result.coverage
@@ -217,13 +227,13 @@ class Service:
 
     async def _canary(self, version: int) -> None:
         """Search for the beginning of a passage of the version itself, through every part of the service."""
-        deadline = time.monotonic() + CANARY_S
+        deadline = Deadline.after(CANARY_S)
         with self.backend.use(version, deadline) as path:
             first = await self.in_thread(deadline, partial(path.passages, np.zeros((1, 1), np.int64)))
             texts = [passage.text[:CANARY_CHARACTERS] for passage in first.values()]
             if not texts or not texts[0].strip("\0 \n\t"):
                 return
-            search = partial(path.batch, texts, 1, rerank="none", deadline=deadline)
+            search = partial(path.batch, texts, 1, rerank="none")
             results = await self.in_thread(deadline, search)
         if not results[0].coverage.full:
             raise Unavailable(f"version {version} is not open everywhere: {results[0].coverage.missing}")

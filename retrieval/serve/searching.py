@@ -71,10 +71,13 @@ class Searching:
             alike=lambda ask: ask.alike,
         )  # fmt: skip
 
+    def is_slow(self, ask: Ask) -> bool:
+        """Whether a request takes long."""
+        return bool(ask.read) or len(ask.queries) > self._most
+
     async def search(self, ask: Ask) -> list[Result]:
         """Results of one request. Raises what QueryPath.batch raises, and DeadlineExceeded."""
-        slow = ask.read or len(ask.queries) > self._most
-        return await (self._slow if slow else self._quick).ask(ask, ask.deadline)
+        return await (self._slow if self.is_slow(ask) else self._quick).ask(ask, ask.deadline)
 
     def _run(self, asks: Sequence[Ask]) -> list[list[Result] | Exception]:
         """Search for requests that ask alike; those whose time is over are left out."""

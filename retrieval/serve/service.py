@@ -54,6 +54,7 @@ class Service:
         self.metrics = Metrics()
         self.version = 0  # before the first is open
         self.under_way = 0  # requests that are worked on or wait
+        self.slow = 0  # those of them that take long
         self.refused: Refused | None = None
         self._pool = pool(settings, "search")
         self._slow = pool(settings, "slow", settings.limits.slow)
@@ -119,6 +120,21 @@ class Service:
             self.under_way -= 1
             self.metrics.under_way.set(self.under_way)
 
+    @contextlib.contextmanager
+    def slow_turn(self) -> Iterator[None]:
+        """A place among those that take long: half of what may wait is kept for others. Raises Overloaded."""
+        limits = self.settings.limits
+        if self.slow >= limits.slow + limits.waiting // 2:
+            raise Overloaded(
+                f"{self.slow} requests that take long are under way, more are not taken (limits.waiting)",
+                hint="Try again in a second.",
+            )
+        self.slow += 1
+        try:
+            yield
+        finally:
+            self.slow -= 1
+
     async def run(
         self, work: Callable[[Deadline], Awaitable[T]], timeout_s: float | None = None,
         whole: Deadline | None = None,
@@ -149,7 +165,7 @@ class Service:
     async def in_thread(self, deadline: Deadline, work: Callable[[], T], *, slow: bool = False) -> T:
         """Something that computes, in one of `limits.running` threads, or of `limits.slow`.
 
-        Raises DeadlineExceeded.
+        Raises DeadlineExceeded, Overloaded.
         """
 
         def in_time() -> T:
@@ -158,8 +174,10 @@ class Service:
                 return work()
 
         run = contextvars.copy_context().run  # request ids and traces go on in the thread
-        threads = self._slow if slow else self._pool
-        return await asyncio.get_running_loop().run_in_executor(threads, run, in_time)
+        with self.slow_turn() if slow else contextlib.nullcontext():
+            future = (self._slow if slow else self._pool).submit(run, in_time)
+            with deadline.calling(future.cancel):  # where it still waits for a thread
+                return await asyncio.wrap_future(future)
 
     async def search(
         self, queries: list[str], deadline: Deadline, *, require_full: bool = False, **asked: Any
@@ -176,7 +194,9 @@ class Service:
             options = {name: value for name, value in asked.items() if name != "explain"}
             checked = path.options(**options)  # what cannot be searched is told before it waits
             read = computed(self.settings.limits, checked, len(queries), path.manifest)
-            results = await self._searching.search(Ask(version, queries, asked, deadline, read))
+            ask = Ask(version, queries, asked, deadline, read)
+            with self.slow_turn() if self._searching.is_slow(ask) else contextlib.nullcontext():
+                results = await self._searching.search(ask)
         self.metrics.answered(results)
         for result in results:
             coverage = result.coverage

@@ -16,7 +16,7 @@ from retrieval.models import ResolvedModel, resolve
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
 
-CHUNK_PAIRS = 512  # pairs whose tokens are held, and sorted by length, at once
+CHUNK_PAIRS = 256  # pairs whose tokens are held, and sorted by length, at once
 
 Pair = tuple[str, str]
 

@@ -29,7 +29,7 @@ from retrieval.generation.settings import GenerationSettings
 from retrieval.late_interaction import TokenEncoder
 from retrieval.search_settings import CrossEncoderSettings, LateInteractionSettings
 from retrieval.settings import ModelSettings
-from tests.generation_tools import HITS, collect, judge, prompt, server
+from tests.generation_tools import HITS, collect, judge, server
 
 SOON_S = 1.0  # rather more than a look takes: the tests may have half a core to themselves
 
@@ -285,30 +285,3 @@ def test_the_generators_own_time_is_another_error() -> None:
         settings = GenerationSettings(kind="openai", model="m", base_url=url)
         with pytest.raises(GenerationError, match="did not finish"):
             asyncio.run(answered(OpenAIGenerator(settings), Deadline.after(60), timeout_s=0.3))
-
-
-def test_a_local_model_ends_while_it_reads_the_prompt() -> None:
-    """A long prompt takes seconds before the first token: its pieces end between their layers."""
-    from retrieval.generation.local import LocalGenerator
-
-    generator = LocalGenerator.open()
-    try:
-        long = prompt("When did the oil crisis begin? " * 100, generator)
-        with pytest.raises(DeadlineExceeded):
-            asyncio.run(answered(generator, Deadline.after(0)))
-
-        async def leave() -> None:
-            reading = asyncio.ensure_future(
-                collect(generator.stream(long, max_tokens=900, temperature=0, stop=[]))
-            )
-            await asyncio.sleep(0.4)
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-
-        asyncio.run(leave())
-        start = time.monotonic()
-        generator._pool.submit(int).result(10)  # its only thread is free
-        assert time.monotonic() - start < SOON_S
-        assert asyncio.run(answered(generator, Deadline.after(60), max_tokens=2))
-    finally:
-        generator.close()

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retrieval.deadline import look
 from retrieval.errors import IndexDamaged
 from retrieval.parts import BASE_SCHEMA, METADATA_PREFIX, passage_id
 
@@ -124,6 +125,7 @@ class Passages:
         try:
             # Not by a reader of this column alone: Arrow would copy whole batches for it.
             for number in range(self._reader.num_record_batches):
+                look()
                 chunk = self._reader.get_batch(number).column(name)
                 chunk.validate(full=True)
                 if len(chunk) != min(BATCH_ROWS, self._rows - number * BATCH_ROWS):
@@ -135,6 +137,7 @@ class Passages:
 
     def _values(self, row: int, columns: list[str] | None = None) -> dict[str, Any]:
         """Values of a row by column, all or those named."""
+        look()
         if not 0 <= row < self._rows:
             raise self._damaged(f"row {row} lies outside the shard")
         try:

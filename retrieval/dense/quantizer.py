@@ -29,6 +29,10 @@ class Assignment:
     lists: np.ndarray
     products: np.ndarray
 
+    def of(self, part: slice) -> "Assignment":
+        """That of some of the queries."""
+        return Assignment(self.queries[part], self.lists[part], self.products[part])
+
     @property
     def nprobe(self) -> int:
         """Lists a query."""

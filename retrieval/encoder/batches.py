@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from retrieval.deadline import look
 from retrieval.errors import ModelError
 
 Rows = npt.NDArray[np.int64]
@@ -29,8 +30,9 @@ def length_sorted_batches(lengths: npt.NDArray[np.int64], batch_tokens: int) -> 
 def run_splitting(run: Callable[[Rows], npt.NDArray[np.float32]], rows: Rows) -> npt.NDArray[np.float32]:
     """`run(rows)`, in halves, and halves of these, where memory does not suffice: (len(rows), d) float32.
 
-    Raises ModelError where a single row does not fit, and whatever else `run` raises.
+    Raises ModelError where a single row does not fit, DeadlineExceeded, and whatever else `run` raises.
     """
+    look()
     try:
         return run(rows)
     except (RuntimeError, MemoryError) as error:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from retrieval.deadline import to_the_end
 from retrieval.encoder.layout import Side, read_layout
 from retrieval.encoder.loading import load_model
 from retrieval.encoder.side import LoadedSide
@@ -55,6 +56,7 @@ class Encoder:
         self.description = self._describe()
 
     @classmethod
+    @to_the_end
     def open(
         cls,
         settings: ModelSettings,

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from retrieval.encoder.looks import look_between_layers
 from retrieval.errors import ModelError
 from retrieval.models import ResolvedModel
 from retrieval.settings import ModelSettings
@@ -40,4 +41,5 @@ def load_model(
             f"model {model.name!r} in {model.folder} cannot be loaded: {reason}",
             hint="Copy or download it again.",
         ) from error
+    look_between_layers(loaded)
     return loaded.eval()

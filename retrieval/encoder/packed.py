@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from retrieval.deadline import look
 from retrieval.encoder.tokens import Tokens
 
 # Rows are padded to a multiple of this many tokens: torch's attention on a CPU computes the remainder
@@ -106,6 +107,7 @@ class PackedBert:
         places = batch.positions.clamp(max=len(self.positions) - 1)
         hidden: Tensor = self.norm(F.embedding(batch.ids, self.words) + F.embedding(places, self.positions))
         for layer in self.layers:
+            look()
             hidden = layer(hidden, batch.runs)
         return hidden
 

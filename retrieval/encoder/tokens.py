@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from retrieval.deadline import hurried, look
 from retrieval.encoder.layout import ModelLayout, Side, read_layout
 from retrieval.errors import ConfigError, InputError, ModelError
 from retrieval.models import read_json, resolve_side
@@ -17,6 +18,7 @@ from retrieval.settings import ModelSettings
 
 # Texts handed to the tokenizer at a time: bounds its intermediate objects, not the result.
 _CHUNK = 1024
+_HURRIED = 32  # of them where there is a deadline, at which it looks between chunks
 # Of `BertNormalizer`: its own names, and those in tokenizer_config.json.
 _BERT_SETTINGS = {
     "lowercase": "do_lower_case",
@@ -143,8 +145,10 @@ class Tokenizer:
         lengths = np.zeros(len(texts) + 1, np.int64)
         truncated = np.zeros(len(texts), np.bool_)
         pieces: list[npt.NDArray[np.int32]] = []
-        for start in range(0, len(texts), _CHUNK):
-            for row, encoding in enumerate(self._encode(texts[start : start + _CHUNK], "text", start), start):
+        step = _HURRIED if hurried() else _CHUNK
+        for start in range(0, len(texts), step):
+            look()
+            for row, encoding in enumerate(self._encode(texts[start : start + step], "text", start), start):
                 ids = np.array(encoding.ids, np.int32)
                 pieces.append(ids)
                 lengths[row + 1] = len(ids)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retrieval.deadline import look
 from retrieval.errors import IndexDamaged
 from retrieval.filters.fields import Field
 from retrieval.filters.tree import And, Condition, Has, Node, Not, Or, conditions_of
@@ -29,6 +30,7 @@ def select(root: Node, passages: Passages) -> npt.NDArray[np.int64]:
     found = [np.empty(0, np.int64)]
     first = 0
     for start, end in _groups(list(chunks.values())):
+        look()
         columns = {name: _elements(fields[name], own[start:end]) for name, own in chunks.items()}
         mask = _mask(root, columns)
         found.append(np.flatnonzero(mask) + first)

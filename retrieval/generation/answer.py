@@ -1,11 +1,15 @@
 """An answer from passages: are they enough, what do they say, and where does it stand."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+from retrieval.deadline import Deadline, within
+from retrieval.errors import DeadlineExceeded
 from retrieval.generation.citations import Citation, CitationFilter, attribute, cite, quote
 from retrieval.generation.evidence import Evidence, Judge
 from retrieval.generation.extractive import extract
@@ -18,6 +22,8 @@ from retrieval.passages import Passage
 from retrieval.search.result import Hit, Result
 
 EXTRACTIVE = "extractive"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -66,17 +72,31 @@ class Answer:
 
 async def answer(
     question: str, hits: Sequence[Hit], generator: Generator | None, judge: Judge,
-    settings: GenerationSettings,
+    settings: GenerationSettings, deadline: Deadline | None = None,
 ) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
     """The answer piece by piece as text, then the whole as `Answer`.
 
     `hits`: what a search found, best first; all of them are read, some 5 ms each. Without a generator, and
     where it writes nothing, the passages' best sentences are the answer. Raises GenerationError, also where
-    `settings.timeout_s` pass, and what the models raise; closing the iterator ends the work.
+    `settings.timeout_s` pass, DeadlineExceeded, and what the models raise; closing the iterator ends the
+    work.
     """
+    own = Deadline(of=[deadline] if deadline else [])
+    try:
+        async with aclosing(_answered(question, hits, generator, judge, settings, own)) as pieces:
+            async for piece in pieces:
+                yield piece
+    finally:
+        own.cancel()  # a thread may still judge
+
+
+async def _answered(
+    question: str, hits: Sequence[Hit], generator: Generator | None, judge: Judge,
+    settings: GenerationSettings, deadline: Deadline,
+) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
     passages = [hit.passage for hit in hits]
     timings: dict[str, float] = {}
-    evidence, found = await _judged(question, passages, judge, timings)
+    evidence, found = await _judged(question, passages, judge, timings, deadline)
     least = settings.support_threshold
     name = generator.name if generator else EXTRACTIVE
     if not evidence.sentences or found.score < (found.threshold if least is None else least):
@@ -86,9 +106,11 @@ async def answer(
     text, removed, left_out, tokens = "", 0, 0, 0
     citations: list[Citation] = []
     if generator is not None:
-        prompt = make_prompt(question, passages, generator.count_tokens, settings.context_tokens)
+        prompt = await _in_thread(
+            deadline, make_prompt, question, passages, generator.count_tokens, settings.context_tokens
+        )
         checked = CitationFilter(prompt.passages)
-        pieces = _written(generator, prompt, settings, timings)
+        pieces = _written(generator, prompt, settings, timings, deadline)
         try:
             async for piece in pieces:
                 if piece := checked.feed(piece if text else piece.lstrip()):
@@ -102,7 +124,7 @@ async def answer(
         removed, left_out = checked.removed, prompt.left_out
         tokens = generator.count_tokens(text) if text else 0
         start = time.perf_counter()
-        citations, more = await asyncio.to_thread(_cited, text, evidence, hits, prompt)
+        citations, more = await _in_thread(deadline, _cited, text, evidence, hits, prompt)
         timings["citations"] = _since(start)
         if more:
             text += more
@@ -118,18 +140,22 @@ async def answer(
 
 
 async def _judged(
-    question: str, passages: Sequence[Passage], judge: Judge, timings: dict[str, float]
+    question: str, passages: Sequence[Passage], judge: Judge, timings: dict[str, float], deadline: Deadline
 ) -> tuple[Evidence, Support]:
     """What the passages have to do with the question; its time goes into `timings`."""
     start = time.perf_counter()
-    evidence = await asyncio.to_thread(judge.read, question, passages)
-    found = await asyncio.to_thread(support, evidence)
+    evidence = await _in_thread(deadline, judge.read, question, passages)
+    found = await _in_thread(deadline, support, evidence)
     timings["support"] = _since(start)
     return evidence, found
 
 
 async def _written(
-    generator: Generator, prompt: Prompt, settings: GenerationSettings, timings: dict[str, float]
+    generator: Generator,
+    prompt: Prompt,
+    settings: GenerationSettings,
+    timings: dict[str, float],
+    deadline: Deadline,
 ) -> AsyncGenerator[str, None]:
     """What the generator writes, within the settings' time; its times go into `timings`."""
     start = time.perf_counter()
@@ -139,13 +165,16 @@ async def _written(
     stream = whole_pieces(written)  # whoever wrote it: what is no Unicode cannot be sent on
     try:
         while True:
-            remaining = settings.timeout_s - (time.perf_counter() - start)
+            deadline.check()
+            remaining, left = settings.timeout_s - (time.perf_counter() - start), deadline.left
             try:
-                async with asyncio.timeout(remaining):
+                async with asyncio.timeout(min(remaining, left)):
                     piece = await anext(stream)
             except StopAsyncIteration:
                 break
             except TimeoutError as error:
+                if left < remaining:
+                    raise DeadlineExceeded("the request took longer than it may") from error
                 raise GenerationError(
                     f"{generator.name} did not finish within {settings.timeout_s:g} seconds",
                     hint="Raise timeout_s, or lower max_tokens.",
@@ -155,6 +184,25 @@ async def _written(
     finally:
         await stream.aclose()
         timings["generation"] = _since(start)
+
+
+async def _in_thread(deadline: Deadline, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What computes, under the deadline. Raises DeadlineExceeded."""
+
+    def working() -> R:
+        with within(deadline):
+            return work(*args, **kwargs)
+
+    deadline.check()
+    left = deadline.left
+    thread = asyncio.ensure_future(asyncio.to_thread(working))
+    try:
+        done, _ = await asyncio.wait([thread], timeout=None if math.isinf(left) else left)
+        if not done:
+            raise DeadlineExceeded("the request took longer than it may")
+        return thread.result()
+    finally:
+        thread.cancel()  # nobody reads what it still finds
 
 
 def _cited(text: str, evidence: Evidence, hits: Sequence[Hit], prompt: Prompt) -> tuple[list[Citation], str]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.cross_encoder import CrossEncoder
+from retrieval.deadline import look
 from retrieval.errors import ModelError
 from retrieval.late_interaction import TokenEncoder, TokenVectors
 from retrieval.search_settings import CrossEncoderSettings, LateInteractionSettings
@@ -105,6 +106,7 @@ class Evidence:
         return self.passages[sentence.passage].text[sentence.start : sentence.end]
 
     def _add(self, number: int, place: int, spans: Sequence[tuple[int, int]], title: str, text: str) -> None:
+        look()
         base, first = spans[0][0], int(self._vectors.offsets[number])
         words = self.judge.tokens.passage_tokens(title, text)
         # The first and the last token are special; those of the title have no place in the text.

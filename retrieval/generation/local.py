@@ -4,20 +4,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import torch
 
+from retrieval.deadline import Deadline, look, within
 from retrieval.encoder.encoder import choose_device, choose_dtype
-from retrieval.errors import ConfigError, ModelError
+from retrieval.encoder.looks import look_between_layers
+from retrieval.errors import ConfigError, DeadlineExceeded, ModelError
 from retrieval.generation.generators import GenerationError
 from retrieval.generation.local_model import GEMMA, model_folder
 from retrieval.generation.prompt import Prompt
 from retrieval.generation.stops import StopFilter
 from retrieval.settings import ModelSettings
 
-PREFILL_TOKENS = 128  # of the prompt at a time: between two pieces a cancelled answer ends
+PREFILL_TOKENS = 128  # of the prompt at a time: between their layers a cancelled answer ends
 Emit = Callable[[str | BaseException | None], None]
 
 
@@ -27,6 +28,7 @@ class LocalGenerator:
     def __init__(self, name: str, model: Any, tokenizer: Any, *, concurrent: int = 1) -> None:
         """`model`, `tokenizer`: of transformers, loaded."""
         self.name = name
+        look_between_layers(model)
         self._model = model
         self._tokenizer = tokenizer
         self._chat = bool(getattr(tokenizer, "chat_template", None))
@@ -78,10 +80,10 @@ class LocalGenerator:
         """As `Generator.stream`: chat models get the messages, base models the text."""
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
-        ended = Event()
+        ended = Deadline()  # cancelled where the reader leaves: seen between the layers
 
         def emit(piece: str | BaseException | None) -> None:
-            if not ended.is_set():  # the loop may be closed once nobody listens
+            if not ended.over:  # the loop may be closed once nobody listens
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         # A line is a base model's whole answer: after it, it would invent a further question.
@@ -93,16 +95,19 @@ class LocalGenerator:
                     raise piece
                 yield piece
         finally:
-            ended.set()
+            ended.cancel()
             work.cancel()
 
     def _write(
-        self, prompt: Prompt, max_tokens: int, temperature: float, stops: Sequence[str], ended: Event,
+        self, prompt: Prompt, max_tokens: int, temperature: float, stops: Sequence[str], ended: Deadline,
         emit: Emit,
     ) -> None:  # fmt: skip
         """In a thread: every piece of the answer to `emit`, then None or what went wrong."""
         try:
-            self._decode(self._encode(prompt, max_tokens), max_tokens, temperature, stops, ended, emit)
+            with within(ended):
+                self._decode(self._encode(prompt, max_tokens), max_tokens, temperature, stops, emit)
+        except DeadlineExceeded:
+            return  # nobody listens
         except ConfigError as error:
             emit(error)
         except Exception as error:  # whatever it is, who waits for the answer must be told
@@ -116,21 +121,20 @@ class LocalGenerator:
 
     @torch.inference_mode()
     def _decode(
-        self, ids: torch.Tensor, max_tokens: int, temperature: float, stops: Sequence[str], ended: Event,
-        emit: Emit,
+        self, ids: torch.Tensor, max_tokens: int, temperature: float, stops: Sequence[str], emit: Emit
     ) -> None:  # fmt: skip
         from transformers import DynamicCache
 
         cache = DynamicCache(config=self._model.config)
         logits = ids.new_zeros(0)
         for piece in ids.split(PREFILL_TOKENS, dim=1):
-            if ended.is_set():
-                return
+            look()
             logits = self._step(piece, cache)
         held = StopFilter(stops)
         tokens: list[int] = []
         shown = ""
-        while len(tokens) < max_tokens and not ended.is_set():
+        while len(tokens) < max_tokens:
+            look()
             token = _choose(logits, temperature)
             if token in self._ends:
                 break

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from retrieval.deadline import look
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.encoder import BATCH_TOKENS, choose_device, choose_dtype
 from retrieval.encoder.layout import TASKS, Side
@@ -22,6 +23,7 @@ from retrieval.models import ResolvedModel, resolve_side
 from retrieval.settings import ModelSettings
 
 _PROMPT_NAMES = {"passage": ("document", "passage", "corpus"), "query": ("query",)}
+_COUNTED_AT_ONCE = 32  # texts whose tokens are counted between two looks at the deadline
 _MOST_LENGTH = 100_000  # transformers gives tokenizers without a limit one of 1e30
 
 
@@ -102,9 +104,11 @@ class CheckpointTokenEncoder(TokenEncoder):
         check_unicode(texts, "text")
         counts = np.zeros(len(texts), np.int64)
         lengths = np.zeros(len(texts), np.int64)
-        if texts:
-            ids = self._backend(texts, truncation=True, max_length=self._window)["input_ids"]
-            lengths[:] = [len(row) for row in ids]
+        for start in range(0, len(texts), _COUNTED_AT_ONCE):
+            look()
+            part = texts[start : start + _COUNTED_AT_ONCE]
+            ids = self._backend(part, truncation=True, max_length=self._window)["input_ids"]
+            lengths[start : start + len(part)] = [len(row) for row in ids]
 
         def run(rows: npt.NDArray[np.int64]) -> Vectors:
             found = self._model.encode(

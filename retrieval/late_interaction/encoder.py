@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from retrieval.deadline import to_the_end
 from retrieval.errors import ModelError
 from retrieval.late_interaction.model import is_checkpoint, late_card, late_model
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
@@ -43,6 +44,7 @@ class TokenEncoder(ABC):
         self.dimension = 0
 
     @classmethod
+    @to_the_end
     def open(
         cls, settings: LateInteractionSettings, embedding: ModelSettings, *, threads: int | None = None
     ) -> "TokenEncoder":

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from retrieval.deadline import look
+
 Vectors = npt.NDArray[np.float32]
 BLOCK_TOKENS = 8_192  # passage tokens whose products with a query are held at once
 
@@ -70,6 +72,7 @@ def maxsim(query: Vectors, passages: TokenVectors) -> Vectors:
     vectors = torch.from_numpy(np.require(passages.vectors, np.float32, ["C", "W"]))
     tokens = torch.from_numpy(np.require(query, np.float32, ["C", "W"])).T
     for rows, span in blocks(passages.offsets):
+        look()
         products = (vectors[span] @ tokens).numpy()
         out[rows] = sum_of_best(products, passages.offsets[rows.start : rows.stop + 1] - span.start)
     return out

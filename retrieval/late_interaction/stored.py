@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from retrieval.deadline import look
 from retrieval.errors import IndexDamaged
 from retrieval.late_interaction.codec import Codes, TokenCodec
 from retrieval.late_interaction.ragged import Vectors, best_of, blocks, offsets_of, sum_of_best
@@ -58,6 +59,7 @@ class ShardTokens:
         table = self.codec.table(query)
         out = np.empty(len(numbers), np.float32)
         for own, _ in blocks(offsets):
+            look()
             products = self.codec.products(self._gather(spans[own]), table)
             out[own] = sum_of_best(products, offsets[own.start : own.stop + 1] - offsets[own.start])
         return out

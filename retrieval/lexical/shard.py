@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.deadline import handed, look
 from retrieval.errors import IndexDamaged
 from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch
 from retrieval.lexical.candidates import Candidates, error_bound
@@ -53,6 +54,7 @@ class LexicalShard:
         rows = np.full((len(queries), k), -1, np.int64)
 
         def one(number: int) -> None:
+            look()
             own_scores, own_rows = self._one(queries[number], k, bm25, selection, scan_postings)
             scores[number, : len(own_rows)], rows[number, : len(own_rows)] = own_scores, own_rows
 
@@ -62,7 +64,7 @@ class LexicalShard:
                 one(number)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(one, range(len(queries))))
+                list(pool.map(handed(one), range(len(queries))))
         return scores, rows
 
     def matches(self, query: LexicalQuery, rows: np.ndarray, bm25: BM25) -> list[list[TermMatch]]:

@@ -10,6 +10,7 @@ from threading import Lock
 
 import numpy as np
 
+from retrieval.deadline import look
 from retrieval.dense.quantizer import Assignment, Quantizer
 from retrieval.dense.spec import SearchParameters
 from retrieval.filters import Filter
@@ -171,6 +172,7 @@ class ShardGroup:
         for shard in self.shards:
             rows = shard.local(ids)
             for number in np.flatnonzero((rows >= 0).any(axis=1)).tolist():
+                look()
                 own = np.flatnonzero(rows[number] >= 0)
                 if shard.tokens is not None:
                     scores[number, own] = shard.tokens.scores(queries[number], rows[number, own])
@@ -188,6 +190,7 @@ class ShardGroup:
         """
         found = np.full(ids.shape, np.nan, np.float32)
         for shard in self.shards:
+            look()
             listed, rows = shard.dense.shortlist(vectors, self.parameters.for_depth(depth))
             own = shard.local(ids)
             for number in range(len(vectors)):

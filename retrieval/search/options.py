@@ -1,6 +1,5 @@
 """What a caller may ask of a search, checked once and resolved against the index."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.encoder.tokens import check_unicode
-from retrieval.errors import ConfigError, DeadlineExceeded
+from retrieval.errors import ConfigError
 from retrieval.filters import Filter, parse
 from retrieval.manifest import Manifest
 from retrieval.search_settings import Mode, Rerank, SearchSettings
@@ -23,7 +22,7 @@ class Options:
     """A search, whatever the queries: `k` passages, found by `mode`, re-ranked, filtered.
 
     `per_document`: most passages of one document; None: as many as there are. `exact`: the dense half
-    scores every vector instead of searching the index. `deadline`: of time.monotonic().
+    scores every vector instead of searching the index.
     """
 
     k: int
@@ -34,17 +33,11 @@ class Options:
     per_document: int | None = None
     explain: bool = False
     exact: bool = False
-    deadline: float | None = None
 
     @property
     def candidates(self) -> int:
         """Passages that each half of the first stage finds."""
         return max(self.k, self.settings.candidates, self.rerank_depth)
-
-    def check_time(self) -> None:
-        """Raises DeadlineExceeded once the deadline is over."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise DeadlineExceeded("the time allowed for the search is over")
 
     @property
     def rerank_depth(self) -> int:
@@ -55,7 +48,7 @@ class Options:
 def resolve(
     manifest: Manifest, settings: SearchSettings, *, k: int, mode: str | None, rerank: str | None,
     filter: str | dict[str, Any] | None, per_document: int | None = None, explain: bool = False,
-    exact: bool = False, deadline: float | None = None,
+    exact: bool = False,
 ) -> Options:  # fmt: skip
     """Options for this index, what is None taken from the settings. Raises ConfigError."""
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= MAX_K:
@@ -76,7 +69,7 @@ def resolve(
         )
     schema = manifest.metadata
     parsed = None if filter is None else parse(filter, schema)  # an empty one is an error
-    return Options(k, chosen, second, settings, parsed, per_document, explain, exact, deadline)  # type: ignore[arg-type]
+    return Options(k, chosen, second, settings, parsed, per_document, explain, exact)  # type: ignore[arg-type]
 
 
 def check_queries(queries: Sequence[str]) -> None:

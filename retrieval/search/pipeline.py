@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from retrieval.deadline import look
 from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
 from retrieval.passages import Passage
 from retrieval.search.interfaces import QueryModels, Shards
@@ -53,7 +54,11 @@ class QueryTerms:
 
     def __call__(self, queries: Sequence[str]) -> list[LexicalQuery]:
         """Terms of each query."""
-        return [make_query(query, self.analyzer, self.statistics) for query in queries]
+        found = []
+        for query in queries:
+            look()
+            found.append(make_query(query, self.analyzer, self.statistics))
+        return found
 
 
 class Pipeline:
@@ -74,7 +79,7 @@ class Pipeline:
             with trace.timed("filter"):
                 self._group.select(options.filter)
         first = self._first_stage(queries, options, trace)
-        options.check_time()
+        look()
         if options.rerank == "none":
             trace.final = first.top(options.k)
             return trace
@@ -86,7 +91,7 @@ class Pipeline:
             scores = score(queries, head.ids, trace)
             reranked = Ranking(*best(scores, head.ids, head.width))
         trace.lists[name] = reranked
-        options.check_time()
+        look()
         if options.settings.rerank_fusion == "replace":
             trace.final = reranked.top(options.k)
         else:
@@ -150,6 +155,7 @@ class Pipeline:
         scores = np.full(ids.shape, -np.inf, np.float32)
         unique = np.unique(ids[ids >= 0])
         for first in range(0, len(unique), ENCODED_AT_ONCE):
+            look()
             passages = self._group.passages(unique[first : first + ENCODED_AT_ONCE])
             if not passages:  # shards can be lost after the first stage
                 continue

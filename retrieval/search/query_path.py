@@ -3,11 +3,13 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from retrieval.deadline import Deadline, look, within
 from retrieval.dense.spec import DenseSpec
 from retrieval.manifest import Manifest
 from retrieval.passages import Passage
@@ -53,22 +55,27 @@ class QueryPath:
         mode: dense, lexical or hybrid. rerank: none, late-interaction or cross-encoder. filter: an
         expression such as `lang = "en" and year >= 2019`, or its JSON form; see retrieval.filters.
         per_document: most passages of one document. vectors: embeddings (q, d) of the queries where they
-        are known. deadline: of time.monotonic(), after which no further stage is begun. Raises ConfigError or
-        InputError for what cannot be searched, DeadlineExceeded, IndexDamaged, ModelError.
+        are known. deadline: of time.monotonic(), at which the work ends; default: that in force.
+        Raises ConfigError or InputError for what cannot be searched, DeadlineExceeded, IndexDamaged,
+        ModelError.
         """
         check_queries(queries)
         asked = self.options(settings, k=k, mode=mode, rerank=rerank, filter=filter, explain=explain,
-                              per_document=per_document, deadline=deadline)  # fmt: skip
+                              per_document=per_document)  # fmt: skip
         if not queries:
             return []
+        with within(Deadline(deadline)) if deadline is not None else nullcontext():
+            return self._batch(queries, asked, vectors)
+
+    def _batch(self, queries: Sequence[str], asked: Options, vectors: np.ndarray | None) -> list[Result]:
         start = time.perf_counter()
         trace = self._run(queries, asked, vectors)
         with trace.timed("passages"):
             passages = self._group.passages(trace.final.ids)
         explainer = None
-        if explain:
+        if asked.explain:
             explainer = Explainer(self._group, self.models, self.manifest, trace, trace.final.ids)
-        with trace.timed("explain" if explain else "passages"):
+        with trace.timed("explain" if asked.explain else "passages"):
             hits = [self._hits(query, row, trace, passages, explainer) for row, query in enumerate(queries)]
         trace.timings_ms["total"] = 1000 * (time.perf_counter() - start)
         timings = {name: round(value, 3) for name, value in trace.timings_ms.items()}
@@ -164,6 +171,7 @@ class QueryPath:
         for place, (number, score) in enumerate(zip(ids, scores, strict=True)):
             if number < 0:
                 break
+            look()
             if number not in passages:  # its shards were lost after they were searched; coverage says so
                 continue
             stages = {}

@@ -12,6 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.generation.answer import EXTRACTIVE, Answer, answer
 from retrieval.generation.evidence import Judge
@@ -28,7 +29,7 @@ Pieces = AsyncGenerator[str | Answer, None]
 class Answers(Protocol):
     """What the routes ask. Closing an iterator ends the work on it within 2 seconds."""
 
-    def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+    def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline) -> Pieces:
         """An empty text as soon as there is a place, pieces of text, then the whole Answer.
 
         asked: max_tokens, temperature, stop, where they differ. Raises Overloaded before anything else, and
@@ -58,7 +59,9 @@ class Answering:
             cpus = settings.generator.cpus if most else len(os.sched_getaffinity(0))
             self._generator = open_generator(own, threads=settings.threads or max(1, int(cpus)))
 
-    async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+    async def stream(
+        self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline
+    ) -> Pieces:
         """See Answers."""
         if not self._free:
             raise Overloaded(f"as many answers are being written as may be ({self._limit})")
@@ -66,7 +69,8 @@ class Answering:
         try:
             yield ""
             own: GenerationSettings = self._settings.model_copy(update=asked)
-            async with aclosing(answer(question, hits, self._generator, self._judge, own)) as pieces:
+            written = answer(question, hits, self._generator, self._judge, own, deadline)
+            async with aclosing(written) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
@@ -79,6 +83,16 @@ class AnswerServer(Answering):
     def __init__(self, settings: ServeSettings, llm: DeploymentHandle | None = None) -> None:
         super().__init__(settings, llm, settings.generator.max_ongoing)
 
+    async def write(self, left_s: float, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+        """As `stream`, within `left_s` seconds and as long as the caller reads."""
+        deadline = Deadline.after(left_s)
+        try:
+            async with aclosing(self.stream(question, hits, asked, deadline)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        finally:
+            deadline.cancel()
+
 
 class RemoteAnswers:
     """Behind a handle."""
@@ -88,21 +102,27 @@ class RemoteAnswers:
         self._place_s = settings.limits.timeout_s
         self._longest_s = settings.longest_s
 
-    async def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+    async def stream(
+        self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline
+    ) -> Pieces:
         """See Answers."""
-        remote = self._handle.options(method_name="stream", stream=True).remote(question, hits, asked)
-        start, patience = time.monotonic(), self._place_s
+        deadline.check()
+        handle = self._handle.options(method_name="write", stream=True)
+        remote = handle.remote(min(deadline.left, self._longest_s), question, hits, asked)
+        now = time.monotonic()
+        whole = Deadline(now + self._longest_s, of=[deadline])
+        until = Deadline(now + self._place_s, of=[deadline])  # it has a place to write at
         try:
             while True:
                 try:
-                    async with asyncio.timeout(start + patience - time.monotonic()):
+                    async with asyncio.timeout(until.left):
                         piece = await anext(remote)
                 except StopAsyncIteration:
                     return
-                patience = self._longest_s  # it has a place
+                until = whole
                 yield piece
         except TimeoutError as error:
-            raise DeadlineExceeded(f"the generator did not answer within {patience:g} s") from error
+            raise DeadlineExceeded("the generator did not answer in time") from error
         except RayTaskError as error:
             if isinstance(error.cause, CorpusmillError):
                 raise error.cause from error

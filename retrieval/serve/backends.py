@@ -13,6 +13,7 @@ from ray.exceptions import RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
 from retrieval.manifest import Manifest
 from retrieval.search.interfaces import QueryModels
@@ -32,14 +33,14 @@ CONTROL_S = 600  # that opening and proving a version may take
 
 
 class Backend(Protocol):
-    """What the ingress asks. Deadlines are of time.monotonic()."""
+    """What the ingress asks."""
 
     place: Place
 
-    def use(self, version: int, deadline: float) -> AbstractContextManager[QueryPath]:
+    def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
         """The query path of a version, which stays open for as long as the block lasts."""
 
-    def models(self, version: int, deadline: float) -> AbstractContextManager[QueryModels]:
+    def models(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryModels]:
         """The models of a version."""
 
     async def prepare(self, version: int) -> None:
@@ -56,12 +57,12 @@ class Together:
         self.place = Place(settings, settings.limits.cached_queries)
         self._versions = SearcherVersions(self.place)
 
-    def use(self, version: int, deadline: float) -> AbstractContextManager[QueryPath]:
+    def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
         """See Backend."""
         return self._versions.use(version)
 
     @contextmanager
-    def models(self, version: int, deadline: float) -> Iterator[QueryModels]:
+    def models(self, version: int, deadline: Deadline) -> Iterator[QueryModels]:
         """See Backend."""
         with self._versions.use(version) as searcher:
             yield searcher.models
@@ -109,7 +110,7 @@ class Apart:
         self._fronts = Versions(self._open, self._close)
 
     @contextmanager
-    def use(self, version: int, deadline: float) -> Iterator[QueryPath]:
+    def use(self, version: int, deadline: Deadline) -> Iterator[QueryPath]:
         """See Backend."""
         with self._fronts.use(version) as front:
             shards = Scatter(self._shards, front.manifest, front.layout, deadline, self._late)
@@ -117,12 +118,12 @@ class Apart:
             yield QueryPath(front.manifest, shards, models, front.terms, self._beside)
 
     @contextmanager
-    def models(self, version: int, deadline: float) -> Iterator[QueryModels]:
+    def models(self, version: int, deadline: Deadline) -> Iterator[QueryModels]:
         """See Backend."""
         with self._fronts.use(version) as front:
             yield self._models(front, deadline)
 
-    def _models(self, front: Front, deadline: float) -> RemoteModels:
+    def _models(self, front: Front, deadline: Deadline) -> RemoteModels:
         version, known = front.manifest.version, self.place.vectors
         return RemoteModels(self._encoder, self._reranker, version, deadline, front.model, known)
 

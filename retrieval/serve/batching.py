@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
+from retrieval.deadline import Deadline
 from retrieval.serve.metrics import batch_sizes, waits
 
 A = TypeVar("A")
@@ -50,12 +52,15 @@ class Batcher(Generic[A, R]):
         self._waiting: deque[_Entry[A, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, request: A) -> R:
-        """The result of one request. Raises what `work` gave for it."""
-        entry: _Entry[A, R] = _Entry(request, asyncio.get_running_loop().create_future())
+    async def ask(self, request: A, deadline: Deadline | None = None) -> R:
+        """The result of one request. Raises what `work` gave for it, CancelledError where it is cancelled."""
+        loop = asyncio.get_running_loop()
+        entry: _Entry[A, R] = _Entry(request, loop.create_future())
         self._waiting.append(entry)
         self._start()
-        return await entry.future
+        leave = partial(loop.call_soon_threadsafe, entry.future.cancel)
+        with (deadline or Deadline()).calling(leave):
+            return await entry.future
 
     def _start(self) -> None:
         while self._free and (entries := self._next()):

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from concurrent.futures import Executor
 from typing import Any
 
 from ray import serve
 
+from retrieval.deadline import Deadline, within
 from retrieval.serve.encoding import Encoded, Encoding
 from retrieval.serve.pieces import GroupVersions, ModelVersions, Place, pool, second_stage
 from retrieval.serve.proof import opening
@@ -70,16 +72,24 @@ class _Caller(_Replica):
         super().__init__(place, versions)
         self._pool = pool(settings, type(self).__name__)
 
-    async def call(self, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
-        """The result of one of `calls`."""
+    async def call(self, left_s: float, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
+        """The result of one of `calls`, within `left_s` seconds and as long as the caller waits."""
         if method not in self.calls:
             raise ValueError(f"{method} is not offered")
+        deadline = Deadline.after(left_s)
 
         def work() -> Any:
-            with self._versions.use(version) as held:
+            deadline.check()
+            with self._versions.use(version) as held, within(deadline):
                 return getattr(held, method)(*args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool_of(method), work)
+        finally:
+            deadline.cancel()
+
+    def _pool_of(self, method: str) -> Executor:
+        return self._pool
 
 
 class ShardServer(_Caller):
@@ -91,9 +101,9 @@ class ShardServer(_Caller):
         place = Place(settings)
         super().__init__(settings, place, GroupVersions(place, number))
 
-    async def call(self, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
+    async def call(self, left_s: float, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
         """As in the base; a selection itself stays here."""
-        found = await super().call(version, method, *args, **kwargs)
+        found = await super().call(left_s, version, method, *args, **kwargs)
         return None if method == "select" else found
 
 
@@ -105,6 +115,11 @@ class RerankServer(_Caller):
     def __init__(self, settings: ServeSettings) -> None:
         place = Place(settings)
         super().__init__(settings, place, ModelVersions(place, second_stage))
+        self._slow = pool(settings, "slow", settings.limits.slow)
+
+    def _pool_of(self, method: str) -> Executor:
+        """Queries are embedded while others are compared with passages."""
+        return self._pool if method == "encode_tokens" else self._slow
 
 
 class EncoderServer(_Replica):
@@ -116,9 +131,13 @@ class EncoderServer(_Replica):
         super().__init__(place, versions)
         self._encoding = Encoding(settings, versions.use)
 
-    async def encode(self, version: int, queries: list[str]) -> Encoded:
-        """Embeddings of queries, batched with those of other requests."""
-        return await self._encoding.encode(version, queries)
+    async def encode(self, left_s: float, version: int, queries: list[str]) -> Encoded:
+        """Embeddings of queries, batched with those of other requests; see `_Caller.call`."""
+        deadline = Deadline.after(left_s)
+        try:
+            return await self._encoding.encode(version, queries, deadline)
+        finally:
+            deadline.cancel()
 
 
 def shard_group(settings: ServeSettings, number: int) -> serve.Application:

@@ -59,6 +59,10 @@ class TooSlow(CorpusmillError):
     """A request did not arrive in time."""
 
 
+class ClientLeft(CorpusmillError):
+    """Nobody waits for the answer any more."""
+
+
 class NotAllowed(CorpusmillError):
     """The key is missing or wrong."""
 
@@ -92,6 +96,7 @@ _STATUS: list[tuple[type[CorpusmillError], int]] = [
     (Overloaded, 503),
     (Unavailable, 503),
     (DeadlineExceeded, 504),
+    (ClientLeft, 499),  # as proxies log it; nobody reads it
     (ConfigError, 422),
     (InputError, 422),
 ]

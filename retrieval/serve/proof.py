@@ -92,7 +92,7 @@ def check_shards(group: ShardGroup) -> None:
         shard.passages.get(rows[rows >= 0])
 
 
-def check_search(path: QueryPath, deadline: float) -> None:
+def check_search(path: QueryPath) -> None:
     """Search for the beginning of a version's first passage.
 
     Raises IndexDamaged where it is not found, Unavailable where the version is not open everywhere.
@@ -100,7 +100,7 @@ def check_search(path: QueryPath, deadline: float) -> None:
     text = _first(path)
     if not text.strip("\0 \n\t"):
         return
-    [result] = path.batch([text], 1, rerank="none", deadline=deadline)
+    [result] = path.batch([text], 1, rerank="none")
     version = path.manifest.version
     if not result.coverage.full:
         raise Unavailable(f"version {version} is not open everywhere: {result.coverage.missing}")
@@ -108,12 +108,12 @@ def check_search(path: QueryPath, deadline: float) -> None:
         raise IndexDamaged(f"version {version} does not find its own first passage")
 
 
-def probe(path: QueryPath, deadline: float) -> None:
+def probe(path: QueryPath) -> None:
     """A search by the index's own settings, for what no cache knows.
 
     Raises what a search raises, and Unavailable where no shard answers.
     """
-    [result] = path.batch([f"{_first(path)} {uuid.uuid4().hex}"], 1, deadline=deadline)
+    [result] = path.batch([f"{_first(path)} {uuid.uuid4().hex}"], 1)
     if result.coverage.missing and not result.coverage.searched:
         raise Unavailable("no shard answers")
 

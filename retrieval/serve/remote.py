@@ -1,9 +1,8 @@
 """Answers of other deployments, with a deadline, and the models that live there."""
 
-import time
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.passages import Passage
 from retrieval.search.cache import VectorCache
@@ -21,14 +21,19 @@ from retrieval.serve.errors import Overloaded, Unavailable
 ATTEMPTS = 2  # another replica may be there where the first one died
 
 
-def result_of(response: DeploymentResponse, deadline: float, again: Callable[[], DeploymentResponse]) -> Any:
+def result_of(
+    response: DeploymentResponse, deadline: Deadline, again: Callable[[], DeploymentResponse]
+) -> Any:
     """An answer, asked for `again` where a replica was lost. From a thread without an event loop.
+
+    Where the deadline is cancelled meanwhile, so is what the replica does.
 
     Raises the CorpusmillError of the other side, DeadlineExceeded, Overloaded, or Unavailable.
     """
     for attempt in range(ATTEMPTS):
         try:
-            return response.result(timeout_s=max(0.0, deadline - time.monotonic()))
+            with deadline.calling(response.cancel):
+                return response.result(timeout_s=None if math.isinf(deadline.left) else deadline.left)
         except RayTaskError as error:
             if isinstance(error.cause, CorpusmillError):
                 raise error.cause from error
@@ -39,25 +44,38 @@ def result_of(response: DeploymentResponse, deadline: float, again: Callable[[],
         except BackPressureError as error:  # asking again would make it worse
             raise Overloaded("a part of the service has as much to do as may wait (max_queued)") from error
         except (RayError, RayServeException) as error:
-            if attempt + 1 == ATTEMPTS or time.monotonic() >= deadline:
+            deadline.check()
+            if attempt + 1 == ATTEMPTS:
                 name = type(error).__name__
                 raise Unavailable(f"a part of the service does not answer: {name}") from error
             response = again()
     raise AssertionError("not reached")
 
 
-def ask(handle: DeploymentHandle, deadline: float, method: str, *args: Any) -> Any:
-    """One answer of a deployment; see `result_of`."""
-    again = partial(handle.options(method_name=method).remote, *args)
+def ask(handle: DeploymentHandle, deadline: Deadline, method: str, *args: Any, **kwargs: Any) -> Any:
+    """One answer of a deployment, whose method gets the seconds that are left first; see `result_of`."""
+    again = sender(handle, deadline, method, *args, **kwargs)
     return result_of(again(), deadline, again)
+
+
+def sender(
+    handle: DeploymentHandle, deadline: Deadline, method: str, *args: Any, **kwargs: Any
+) -> Callable[[], DeploymentResponse]:
+    """Sends a call, with the time that is left by then: clocks of two machines differ."""
+
+    def send() -> DeploymentResponse:
+        deadline.check()
+        return handle.options(method_name=method).remote(deadline.left, *args, **kwargs)
+
+    return send
 
 
 class RemoteModels:
     """The models of one version behind handles, for one request."""
 
     def __init__(
-        self, encoder: DeploymentHandle, reranker: DeploymentHandle, version: int, deadline: float, name: str,
-        known: VectorCache,
+        self, encoder: DeploymentHandle, reranker: DeploymentHandle, version: int, deadline: Deadline,
+        name: str, known: VectorCache,
     ) -> None:  # fmt: skip
         """name: what tells the encoder from others. known: embeddings of earlier queries."""
         self._encoder = encoder

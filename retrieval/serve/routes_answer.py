@@ -1,6 +1,7 @@
 """Answers with citations, plain, streamed, and in OpenAI's shape."""
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -11,11 +12,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from starlette.responses import Response, StreamingResponse
 
+from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
 from retrieval.generation.answer import Answer
 from retrieval.serve.errors import BadRequest, error_body, public_name, unexpected
 from retrieval.serve.examples import ANSWER, CHAT, QUERY, responses
 from retrieval.serve.guard import json_response, to_json
+from retrieval.serve.leaving import unless_left
 from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
 from retrieval.serve.schemas import AnswerResponse, Filter, Options, Text
 from retrieval.serve.service import Service
@@ -97,11 +100,9 @@ async def answer(request: Request, asked: AnswerRequest) -> Response:
     check_text(service, [asked.question])
     events = answered(service, asked.question, asked, asked.writing(asked.stop))
     if asked.stream:
-        first = await anext(events)  # what cannot be searched has a status of its own
+        first = await _first(request, events)
         return _streamed(_as_events(request, first, events))
-    async with aclosing(events):
-        found = [value async for name, value in events if name == "answer"]
-    return json_response(found[-1])
+    return json_response(await unless_left(request, _last(events)))
 
 
 @router.post(
@@ -121,10 +122,9 @@ async def chat(request: Request, asked: ChatRequest) -> Response:
     base["model"] = asked.model or "corpusmill"
     events = answered(service, question, options, writing)
     if asked.stream:
-        first = await anext(events)
+        first = await _first(request, events)
         return _streamed(_as_chunks(request, base, first, events))
-    async with aclosing(events):
-        found = [value async for name, value in events if name == "answer"][-1]
+    found = await unless_left(request, _last(events))
     choice = {
         "index": 0, "message": {"role": "assistant", "content": found["answer"]}, "finish_reason": "stop",
         "logprobs": None,
@@ -141,14 +141,12 @@ async def answered(service: Service, question: str, asked: Options, writing: dic
     """Search, then the answer: events `passages`, `token` and `answer`. Counts as under way until closed."""
     start = time.perf_counter()
     options = {"require_full": asked.require_full, **asked.asked()}
-    results = await service.run(
-        lambda deadline: service.search([question], deadline, **options),
-        seconds_of(asked.timeout_ms),
-    )
+    whole = Deadline.after(min(service.settings.longest_s, seconds_of(asked.timeout_ms) or math.inf))
+    results = await service.run(lambda deadline: service.search([question], deadline, **options), whole=whole)
     result = results[0]
     values = result.as_json()
-    with service.turn():
-        async with aclosing(service.answers.stream(question, result.hits, writing)) as pieces:
+    with service.turns.turn():
+        async with aclosing(service.answers.stream(question, result.hits, writing, whole)) as pieces:
             await anext(pieces)  # a place to write: whoever gets none is told by the status
             yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}
             async for piece in pieces:
@@ -160,6 +158,17 @@ async def answered(service: Service, question: str, asked: Options, writing: dic
                     yield "answer", found
                 else:
                     yield "token", {"text": piece}
+
+
+async def _first(request: Request, events: Events) -> Event:
+    """The first event: what cannot be searched, or in time, has a status of its own."""
+    return await unless_left(request, anext(events))
+
+
+async def _last(events: Events) -> dict[str, Any]:
+    """The value of the last event, which is the answer."""
+    async with aclosing(events):
+        return [value async for _, value in events][-1]
 
 
 def _streamed(events: AsyncGenerator[bytes, None]) -> Response:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from retrieval.cross_encoder.packaged import NAME as PACKAGED
+from retrieval.deadline import Deadline
 from retrieval.encoder.tokens import check_unicode
 from retrieval.errors import CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.manifest import Manifest
@@ -27,6 +28,7 @@ from retrieval.serve.errors import (
 )
 from retrieval.serve.examples import INDEX, PASSAGE, REFUSED, STATE, responses
 from retrieval.serve.guard import json_response
+from retrieval.serve.leaving import unless_left
 from retrieval.serve.requests import DOCUMENTED, allow, service_of
 from retrieval.serve.service import Service
 
@@ -40,7 +42,7 @@ async def index(request: Request) -> Response:
     """What is served."""
     service = allow(request, "search")
 
-    async def work(deadline: float) -> dict[str, Any]:
+    async def work(deadline: Deadline) -> dict[str, Any]:
         with service.backend.use(service.version, deadline) as path:
             return described(path.manifest, service)
 
@@ -57,12 +59,12 @@ async def passage(request: Request, passage_id: str) -> Response:
     with checking():
         check_unicode([passage_id], "passage id")
 
-    async def work(deadline: float) -> tuple[int, Any]:
+    async def work(deadline: Deadline) -> tuple[int, Any]:
         version = service.version
         with service.backend.use(version, deadline) as path:
             return version, await service.in_thread(deadline, partial(path.find, passage_id))
 
-    version, found = await service.run(work)
+    version, found = await unless_left(request, service.run(work))
     if found is None:
         raise NotFound(
             f"version {version} has no passage {passage_id[:200]!a}", hint="An id is DOC_ID#NUMBER."

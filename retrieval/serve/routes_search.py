@@ -8,11 +8,13 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from retrieval.deadline import Deadline
 from retrieval.passages import Passage
 from retrieval.search.interfaces import QueryModels
 from retrieval.search.pipeline import full_text
 from retrieval.serve.examples import EMBEDDINGS, RERANKED, RESULT, responses
 from retrieval.serve.guard import json_response
+from retrieval.serve.leaving import unless_left
 from retrieval.serve.requests import DOCUMENTED, allow, at_most, check_options, check_text, seconds_of
 from retrieval.serve.schemas import (
     BatchRequest,
@@ -36,7 +38,7 @@ router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
 async def search(request: Request, asked: SearchRequest) -> Response:
     """Hits of one query."""
     service = allow(request, "search")
-    return json_response((await _search(service, [asked.query], asked))[0])
+    return json_response((await _search(request, service, [asked.query], asked))[0])
 
 
 @router.post(
@@ -47,7 +49,7 @@ async def batch(request: Request, asked: BatchRequest) -> Response:
     """Hits of each query."""
     service = allow(request, "search")
     at_most(len(asked.queries), service.settings.limits.batch, "queries", "limits.batch")
-    return json_response({"results": await _search(service, asked.queries, asked)})
+    return json_response({"results": await _search(request, service, asked.queries, asked)})
 
 
 @router.post(
@@ -59,6 +61,7 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
     service = allow(request, "search")
     limits = service.settings.limits
     at_most(len(asked.passages), limits.batch, "passages", "limits.batch")
+    at_most(len(asked.passages), limits.reranked, "passages", "limits.reranked")
     texts = [asked.query, *(passage.title + passage.text for passage in asked.passages)]
     check_text(service, texts)
     passages = [Passage("", "", one.title, one.text, 0, len(one.text), "", {}) for one in asked.passages]
@@ -69,12 +72,13 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
         tokens = models.encode_tokens([asked.query])
         return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
 
-    async def work(deadline: float) -> tuple[int, np.ndarray]:
+    async def work(deadline: Deadline) -> tuple[int, np.ndarray]:
         version = service.version
         with service.backend.models(version, deadline) as models:
-            return version, await service.in_thread(deadline, partial(score, models))
+            return version, await service.in_thread(deadline, partial(score, models), slow=True)
 
-    version, scores = await service.run(work, seconds_of(asked.timeout_ms))
+    found = service.run(work, seconds_of(asked.timeout_ms))
+    version, scores = await unless_left(request, found)
     order = np.argsort(-scores, kind="stable")[: asked.k]
     results = [{"index": int(place), "score": float(scores[place])} for place in order]
     return json_response({"version": version, "results": results})
@@ -88,11 +92,11 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     at_most(len(texts), service.settings.limits.batch, "texts", "limits.batch")
     check_text(service, texts)
 
-    async def work(deadline: float) -> np.ndarray:
+    async def work(deadline: Deadline) -> np.ndarray:
         with service.backend.models(service.version, deadline) as models:
-            return (await service.in_thread(deadline, partial(models.encode, texts)))[0]
+            return (await service.in_thread(deadline, partial(models.encode, texts), slow=True))[0]
 
-    vectors = await service.run(work)
+    vectors = await unless_left(request, service.run(work, seconds_of(asked.timeout_ms)))
     data = [
         {"object": "embedding", "index": place, "embedding": _embedding(vector, asked.encoding_format)}
         for place, vector in enumerate(vectors)
@@ -104,13 +108,16 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     })  # fmt: skip
 
 
-async def _search(service: Service, queries: list[str], asked: Options) -> list[dict[str, Any]]:
+async def _search(
+    request: Request, service: Service, queries: list[str], asked: Options
+) -> list[dict[str, Any]]:
     check_text(service, queries)
     check_options(service, asked, len(queries))
-    results = await service.run(
-        lambda deadline: service.search(queries, deadline, require_full=asked.require_full, **asked.asked()),
-        seconds_of(asked.timeout_ms),
+    options = {"require_full": asked.require_full, **asked.asked()}
+    work = service.run(
+        lambda deadline: service.search(queries, deadline, **options), seconds_of(asked.timeout_ms)
     )
+    results = await unless_left(request, work)
     return [result.as_json() for result in results]
 
 

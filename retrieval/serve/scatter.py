@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Sequence
-from functools import partial
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from ray.serve.handle import DeploymentHandle
 
+from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError, CorpusmillError, InputError
 from retrieval.filters import Filter
 from retrieval.lexical import LexicalQuery, TermMatch
@@ -19,7 +19,7 @@ from retrieval.search.interfaces import Pairs
 from retrieval.search.ranking import Ranking, merge
 from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.pieces import Layout
-from retrieval.serve.remote import result_of
+from retrieval.serve.remote import result_of, sender
 
 log = logging.getLogger("ray.serve")
 
@@ -60,7 +60,7 @@ class Scatter:
     """The shard groups of one version, for one request. A group that failed once is not asked again."""
 
     def __init__(
-        self, handles: Sequence[DeploymentHandle], manifest: Manifest, layout: Layout, deadline: float,
+        self, handles: Sequence[DeploymentHandle], manifest: Manifest, layout: Layout, deadline: Deadline,
         late: Late,
     ) -> None:  # fmt: skip
         self._handles = handles
@@ -91,27 +91,26 @@ class Scatter:
         asked = [number for number in wanted if number not in self._lost and self._held[number]]
         self._lost.update(number for number in asked if self._late.skip(number))
         asked = [number for number in asked if number not in self._lost]
-        again = {
-            number: partial(
-                self._handles[number].options(method_name="call").remote,
-                self._version, method, *args, **kwargs,
-            )
-            for number in asked
-        }  # fmt: skip
         start = time.monotonic()
         # Half of what is left, at most: the groups that do answer are needed for the stages after this.
-        deadline = start + min(self._late.patience_s, (self._deadline - start) / 2)
+        patience = min(self._late.patience_s, self._deadline.left / 2)
+        deadline = Deadline(start + patience, of=[self._deadline])
+        again = {
+            number: sender(self._handles[number], deadline, "call", self._version, method, *args, **kwargs)
+            for number in asked
+        }
         pending = {number: send() for number, send in again.items()}
         found = []
         for number, response in pending.items():
             try:
                 found.append(result_of(response, deadline, again[number]))
                 self._late.discard(number)
-            except (ConfigError, InputError, Overloaded):  # the question is at fault, or the load
-                for other in pending.values():
-                    other.cancel()
-                raise
             except CorpusmillError as error:
+                # The question is at fault, or the load, or the request is over.
+                if isinstance(error, ConfigError | InputError | Overloaded) or self._deadline.over:
+                    for other in pending.values():
+                        other.cancel()
+                    raise
                 log.warning("shard group %s is left out: %s", number, error.message)
                 self._lost.add(number)
                 if time.monotonic() >= start + self._late.patience_s:

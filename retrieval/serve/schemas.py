@@ -100,6 +100,7 @@ class EmbeddingsRequest(BaseModel):
     input: Text | Annotated[list[Text], Field(min_length=1)]
     model: StrictStr = ""
     encoding_format: Annotated[str, Field(pattern="^(float|base64)$")] = "float"
+    timeout_ms: StrictInt | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
 
 
 class StageScoreModel(BaseModel):

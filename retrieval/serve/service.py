@@ -5,10 +5,11 @@ import contextlib
 import contextvars
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from retrieval.deadline import Deadline, within
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.manifest import versions
 from retrieval.search.result import Result
@@ -19,8 +20,9 @@ from retrieval.serve.health import Health, Latest, RefusedVersion
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
 from retrieval.serve.proof import check_search, opening, probe
-from retrieval.serve.searching import Ask, Searching
+from retrieval.serve.searching import Ask, Searching, computed
 from retrieval.serve.settings import ServeSettings
+from retrieval.serve.turns import Turns
 
 T = TypeVar("T")
 log = logging.getLogger("ray.serve")
@@ -40,12 +42,13 @@ class Service:
         self.answers = answers
         self.metrics = Metrics()
         self.version = 0  # before the first is open
-        self.under_way = 0  # requests that are worked on or wait
+        self.turns = Turns(settings.limits, self.metrics)
         self.refused: RefusedVersion | None = None
         self.latest = Latest(backend.place)
         self.health = Health(self._probe)
         self._pool = pool(settings, "search")
-        self._searching = Searching(settings, backend.use, self._pool)
+        self._slow = pool(settings, "slow", settings.limits.slow)
+        self._searching = Searching(settings, backend.use, self._pool, self._slow)
         self._swapping = asyncio.Lock()
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -91,67 +94,59 @@ class Service:
                     self.backend.drop(version)
                     log.error("version %s cannot be served either: %s", version, error.message)
 
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """A place among the requests that are under way. Raises Overloaded."""
-        limits = self.settings.limits
-        if self.under_way >= limits.running + limits.waiting:
-            raise Overloaded(
-                f"{self.under_way} requests are under way, more are not taken (limits.waiting)",
-                hint="Try again in a second.",
-            )
-        self.under_way += 1
-        self.metrics.under_way.set(self.under_way)
-        try:
-            yield
-        finally:
-            self.under_way -= 1
-            self.metrics.under_way.set(self.under_way)
+    async def run(
+        self, work: Callable[[Deadline], Awaitable[T]], timeout_s: float | None = None,
+        whole: Deadline | None = None,
+    ) -> T:  # fmt: skip
+        """`work`, given its deadline, unless too many requests are under way. whole: that of a request of
+        which this is a part.
 
-    async def run(self, work: Callable[[float], Awaitable[T]], timeout_s: float | None = None) -> T:
-        """`work`, given its deadline, unless too many requests are under way.
-
-        Threads cannot be stopped, so work goes on when the client leaves, and counts until it is done:
-        leaving makes no room for more. Raises Overloaded.
+        When this ends, however it does, the deadline is cancelled. The work ends at its next look, and counts
+        until then: leaving makes no room for more. Raises Overloaded, DeadlineExceeded.
         """
-        deadline = self.deadline(timeout_s)
+        limit = self.settings.limits.timeout_s
+        until = time.monotonic() + min(limit, timeout_s or limit)
+        deadline = Deadline(until, of=[whole] if whole else [])
 
         async def counted() -> T:
-            with self.turn():
+            with self.turns.turn():
                 return await work(deadline)
 
         task = asyncio.ensure_future(counted())
         task.add_done_callback(_read)
         try:
-            return await asyncio.wait_for(asyncio.shield(task), deadline - time.monotonic())
+            return await asyncio.wait_for(asyncio.shield(task), deadline.left)
         except TimeoutError as error:
             late = DeadlineExceeded("the request took longer than it may")
             self.health.bad(late)  # it may be that nothing answers any more
             raise late from error
+        finally:
+            deadline.cancel()
 
-    def deadline(self, timeout_s: float | None = None) -> float:
-        """When a request that comes now has to be done, of time.monotonic()."""
-        limit = self.settings.limits.timeout_s
-        return time.monotonic() + min(limit, timeout_s or limit)
+    async def in_thread(self, deadline: Deadline, work: Callable[[], T], *, slow: bool = False) -> T:
+        """Something that computes, in one of `limits.running` threads, or of `limits.slow`.
 
-    async def in_thread(self, deadline: float, work: Callable[[], T]) -> T:
-        """Something that computes, in one of `limits.running` threads. Raises DeadlineExceeded."""
+        Raises DeadlineExceeded, Overloaded.
+        """
 
         def in_time() -> T:
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded("the request waited longer than it may take")
-            return work()
+            deadline.check()
+            with within(deadline):
+                return work()
 
         run = contextvars.copy_context().run  # request ids and traces go on in the thread
-        return await asyncio.get_running_loop().run_in_executor(self._pool, run, in_time)
+        with self.turns.slow_turn() if slow else contextlib.nullcontext():
+            future = (self._slow if slow else self._pool).submit(run, in_time)
+            with deadline.calling(future.cancel):  # where it still waits for a thread
+                return await asyncio.wrap_future(future)
 
     async def search(
-        self, queries: list[str], deadline: float, *, require_full: bool = False, **asked: Any
+        self, queries: list[str], deadline: Deadline, *, require_full: bool = False, **asked: Any
     ) -> list[Result]:
         """Results of queries, all by the version that is current now.
 
-        asked: arguments of QueryPath.batch. Raises what that raises, BadRequest for what cannot be asked, and
-        Incomplete where shards are missing from an answer that was to be full, or all of them.
+        asked: arguments of QueryPath.batch. Raises what that raises, BadRequest for what cannot be asked,
+        TooLarge, and Incomplete where shards are missing from an answer that was to be full, or all of them.
         """
         version = self.version
         if self.settings.log_queries:
@@ -160,8 +155,11 @@ class Service:
             with self.backend.use(version, deadline) as path:  # it stays open until the answer is there
                 options = {name: value for name, value in asked.items() if name != "explain"}
                 with checking():
-                    path.options(**options)  # what cannot be searched is told before it waits
-                results = await self._searching.search(Ask(version, queries, asked, deadline))
+                    checked = path.options(**options)  # what cannot be searched is told before it waits
+                read = computed(self.settings.limits, checked, len(queries), path.manifest)
+                ask = Ask(version, queries, asked, deadline, read)
+                with self.turns.slow_turn() if self._searching.is_slow(ask) else contextlib.nullcontext():
+                    results = await self._searching.search(ask)
         except Exception as error:
             self.health.bad(error)
             raise
@@ -233,19 +231,22 @@ class Service:
 
     async def _canary(self, version: int) -> None:
         """Search through every part of the service, for a passage of the version itself."""
-        deadline = time.monotonic() + CANARY_S
+        deadline = Deadline.after(CANARY_S)
         with self.backend.use(version, deadline) as path:
-            await self.in_thread(deadline, partial(check_search, path, deadline))
+            await self.in_thread(deadline, partial(check_search, path))
 
     async def _probe(self) -> None:
         """A search that has to succeed. Raises what is wrong, also where it does not come back."""
-        deadline = self.deadline()
+        limit = self.settings.limits.timeout_s
+        deadline = Deadline.after(limit)
         try:
-            async with asyncio.timeout(self.settings.limits.timeout_s):
+            async with asyncio.timeout(limit):
                 with self.backend.use(self.version, deadline) as path:
-                    await self.in_thread(deadline, partial(probe, path, deadline))
+                    await self.in_thread(deadline, partial(probe, path))
         except TimeoutError as error:
             raise DeadlineExceeded("a search does not come back") from error
+        finally:
+            deadline.cancel()
 
     @property
     def ready(self) -> bool:
@@ -262,7 +263,7 @@ class Service:
         """Set what seldom changes again and again: Ray forgets a gauge that was not set for some seconds."""
         while True:
             self._tell()
-            self.metrics.under_way.set(self.under_way)
+            self.metrics.under_way.set(self.turns.under_way)
             await asyncio.sleep(GAUGES_S)
 
     async def _watch(self) -> None:

@@ -105,7 +105,18 @@ class Limits(Settings):
     batch: int = Field(256, ge=1, description="Queries of a batch, texts to embed, passages to re-rank.")
     hits: int = Field(10_000, ge=1, description="Passages of all answers of a batch: queries times k.")
     explained: int = Field(200, ge=1, description="The same where they are to be explained.")
+    reranked: int = Field(
+        2_000, ge=1, description="Passages that a model reads to re-rank them: queries times "
+        "search.rerank_depth, with the cross-encoder, or late interaction without stored token vectors."
+    )  # fmt: skip
+    compared: int = Field(
+        100_000, ge=1, description="The same with late interaction over stored token vectors."
+    )
     running: int = Field(2, ge=1, description="Batches of requests that a replica computes at a time.")
+    slow: int = Field(
+        1, ge=1, description="Beside them, those that take long: passages that a model reads, more queries "
+        "than batching.queries, texts to embed."
+    )  # fmt: skip
     waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; more are refused.")
     answers: int = Field(
         4, ge=1, description="Answers that an ingress replica writes at a time; apart: generator.max_ongoing."

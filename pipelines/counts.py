@@ -1,5 +1,7 @@
 """What the files of a version must hold, and the recount of one file against it."""
 
+import os
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
@@ -9,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipelines.part_reader import DAMAGE, read_columns
 from pipelines.rejects import SUFFIX, count_rejects
+from retrieval.arrow_blocks import ArrowBlocks
 from retrieval.dense.lists import HEADER
 from retrieval.errors import CorpusmillError
 from retrieval.late_interaction.stored import OFFSETS
@@ -57,7 +60,7 @@ def problem(store: Store, item: Expected) -> str | None:
     try:
         with store.fs.open(store.path(item.file.key), "rb") as file:
             counted = _COUNTERS[item.kind](file, dict(item.counts))
-    except (*DAMAGE, CorpusmillError) as error:
+    except (*DAMAGE, struct.error, CorpusmillError) as error:
         return f"cannot be read: {ascii(str(error)[:200])[1:-1]}"
     for name, wanted in item.counts:
         if counted[name] != wanted:
@@ -107,7 +110,12 @@ def _vectors(file: BinaryIO, _wanted: Counts) -> Counts:
 def _arrow(file: BinaryIO, _wanted: Counts) -> Counts:
     reader = pa.ipc.open_file(file)
     batches = reader.num_record_batches
-    last = reader.get_batch(batches - 1).num_rows if batches else 0
+
+    def read(size: int, at: int) -> bytes:
+        file.seek(at)
+        return file.read(size)
+
+    last = ArrowBlocks(read, file.seek(0, os.SEEK_END)).rows(batches - 1) if batches else 0
     return {"passages": max(batches - 1, 0) * BATCH_ROWS + last}
 
 

@@ -71,7 +71,7 @@ class Passages:
         try:
             self._map = pa.memory_map(str(path), "rb")
             self._reader = pa.ipc.open_file(self._map)
-            self._blocks = ArrowBlocks(self._map.read_buffer())
+            self._blocks = ArrowBlocks(self._map.read_at, self._map.size())
             self._check_columns()
             batches = self._reader.num_record_batches
             last = self._batch(batches - 1).num_rows if batches else 0

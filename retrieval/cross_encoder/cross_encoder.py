@@ -11,6 +11,7 @@ from retrieval.cross_encoder.packaged import PackagedPairs, packaged_model
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.tokens import check_unicode
 from retrieval.errors import ConfigError, ModelError
+from retrieval.model_errors import reading_model
 from retrieval.models import ResolvedModel, resolve
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
@@ -65,6 +66,7 @@ class CrossEncoder:
         self._passage_prompt = (model.passage_prompt if model else None) or ""
 
     @classmethod
+    @reading_model()
     def open(cls, settings: CrossEncoderSettings, *, threads: int | None = None) -> "CrossEncoder":
         """Load the model; `threads` bounds what it computes with on a CPU.
 

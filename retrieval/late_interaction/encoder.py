@@ -11,6 +11,7 @@ import torch
 from retrieval.errors import ModelError
 from retrieval.late_interaction.model import is_checkpoint, late_card, late_model
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
+from retrieval.model_errors import reading_model
 from retrieval.models import resolve_side
 from retrieval.search_settings import LateInteractionSettings
 from retrieval.settings import ModelSettings
@@ -43,6 +44,7 @@ class TokenEncoder(ABC):
         self.dimension = 0
 
     @classmethod
+    @reading_model()
     def open(
         cls, settings: LateInteractionSettings, embedding: ModelSettings, *, threads: int | None = None
     ) -> "TokenEncoder":
@@ -63,6 +65,7 @@ class TokenEncoder(ABC):
         encoder.dimension = encoder.encode_queries(["dimension"])[0].shape[1]
         return encoder
 
+    @reading_model()
     def encode_queries(self, texts: Sequence[str]) -> list[Vectors]:
         """Token vectors of queries, each (t, d) float32, prompts and special tokens included.
 

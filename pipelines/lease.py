@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from retrieval.errors import IndexBusy, StorageError
+from retrieval.errors import IndexBusy, IndexDamaged, StorageError
 from retrieval.storage import Store
 from retrieval.strict_json import MOST_COUNT, Shape, read_as
 
@@ -47,7 +47,7 @@ class Lease:
         """Raise IndexBusy if another builder has taken over."""
         newest = max(_numbers(self.store), default=self.number)
         if newest > self.number:
-            who = _describe(_read(self.store, newest))
+            who = _who(self.store, newest)
             raise IndexBusy(
                 f"another builder took over {self.store.url}: {who}",
                 hint="Follow it: corpusmill status " + self.store.url,
@@ -120,7 +120,7 @@ def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
     if current is not None and not dead_here(current):
         say(f"Another builder may be at work ({_describe(current)}): watching its heartbeat.")
     if lives(store):
-        raise _busy(store, holder(store))
+        raise _busy(store, _describe(holder(store)))
     me = {
         "holder": uuid.uuid4().hex,
         "host": socket.gethostname(),
@@ -132,13 +132,13 @@ def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
     }
     number = max(older, default=0) + 1
     if not store.create(_key(number), json.dumps(me).encode()):
-        raise _busy(store, _read(store, number))
+        raise _busy(store, _who(store, number))
     store.delete([_key(old) for old in older])
     return Lease(store, number, me)
 
 
 class _Holder(Shape):
-    holder: str
+    holder: str = ""
     host: str
     pid: Annotated[int, Field(ge=1, lt=1 << 31)]  # what a process can have
     boot: str = ""
@@ -154,9 +154,17 @@ def _read(store: Store, number: int) -> dict[str, Any] | None:
     return None if data is None else read_as(_Holder, data, f"{store.url}/{_key(number)}").model_dump()
 
 
-def _busy(store: Store, who: dict[str, Any] | None) -> IndexBusy:
+def _who(store: Store, number: int) -> str:
+    """Who holds a lease; that somebody does is known, whatever the object says."""
+    try:
+        return _describe(_read(store, number))
+    except IndexDamaged:
+        return "unknown"
+
+
+def _busy(store: Store, who: str) -> IndexBusy:
     return IndexBusy(
-        f"another builder is at work on {store.url}: {_describe(who)}",
+        f"another builder is at work on {store.url}: {who}",
         hint=f"Follow it: corpusmill status {store.url}",
     )
 

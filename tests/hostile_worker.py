@@ -6,6 +6,7 @@ it, what it took and how much memory.
 
 import json
 import math
+import re
 import sys
 import time
 import traceback
@@ -33,6 +34,9 @@ from retrieval.storage import Store, default_cache
 from retrieval.vectors import ShardVectors
 from tests.lexical_tools import ANALYZER, BM25
 
+MARKER = re.compile(
+    r"((?:parts|vectors|tokens|passages|dense|lexical|quantizer)[^.]*)/[0-9a-f]{16}[0-9a-f-]*\.json"
+)
 models: dict[str, Models] = {}
 
 
@@ -74,7 +78,7 @@ def state(root: str) -> None:
     ledger.read(store)
     lease.lives(store, 0.01)
     read_progress(store)
-    for folder in {key.rpartition("/")[0] for key in store.find("") if key.count("/") >= 2 or key[0] == "q"}:
+    for folder in {found[1] for key in store.find("") if (found := MARKER.fullmatch(key))}:
         read_markers(store, folder)
     lines(status(store))
 

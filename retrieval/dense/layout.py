@@ -17,6 +17,7 @@ from retrieval.dense.spec import DenseSpec
 from retrieval.errors import IndexDamaged
 
 T = TypeVar("T")
+_MOST = 1e6  # of a value: what is trained on float16 vectors has none as large
 _SQ_FP16 = 4  # faiss.ScalarQuantizer.QT_fp16
 
 
@@ -39,13 +40,13 @@ class _Walk:
             self.expect(name, self.value(code), value)
 
     def array(self, dtype: str, wanted: int | None = None) -> np.ndarray:
-        """An array with its length in front; floating-point values have to be finite."""
+        """An array with its length in front; floating-point values may not overflow what is made of them."""
         count = self.value("Q")
         if wanted is not None:
             self.expect("a length", count, wanted)
         found = self._take(count * np.dtype(dtype).itemsize).view(dtype)
-        if found.dtype.kind == "f" and not np.isfinite(found).all():
-            raise self.damaged("it has values that are not finite")
+        if found.dtype.kind == "f" and len(found) and not is_moderate(found):
+            raise self.damaged("it has values that are not finite, or very large")
         return found
 
     def expect(self, name: str, found: Any, wanted: Any) -> None:
@@ -66,6 +67,11 @@ class _Walk:
             raise self.damaged("it ends too early")
         self._at += size
         return self._data[self._at - size : self._at]
+
+
+def is_moderate(values: np.ndarray) -> bool:
+    """Whether no value is NaN, infinite or very large."""
+    return bool(values.min() >= -_MOST and values.max() <= _MOST)
 
 
 def check_index(path: Path, spec: DenseSpec) -> None:

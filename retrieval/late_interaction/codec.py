@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from retrieval.dense.files import HINT, FileEntry, check_file, crc32_of, read_header, write_header
+from retrieval.dense.layout import is_moderate
 from retrieval.dense.spec import MOST_DIMENSIONS
 from retrieval.errors import ConfigError, IndexDamaged
 from retrieval.late_interaction.ragged import Vectors
@@ -139,7 +140,7 @@ class TokenCodec:
             CODEBOOKS: (groups, CODEWORDS, header.dimension // groups),
         }
         arrays = [map_npy(folder / name, "<f4", shape, "codec").clone() for name, shape in shapes.items()]
-        if header.dimension % groups or not all(torch.isfinite(array).all() for array in arrays):
+        if header.dimension % groups or not all(is_moderate(array.numpy()) for array in arrays):
             raise IndexDamaged(f"{folder} does not hold a codec.", hint=HINT)
         codec = cls(*arrays)
         codec.id = header.id

@@ -94,16 +94,17 @@ class Store:
         Raises FileNotFoundError, and IndexDamaged for what is larger or no file.
         """
         path = self.path(key)
-        if size is not None and size <= most_bytes and not self.is_local:
-            with storage_errors(self.url):
-                return self.fs.cat_file(path)
-        options: dict[str, Any] = {} if self.is_local else {"cache_type": "none"}
         with storage_errors(self.url):
             if self.is_local and not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait
                 raise IndexDamaged(f"{path} is not a file")
-            with self.fs.open(path, "rb", **options) as file:
-                data: bytes = file.read(most_bytes + 1)
-        if len(data) > most_bytes:
+            if self.is_local or "http" in self.fs.protocol:  # a server may send without end
+                with self.fs.open(path, "rb") as file:
+                    data: bytes = file.read(most_bytes + 1)
+            else:
+                found = self.fs.info(path)["size"] if size is None else size
+                data = self.fs.cat_file(path) if found <= most_bytes else b""
+                size = found
+        if max(size or 0, len(data)) > most_bytes:
             raise IndexDamaged(f"{self.url}/{key} has more than {most_bytes:,} bytes")
         return data
 

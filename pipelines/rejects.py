@@ -11,6 +11,7 @@ from typing import IO, Annotated, Any, BinaryIO
 from pydantic import Field
 
 from pipelines.sources.read import Reject
+from retrieval.errors import IndexDamaged
 from retrieval.manifest_shapes import Count
 from retrieval.storage import FileRecord, LocalWrite, Store
 from retrieval.strict_json import MOST_COUNT, Shape, read_as
@@ -22,7 +23,6 @@ MORE = "more"  # key of the last line: how many are counted in it alone
 SUFFIX = ".rejects.jsonl"
 
 _VARIABLE = re.compile(r"""'[^']*'?|"[^"]*"?|\d+""")
-_MORE_LINE = f'{{"{MORE}": '.encode()
 _TAIL = 1 << 20  # bytes that the last line of a file has at most
 _BLOCK = 1 << 20
 
@@ -99,10 +99,7 @@ def add_reasons(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def count_rejects(file: BinaryIO) -> int:
-    """Rejects that a file tells, recounted in bounded memory.
-
-    Raises ValueError where they do not add up, IndexDamaged for a last line that is not what is written.
-    """
+    """Rejects that a file tells, recounted in bounded memory. Raises ValueError where they do not add up."""
     lines, tail = 0, b""
     while block := file.read(_BLOCK):
         lines += block.count(b"\n")
@@ -110,9 +107,13 @@ def count_rejects(file: BinaryIO) -> int:
     if not tail.endswith(b"\n"):
         raise ValueError("its last line has no end")
     data = tail[:-1].rpartition(b"\n")[2]
-    if not data.startswith(_MORE_LINE):  # a reject, whose texts may be anything
-        return lines
-    last = read_as(_More, data, "its last line")
+    try:
+        value = json.loads(data)  # not strictly: the texts of a reject may be anything
+        if isinstance(value, dict) and MORE not in value:
+            return lines
+        last = read_as(_More, data, "its last line")
+    except (IndexDamaged, RecursionError) as error:
+        raise ValueError(str(error)[:200]) from error
     if sum(last.reasons.values()) != last.more:
         raise ValueError("the counts by reason in its last line do not add up")
     return lines - 1 + last.more

@@ -117,7 +117,7 @@ class Manifest(_Record):
     def to_bytes(self) -> bytes:
         """The file of the manifest: JSON with a checksum of its own, for nothing else vouches for it."""
         value = self.model_dump(mode="json")
-        return json.dumps({"sha256": _digest(_canonical(value)), **value}, indent=1).encode()
+        return json.dumps({"sha256": _digest(value), **value}, indent=1).encode()
 
     def shard_name(self, passage: int) -> str:
         """Name of the shard that holds a passage id; empty where none does."""
@@ -186,13 +186,12 @@ def read_manifest(store: Store, version: int | None = None) -> Manifest:
             hint="Use the corpusmill that built it, or build it again.",
         )
     stated = value.pop("sha256", None) if isinstance(value, dict) else None
-    text = _canonical(value)
-    if stated != _digest(text):
+    if stated != _digest(value):
         raise IndexDamaged(
             f"{name} differs from the checksum in it",
             hint=f"Delete it and {store.url}/{LATEST}, and build again: what is whole is kept.",
         )
-    manifest = validated(Manifest, text, name)
+    manifest = validated(Manifest, json.dumps(value), name)  # keys in their order: counts come largest first
     if manifest.version != version:
         raise IndexDamaged(f"{name} is the manifest of version {manifest.version}")
     _check_shards(manifest, name)
@@ -214,11 +213,7 @@ def _check_shards(manifest: Manifest, name: str) -> None:
         raise IndexDamaged(f"{name}: the shards hold {row} of {manifest.passages} passages")
 
 
-def _canonical(value: Any) -> str:
-    """Parsed JSON as text, whatever its spacing and the order of its keys were."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _digest(text: str) -> str:
-    """SHA-256 in hexadecimal."""
+def _digest(value: Any) -> str:
+    """SHA-256 in hexadecimal of parsed JSON, whatever its spacing and the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.terminal import describe, duration, set_aside
 from pipelines.lease import dead_here, holder
-from pipelines.progress import KEY
+from pipelines.progress import read_progress
 from retrieval.errors import CorpusmillError
 from retrieval.manifest import Manifest, latest_version, read_manifest, versions
 from retrieval.storage import Store
@@ -15,7 +15,7 @@ STALE_SECONDS = 60.0
 
 def status(store: Store) -> dict[str, Any]:
     """State of an index as plain values. Raises CorpusmillError where there is neither build nor index."""
-    progress = store.read_json(KEY)
+    progress = read_progress(store)
     latest = latest_version(store)
     if progress is None and latest is None:
         raise CorpusmillError(

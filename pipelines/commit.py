@@ -1,6 +1,5 @@
 """Stage 7b: verify everything, then write the manifest, last and atomically."""
 
-import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from pipelines.tokens import StoredTokens
 from pipelines.tuning import Tuning
 from pipelines.verify import verify_on_workers
 from retrieval.errors import IndexBusy
-from retrieval.manifest import LATEST, Manifest, ShardRecord, version_key
+from retrieval.manifest import LATEST, Manifest, ShardRecord, parse_latest, version_key
 from retrieval.models import model_card
 from retrieval.storage import FileRecord, Store
 
@@ -50,7 +49,7 @@ def announce(store: Store, version: int, lease: Lease) -> None:
     """
     while True:
         known = store.read_or_none(LATEST)
-        current = int(known) if known is not None and re.fullmatch(rb"[0-9]{1,12}\s*", known) else None
+        current = None if known is None else parse_latest(known)
         if current is not None and current >= version and store.exists(version_key(current)):
             return
         lease.check()

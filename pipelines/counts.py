@@ -1,23 +1,30 @@
 """What the files of a version must hold, and the recount of one file against it."""
 
-import json
+import os
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from pipelines.part_reader import DAMAGE, read_columns
 from pipelines.rejects import SUFFIX, count_rejects
+from retrieval.arrow_blocks import ArrowBlocks
 from retrieval.dense.lists import HEADER
+from retrieval.errors import CorpusmillError
 from retrieval.late_interaction.stored import OFFSETS
 from retrieval.lexical.postings import HEADER as POSTINGS
 from retrieval.lexical.statistics import STATISTICS_HEADER
 from retrieval.manifest import Manifest
+from retrieval.manifest_shapes import Count
+from retrieval.npy import MOST_HEADER, npy_shape
 from retrieval.passages import BATCH_ROWS
 from retrieval.storage import FileRecord, Store
+from retrieval.strict_json import MOST_BYTES, Shape, read_as
+
+Counts = dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,9 @@ def problem(store: Store, item: Expected) -> str | None:
         return damage
     try:
         with store.fs.open(store.path(item.file.key), "rb") as file:
-            counted = _COUNTERS[item.kind](file)
-    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
-        return f"cannot be read: {error}"
+            counted = _COUNTERS[item.kind](file, dict(item.counts))
+    except (*DAMAGE, struct.error, CorpusmillError) as error:
+        return f"cannot be read: {ascii(str(error)[:200])[1:-1]}"
     for name, wanted in item.counts:
         if counted[name] != wanted:
             return f"holds {counted[name]} {name}, the manifest says {wanted}"
@@ -86,38 +93,49 @@ def _counted(manifest: Manifest) -> Iterator[Expected]:
             yield Expected(file, "lexical", (("passages", manifest.passages),))
 
 
-def _rejects(file: BinaryIO) -> dict[str, int]:
+def _rejects(file: BinaryIO, _wanted: Counts) -> Counts:
     return {"rejected": count_rejects(file)}
 
 
-def _parquet(file: BinaryIO) -> dict[str, int]:
-    numbers = pq.read_table(file, columns=["passage"]).column("passage")
+def _parquet(file: BinaryIO, wanted: Counts) -> Counts:
+    numbers = read_columns(file, ["passage"], wanted["passages"]).column("passage")
     # The first passage of a document has the number 0.
     return {"passages": len(numbers), "documents": pc.sum(pc.equal(numbers, 0)).as_py() or 0}
 
 
-def _vectors(file: BinaryIO) -> dict[str, int]:
-    np.lib.format.read_magic(file)
-    shape, _, _ = np.lib.format.read_array_header_1_0(file)
-    return {"vectors": shape[0]}
+def _vectors(file: BinaryIO, _wanted: Counts) -> Counts:
+    return {"vectors": npy_shape(file.read(MOST_HEADER))[0]}
 
 
-def _arrow(file: BinaryIO) -> dict[str, int]:
+def _arrow(file: BinaryIO, _wanted: Counts) -> Counts:
     reader = pa.ipc.open_file(file)
     batches = reader.num_record_batches
-    last = reader.get_batch(batches - 1).num_rows if batches else 0
+
+    def read(size: int, at: int) -> bytes:
+        file.seek(at)
+        return file.read(size)
+
+    last = ArrowBlocks(read, file.seek(0, os.SEEK_END)).rows(batches - 1) if batches else 0
     return {"passages": max(batches - 1, 0) * BATCH_ROWS + last}
 
 
-def _dense(file: BinaryIO) -> dict[str, int]:
-    return {"vectors": int(json.load(file)["vectors"])}
+class _Vectors(Shape):
+    vectors: Count
 
 
-def _lexical(file: BinaryIO) -> dict[str, int]:
-    return {"passages": int(json.load(file)["passages"])}
+class _Passages(Shape):
+    passages: Count
 
 
-_COUNTERS: dict[str, Callable[[BinaryIO], dict[str, int]]] = {
+def _dense(file: BinaryIO, _wanted: Counts) -> Counts:
+    return read_as(_Vectors, file.read(MOST_BYTES + 1), HEADER).model_dump()
+
+
+def _lexical(file: BinaryIO, _wanted: Counts) -> Counts:
+    return read_as(_Passages, file.read(MOST_BYTES + 1), POSTINGS).model_dump()
+
+
+_COUNTERS: dict[str, Callable[[BinaryIO, Counts], Counts]] = {
     "rejects": _rejects, "parquet": _parquet, "vectors": _vectors, "arrow": _arrow, "dense": _dense,
     "lexical": _lexical,
 }  # fmt: skip

@@ -4,10 +4,10 @@ import itertools
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pipelines.context import Context
 from pipelines.ids import PREFIXES, id_hash, read_ids
+from pipelines.part_reader import read_part
 from pipelines.progress import EXAMPLES, Progress
 from pipelines.slice_results import SliceResult
 from pipelines.stage import Limits, Step, Task, run
@@ -114,8 +114,7 @@ def _examples(context: Context, results: list[SliceResult], drops: dict[str, dic
 
 
 def _documents(context: Context, part: dict[str, Any]) -> list[tuple[str, str, int]]:
-    with context.store.fs.open(context.store.path(part["file"]["key"]), "rb") as file:
-        table = pq.read_table(file, columns=["doc_id", "source", "position"])
+    table = read_part(context.store, part["file"]["key"], ["doc_id", "source", "position"], part["rows"])
     return list(
         dict.fromkeys(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
     )

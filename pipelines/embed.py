@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 import ray
 
 from pipelines.config import RaySettings
 from pipelines.context import Context, worker_cache
 from pipelines.markers import attempt, read_markers, write_marker
+from pipelines.part_reader import read_part
 from pipelines.progress import Progress
 from pipelines.space import check_space, vectors_estimate
 from pipelines.stage import Limits, Step, Task, run
@@ -90,8 +90,7 @@ def embed_parts(
 def tokenize_part(task: Task, context: Context) -> Task:
     """Read the part's titles and texts and tokenize them."""
     record = FileRecord(**task.values["passages"])
-    with context.store.fs.open(context.store.path(record.key), "rb") as file:
-        table = pq.read_table(file, columns=["title", "text"])
+    table = read_part(context.store, record.key, ["title", "text"], task.values["rows"])
     tokens = _tokenizer(context).tokenize_passages(
         table.column("title").to_pylist(), table.column("text").to_pylist()
     )

@@ -4,8 +4,8 @@ At a billion documents the chance that two ids share a hash is about 1e-21, so e
 """
 
 import hashlib
-import io
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +35,26 @@ def write_ids(path: Path, hashes: Sequence[bytes]) -> None:
 
 
 def read_ids(store: Store, record: FileRecord, first: int, last: int) -> np.ndarray:
-    """(n, 2) uint64 hashes whose first byte is in [first, last), sorted."""
+    """(n, 2) uint64 hashes whose first byte is in [first, last), sorted. Raises IndexDamaged."""
     path = store.path(record.key)
     with storage_errors(store.url):
         table = store.fs.cat_file(path, start=0, end=_TABLE_BYTES)
-        offsets = np.load(io.BytesIO(table), allow_pickle=False)
-        span = [_HEADER_BYTES + 16 * int(offsets[place]) for place in (first, last)]
+    # Both headers have 128 bytes, and the table is all that is read of them.
+    offsets = np.frombuffer(table[_TABLE_BYTES - 8 * (PREFIXES + 1) :], "<i8").tolist()
+    rows = (record.bytes - _HEADER_BYTES) // 16
+    sound = len(table) == _TABLE_BYTES and offsets[0] == 0 and offsets[-1] == rows
+    if not sound or any(later < earlier for earlier, later in pairwise(offsets)):
+        raise _damaged(store, record)
+    span = [_HEADER_BYTES + 16 * offsets[place] for place in (first, last)]
+    with storage_errors(store.url):
         data = store.fs.cat_file(path, start=span[0], end=span[1]) if span[1] > span[0] else b""
     if len(data) != span[1] - span[0]:
-        raise IndexDamaged(
-            f"{store.url}/{record.key} is truncated", hint="Delete it and its marker, then build again."
-        )
+        raise _damaged(store, record)
     return np.frombuffer(data, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def _damaged(store: Store, record: FileRecord) -> IndexDamaged:
+    return IndexDamaged(
+        f"{store.url}/{record.key} is not sorted hashes of ids, or truncated",
+        hint="Delete it and its marker, then build again.",
+    )

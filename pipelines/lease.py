@@ -9,18 +9,23 @@ import contextlib
 import getpass
 import json
 import os
+import re
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from retrieval.errors import IndexBusy, StorageError
+from pydantic import Field
+
+from retrieval.errors import IndexBusy, IndexDamaged, StorageError
 from retrieval.storage import Store
+from retrieval.strict_json import MOST_COUNT, Shape, read_as
 
 FOLDER = "lease"
+_NAME = re.compile(rf"{FOLDER}/([0-9]{{8,12}})\.json")
 HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0
 
@@ -42,7 +47,7 @@ class Lease:
         """Raise IndexBusy if another builder has taken over."""
         newest = max(_numbers(self.store), default=self.number)
         if newest > self.number:
-            who = _describe(self.store.read_json(_key(newest)))
+            who = _who(self.store, newest)
             raise IndexBusy(
                 f"another builder took over {self.store.url}: {who}",
                 hint="Follow it: corpusmill status " + self.store.url,
@@ -89,7 +94,7 @@ def holding(store: Store, say: Callable[[str], None] = lambda _text: None) -> It
 def holder(store: Store) -> dict[str, Any] | None:
     """Who holds the lease according to its file, None if nobody does. It may be dead: see `lives`."""
     numbers = _numbers(store)
-    value = store.read_json(_key(max(numbers))) if numbers else None
+    value = _read(store, max(numbers)) if numbers else None
     return None if value is None or value.get("released") else value
 
 
@@ -115,7 +120,7 @@ def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
     if current is not None and not dead_here(current):
         say(f"Another builder may be at work ({_describe(current)}): watching its heartbeat.")
     if lives(store):
-        raise _busy(store, holder(store))
+        raise _busy(store, _describe(holder(store)))
     me = {
         "holder": uuid.uuid4().hex,
         "host": socket.gethostname(),
@@ -127,14 +132,39 @@ def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
     }
     number = max(older, default=0) + 1
     if not store.create(_key(number), json.dumps(me).encode()):
-        raise _busy(store, store.read_json(_key(number)))
+        raise _busy(store, _who(store, number))
     store.delete([_key(old) for old in older])
     return Lease(store, number, me)
 
 
-def _busy(store: Store, who: dict[str, Any] | None) -> IndexBusy:
+class _Holder(Shape):
+    holder: str = ""
+    host: str
+    pid: Annotated[int, Field(ge=1, lt=1 << 31)]  # what a process can have
+    boot: str = ""
+    user: str = ""
+    since: str = ""
+    beat: Annotated[int, Field(ge=0, le=MOST_COUNT)] = 0
+    released: bool = False
+
+
+def _read(store: Store, number: int) -> dict[str, Any] | None:
+    """What a lease says of its holder, None where there is none. Raises IndexDamaged."""
+    data = store.read_or_none(_key(number))
+    return None if data is None else read_as(_Holder, data, f"{store.url}/{_key(number)}").model_dump()
+
+
+def _who(store: Store, number: int) -> str:
+    """Who holds a lease; that somebody does is known, whatever the object says."""
+    try:
+        return _describe(_read(store, number))
+    except IndexDamaged:
+        return "unknown"
+
+
+def _busy(store: Store, who: str) -> IndexBusy:
     return IndexBusy(
-        f"another builder is at work on {store.url}: {_describe(who)}",
+        f"another builder is at work on {store.url}: {who}",
         hint=f"Follow it: corpusmill status {store.url}",
     )
 
@@ -172,5 +202,4 @@ def _key(number: int) -> str:
 
 
 def _numbers(store: Store) -> list[int]:
-    names = (key.rpartition("/")[2].removesuffix(".json") for key in store.find(FOLDER))
-    return [int(name) for name in names if name.isdigit()]
+    return [int(found[1]) for key in store.find(FOLDER) if (found := _NAME.fullmatch(key))]

@@ -8,15 +8,29 @@ fixes the metadata schema that a sample showed, so that a later file cannot chan
 import json
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from pipelines.config import CorpusSettings, MetadataType
 from pipelines.sources.files import InputFile
 from pipelines.sources.slices import Slice
 from retrieval.errors import IndexBusy, IndexDamaged
 from retrieval.storage import Store
+from retrieval.strict_json import MOST_COUNT, Shape, read_as
 
 FOLDER = "ledger"
+MOST_BYTES = 1 << 30  # of a segment: millions of files
+MOST_VALUES = 64_000_000
+
+
+class _Segment(Shape):
+    segment: Annotated[int, Field(ge=1, le=MOST_COUNT)]
+    added: list[Slice]
+    retired: list[str]
+    metadata: dict[str, MetadataType] | None
+    cutting: dict[str, Any]
+    mapping: dict[str, Any]
 
 
 @dataclass
@@ -42,18 +56,19 @@ class Change:
 
 
 def read(store: Store) -> Ledger:
-    """The ledger as it stands."""
+    """The ledger as it stands. Raises IndexDamaged."""
     ledger = Ledger()
     for key in sorted(store.find(FOLDER)):
-        segment = store.read_json(key)
-        if not isinstance(segment, dict) or segment.get("segment") != ledger.segments + 1:
-            raise IndexDamaged(f"{store.url}/{key} is not segment {ledger.segments + 1} of the ledger")
-        retired = set(segment["retired"])
+        data, name = store.read(key, MOST_BYTES), f"{store.url}/{key}"
+        segment = read_as(_Segment, data, name, most_bytes=MOST_BYTES, most_values=MOST_VALUES)
+        if segment.segment != ledger.segments + 1:
+            raise IndexDamaged(f"{name} is not segment {ledger.segments + 1} of the ledger")
+        retired = set(segment.retired)
         ledger.slices = [entry for entry in ledger.slices if entry.key not in retired]
-        ledger.slices += [Slice.from_dict(entry) for entry in segment["added"]]
-        ledger.metadata = segment["metadata"]
-        ledger.cutting = segment["cutting"]
-        ledger.mapping = segment["mapping"]
+        ledger.slices += segment.added
+        ledger.metadata = segment.metadata
+        ledger.cutting = segment.cutting
+        ledger.mapping = segment.mapping
         ledger.segments += 1
     return ledger
 

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipelines.context import LEXICAL_CODE, Context
 from pipelines.markers import attempt, write_marker
+from pipelines.part_reader import read_part
 from pipelines.parts import Part, Range, name_of_vectors
 from pipelines.progress import Progress
 from pipelines.shards import run_missing
@@ -126,8 +125,7 @@ def write_statistics(task: Task, context: Context, folder: str) -> Task:
 
 def _texts(context: Context, part: dict[str, Any]) -> Iterator[str]:
     """What BM25 sees of a part's passages: the title in front of the text."""
-    with context.store.fs.open(context.store.path(part["passages"]["key"]), "rb") as file:
-        table = pq.read_table(file, columns=["title", "text"])
+    table = read_part(context.store, part["passages"]["key"], ["title", "text"], part["rows"])
     for title, text in zip(table.column("title").to_pylist(), table.column("text").to_pylist(), strict=True):
         yield f"{title} {text}" if title else text
 

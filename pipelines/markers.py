@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from retrieval.errors import IndexDamaged
+from pipelines.marker_shapes import shape_of
 from retrieval.storage import FileRecord, Store
+from retrieval.strict_json import parse, validated
 
+MOST_BYTES = 64 << 20  # of the marker of a slice that gave many parts
 READERS = 16  # on object storage the latency of small objects is what costs
 
 
@@ -25,7 +27,8 @@ def read_markers(store: Store, folder: str) -> dict[str, dict[str, Any]]:
     names = [key[len(folder) + 1 : -5] for key in sizes if key.endswith(".json")]
     names = [name for name in names if "/" not in name]
     with ThreadPoolExecutor(READERS) as pool:
-        values = list(pool.map(lambda name: _read(store, f"{folder}/{name}.json"), names))
+        keys = [f"{folder}/{name}.json" for name in names]
+        values = list(pool.map(lambda key: _read(store, key, sizes[key]), keys))
     return {name: value for name, value in zip(names, values, strict=True) if _complete(value, sizes)}
 
 
@@ -65,12 +68,9 @@ def _files(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield part["file"]
 
 
-def _read(store: Store, key: str) -> dict[str, Any]:
-    data = store.read(key)
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise IndexDamaged(
-            f"{store.url}/{key} is not valid JSON", hint="Delete it and build again."
-        ) from error
+def _read(store: Store, key: str, size: int | None = None) -> dict[str, Any]:
+    """Values of a marker. Raises IndexDamaged where they are not those of its kind of work."""
+    data, name = store.read(key, MOST_BYTES, size=size), f"{store.url}/{key}"
+    values: dict[str, Any] = parse(data, name, most_bytes=MOST_BYTES)
+    validated(shape_of(key), data, name)
     return {**values, "marker": asdict(FileRecord(key, len(data), hashlib.sha256(data).hexdigest()))}

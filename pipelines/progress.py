@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from pydantic import Field
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from retrieval.errors import StorageError
+from retrieval.manifest_shapes import Amount, Count
 from retrieval.storage import Store
+from retrieval.strict_json import Shape, read_as
 
 KEY = "progress.json"
 REPORT_SECONDS = 1.0
@@ -25,7 +28,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._running: dict[str, float] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, str] = Field(default_factory=dict)
         self._begun: dict[str, int] = {}
 
     def started(self, key: str) -> None:
@@ -88,6 +91,42 @@ class StageState:
         return elapsed * (self.total - self.done) / fresh
 
 
+class _Parts(Shape):
+    total: Count
+    done: Count
+    running: Count
+    failed: Count
+
+
+class _Snapshot(Shape):
+    state: str = ""
+    stage: str = ""
+    parts: _Parts | None = None
+    rows: Count = 0
+    rows_total: Count | None = None
+    rows_per_second: Amount = 0.0
+    eta_seconds: Count | None = None
+    error: str = ""
+    failures: dict[str, str] = Field(default_factory=dict)
+    documents: Count = 0
+    rejected: Count = 0
+    passages: Count = 0
+    truncated: Count = 0
+    reject_reasons: dict[str, Count] = Field(default_factory=dict)
+    version: Count | None = None
+    fingerprint: str = ""
+    wall_seconds: dict[str, Amount] = Field(default_factory=dict)
+    rows_by_stage: dict[str, Count] = Field(default_factory=dict)
+    updated: Amount = 0.0
+    resume: str = ""
+
+
+def read_progress(store: Store) -> dict[str, Any] | None:
+    """The last snapshot of a build, None where there was none. Raises IndexDamaged."""
+    data = store.read_or_none(KEY)
+    return None if data is None else read_as(_Snapshot, data, f"{store.url}/{KEY}").model_dump()
+
+
 class Progress:
     """The driver's view of a build. `listener` gets the snapshot about once a second."""
 
@@ -118,10 +157,9 @@ class Progress:
 
     def begin(self, fingerprint: str, tracker: Any) -> None:
         """Start to report; wall times of an earlier run of the same build are carried on."""
-        earlier = self.store.read_json(KEY) or {}
-        if earlier.get("fingerprint") == fingerprint and isinstance(earlier.get("wall_seconds"), dict):
-            self.walls = {str(k): float(v) for k, v in earlier["wall_seconds"].items()}
-            self.rows = {str(k): int(v) for k, v in (earlier.get("rows_by_stage") or {}).items()}
+        earlier = read_progress(self.store) or {}
+        if earlier.get("fingerprint") == fingerprint:
+            self.walls, self.rows = earlier["wall_seconds"], earlier["rows_by_stage"]
         self.fingerprint = fingerprint
         self.tracker = tracker
         self._thread = threading.Thread(target=self._report, name="progress", daemon=True)

@@ -6,10 +6,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from types import TracebackType
-from typing import IO, Any, BinaryIO
+from typing import IO, Annotated, Any, BinaryIO
+
+from pydantic import Field
 
 from pipelines.sources.read import Reject
+from retrieval.errors import IndexDamaged
+from retrieval.manifest_shapes import Count
 from retrieval.storage import FileRecord, LocalWrite, Store
+from retrieval.strict_json import MOST_COUNT, Shape, read_as
 
 IN_FULL = 1_000  # rejects of a slice that have a line each
 MOST_REASONS = 50  # kinds of reasons that are told apart; input can make each one differ
@@ -20,6 +25,11 @@ SUFFIX = ".rejects.jsonl"
 _VARIABLE = re.compile(r"""'[^']*'?|"[^"]*"?|\d+""")
 _TAIL = 1 << 20  # bytes that the last line of a file has at most
 _BLOCK = 1 << 20
+
+
+class _More(Shape):
+    more: Annotated[int, Field(ge=1, le=MOST_COUNT)]
+    reasons: dict[str, Count]
 
 
 class RejectWriter:
@@ -75,7 +85,8 @@ class RejectWriter:
 
 def reason_kind(reason: str) -> str:
     """A reason without what differs from record to record: numbers, quoted text, details after a colon."""
-    return _VARIABLE.sub("…", reason.partition(": ")[0])
+    kind = _VARIABLE.sub("…", reason.partition(": ")[0])
+    return kind.encode("utf-8", "replace").decode()  # it is a key of JSON, which takes no half of a pair
 
 
 def add_reasons(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -95,16 +106,17 @@ def count_rejects(file: BinaryIO) -> int:
         tail = (tail + block)[-_TAIL:]
     if not tail.endswith(b"\n"):
         raise ValueError("its last line has no end")
+    data = tail[:-1].rpartition(b"\n")[2]
     try:
-        last = json.loads(tail[:-1].rpartition(b"\n")[2])
-    except RecursionError as error:
-        raise ValueError("its last line is nested too deeply") from error
-    if not isinstance(last, dict) or MORE not in last:
-        return lines
-    more = int(last[MORE])
-    if more < 1 or sum(last["reasons"].values()) != more:
+        value = json.loads(data)  # not strictly: the texts of a reject may be anything
+        if isinstance(value, dict) and MORE not in value:
+            return lines
+        last = read_as(_More, data, "its last line")
+    except (IndexDamaged, RecursionError) as error:
+        raise ValueError(str(error)[:200]) from error
+    if sum(last.reasons.values()) != last.more:
         raise ValueError("the counts by reason in its last line do not add up")
-    return lines - 1 + more
+    return lines - 1 + last.more
 
 
 def _count(counts: dict[str, int], kind: str, number: int) -> str:

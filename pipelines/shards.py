@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
 from pipelines.cluster import has_gpus
@@ -17,6 +16,7 @@ from pipelines.dense.gpu import gpu_count
 from pipelines.dense.merge import merge
 from pipelines.dense.pieces import build_piece
 from pipelines.markers import attempt, read_markers, write_marker
+from pipelines.part_reader import read_part
 from pipelines.parts import Part, Range, cut, name_of_passages, name_of_vectors
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
@@ -61,8 +61,7 @@ def write_shard_passages(task: Task, context: Context, folder: str) -> Task:
 
     def tables() -> Iterator[pa.Table]:
         for part in task.values["parts"]:
-            with context.store.fs.open(context.store.path(part["passages"]["key"]), "rb") as file:
-                yield pq.read_table(file)
+            yield read_part(context.store, part["passages"]["key"], rows=part["rows"])
 
     with context.store.writing(f"{folder}/{task.key}.arrow") as write:
         rows = write_passages(write.path, tables(), schema)

@@ -14,9 +14,9 @@ from typing import Any
 import faiss
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
+from pipelines import part_reader
 from pipelines.cluster import has_gpus
 from pipelines.context import Context, worker_cache
 from pipelines.dense.train import sample_rows
@@ -94,7 +94,9 @@ def store_tokens(
 
 def read_part(task: Task, context: Context) -> Task:
     """Read the part's titles and texts."""
-    table = _texts(context, task.values["passages"]["key"])
+    table = part_reader.read_part(
+        context.store, task.values["passages"]["key"], ["title", "text"], task.values["rows"]
+    )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -188,7 +190,7 @@ def _sample(context: Context, chosen: list[tuple[str, np.ndarray]]) -> list[tupl
     """Titles and texts of the chosen rows of some parts."""
     found: list[tuple[str, str]] = []
     for key, rows in chosen:
-        titles, texts = _columns(_texts(context, key))
+        titles, texts = _columns(part_reader.read_part(context.store, key, ["title", "text"]))
         found += [(titles[row], texts[row]) for row in rows.tolist()]
     return found
 
@@ -246,11 +248,6 @@ def _open_encoder(context: Context, threads: int | None) -> TokenEncoder:
             settings, settings.model, context.late_card, context.model_files, context.store, cache
         )
     return TokenEncoder.open(settings, embedding, threads=threads or len(os.sched_getaffinity(0)))
-
-
-def _texts(context: Context, key: str) -> pa.Table:
-    with context.store.fs.open(context.store.path(key), "rb") as file:
-        return pq.read_table(file, columns=["title", "text"])
 
 
 def _columns(table: pa.Table) -> tuple[list[str], list[str]]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 import ray
 
 from pipelines.cluster import has_gpus
 from pipelines.context import Context, worker_cache
 from pipelines.dense.tune import ShardResult, Tuned, combine, evaluate_shard, grid, merge_results
+from pipelines.part_reader import read_part
 from pipelines.parts import Part, Range
 from pipelines.progress import Progress
 from pipelines.quantize import Trained
@@ -131,8 +131,7 @@ def _embed_queries(
         drawn: list[str] = []
         share = -(-wanted // len(parts))
         for part in parts:
-            with context.store.fs.open(context.store.path(part["passages"]["key"]), "rb") as file:
-                table = pq.read_table(file, columns=["title", "text"])
+            table = read_part(context.store, part["passages"]["key"], ["title", "text"], part["rows"])
             drawn += draw_queries(table["title"].to_pylist(), table["text"].to_pylist(), share, rng)
         texts = drawn[:wanted]
     threads = len(os.sched_getaffinity(0))

@@ -2,30 +2,38 @@
 
 import hashlib
 import json
+import re
 from bisect import bisect_right
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from retrieval import manifest_shapes as shapes
 from retrieval.errors import CorpusmillError, IndexDamaged
+from retrieval.manifest_shapes import Amount, Count, MetadataKind
 from retrieval.storage import FileRecord, Store
+from retrieval.strict_json import parse, validated
 
 FORMAT = 2
 LATEST = "LATEST"
 VERSIONS = "versions"
+MOST_BYTES = 256 << 20  # of a manifest: more than 65,000 parts, which are all that a process can map
+MOST_VALUES = 5_000_000
+_VERSION = re.compile(rb"([0-9]{1,12})\s*")  # of LATEST
+_NAME = re.compile(rf"{VERSIONS}/([0-9]{{6,12}})\.json")
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PartRecord(_Record):
     """Passages of a slice and their vectors. `rows` counts passages."""
 
     name: str
-    rows: int
-    documents: int
-    truncated: int
+    rows: Count
+    documents: Count
+    truncated: Count
     content: str
     passages: FileRecord
     vectors: FileRecord
@@ -37,10 +45,10 @@ class SliceRecord(_Record):
     """What reading one slice gave; read = documents + rejected, which verification checks."""
 
     key: str
-    read: int
-    documents: int
-    rejected: int
-    parts: int
+    read: Count
+    documents: Count
+    rejected: Count
+    parts: Count
     files: list[FileRecord]  # markers, rejects and id hashes
 
 
@@ -48,12 +56,12 @@ class ShardRecord(_Record):
     """Consecutive parts [first_part, end_part) as one searchable range of rows [base, base + rows)."""
 
     name: str
-    base: int
-    rows: int
-    first_part: int
-    end_part: int
+    base: Count
+    rows: Count
+    first_part: Count
+    end_part: Count
     content: list[str]
-    passages: list[FileRecord]  # the Arrow file and its marker
+    passages: Annotated[list[FileRecord], Field(min_length=1)]  # the Arrow file and its marker
     dense: list[FileRecord]
     lexical: list[FileRecord] = []
 
@@ -62,47 +70,47 @@ class StageCost(_Record):
     """What a stage cost, interrupted runs included. Seconds of CPU and GPU are summed over workers."""
 
     stage: str
-    wall_seconds: float
-    cpu_seconds: float
-    gpu_seconds: float
-    rows: int
-    rows_per_second: float
-    peak_memory_bytes: int
-    bytes_written: int
+    wall_seconds: Amount
+    cpu_seconds: Amount
+    gpu_seconds: Amount
+    rows: Count
+    rows_per_second: Amount
+    peak_memory_bytes: Count
+    bytes_written: Count
 
 
 class Manifest(_Record):
     """A committed version. Whatever a searcher needs to know is here or in a file named here."""
 
     format: int = FORMAT
-    version: int
+    version: Count
     created: str
     corpusmill: str
     fingerprint: str
     config: dict[str, Any]
-    model: dict[str, Any]
-    dense: dict[str, Any]
+    model: shapes.Embedding
+    dense: shapes.Dense
     dense_reason: str
-    metadata: dict[str, str]
-    documents: int
-    rejected: int
-    reject_reasons: dict[str, int] = {}  # rejected records by kind of reason
-    left_out: dict[str, int] = {}  # files of the corpus folders that were not read, by reason
-    passages: int
-    truncated: int
+    metadata: dict[str, MetadataKind]
+    documents: Count
+    rejected: Count
+    reject_reasons: dict[str, Count] = {}  # rejected records by kind of reason
+    left_out: dict[str, Count] = {}  # files of the corpus folders that were not read, by reason
+    passages: Count
+    truncated: Count
     slices: list[SliceRecord]
     parts: list[PartRecord]
     shards: list[ShardRecord]
     quantizer: list[FileRecord]
-    quantizer_training: dict[str, Any]
+    quantizer_training: shapes.Training
     model_files: list[FileRecord]
-    lexical: dict[str, Any] = {}  # `settings`, `documents`, `average_length`; empty: no lexical index
+    lexical: shapes.Lexical = {}  # `settings`, `documents`, `average_length`; empty: no lexical index
     lexical_statistics: list[FileRecord] = []
-    late_interaction: dict[str, Any] = {}  # `settings`, `model` card, `codec`
+    late_interaction: shapes.LateInteraction = {}  # `settings`, `model` card, `codec`
     token_codec: list[FileRecord] = []
-    cross_encoder: dict[str, Any] = {}
-    search: dict[str, Any] = {}
-    recall: dict[str, Any]
+    cross_encoder: shapes.CrossEncoding = {}
+    search: shapes.Searching = {}
+    recall: shapes.Recall
     costs: list[StageCost]
     warnings: list[str]
 
@@ -136,22 +144,27 @@ def version_key(version: int) -> str:
 
 def versions(store: Store) -> list[int]:
     """Committed versions, ascending."""
-    names = (key.rpartition("/")[2] for key in store.find(VERSIONS))
-    return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit())
+    return sorted(int(found[1]) for key in store.find(VERSIONS) if (found := _NAME.fullmatch(key)))
+
+
+def parse_latest(data: bytes) -> int | None:
+    """The version that the content of LATEST names, None where it names none."""
+    found = _VERSION.fullmatch(data)
+    return int(found[1]) if found else None
 
 
 def latest_version(store: Store) -> int | None:
     """The version to open; None before the first commit."""
-    try:
-        text = store.read(LATEST).decode("utf-8", "replace").strip()
-    except (FileNotFoundError, NotADirectoryError):
+    data = store.read_or_none(LATEST)
+    if data is None:
         return None
-    if not text.isdigit():
+    version = parse_latest(data)
+    if version is None:
         raise IndexDamaged(
-            f"{store.url}/{LATEST} does not hold a version number: {text[:40]!r}",
+            f"{store.url}/{LATEST} does not hold a version number: {data[:40]!r}",
             hint=f"Write the number of the newest file in {store.url}/{VERSIONS} into it.",
         )
-    return int(text)
+    return version
 
 
 def read_manifest(store: Store, version: int | None = None) -> Manifest:
@@ -162,26 +175,42 @@ def read_manifest(store: Store, version: int | None = None) -> Manifest:
             f"{store.url} holds no committed index",
             hint=f"Build it: corpusmill build --corpus PATH --index {store.url}",
         )
-    value = store.read_json(version_key(version))
-    if value is None:
+    name = f"{store.url}/{version_key(version)}"
+    data = store.read_or_none(version_key(version), MOST_BYTES)
+    if data is None:
         raise IndexDamaged(f"{store.url} has no version {version}: {version_key(version)} is missing")
+    value = parse(data, name, most_bytes=MOST_BYTES, most_values=MOST_VALUES)
     if isinstance(value, dict) and value.get("format") != FORMAT:
         raise CorpusmillError(
-            f"{store.url} has format {value.get('format')!r}, this corpusmill reads format {FORMAT}",
+            f"{store.url} has format {str(value.get('format'))[:40]}, this corpusmill reads format {FORMAT}",
             hint="Use the corpusmill that built it, or build it again.",
         )
     stated = value.pop("sha256", None) if isinstance(value, dict) else None
     if stated != _digest(value):
         raise IndexDamaged(
-            f"{store.url}/{version_key(version)} differs from the checksum in it",
+            f"{name} differs from the checksum in it",
             hint=f"Delete it and {store.url}/{LATEST}, and build again: what is whole is kept.",
         )
-    try:
-        return Manifest.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise IndexDamaged(f"{store.url}/{version_key(version)}: {place}: {first['msg']}") from error
+    manifest = validated(Manifest, json.dumps(value), name)  # keys in their order: counts come largest first
+    if manifest.version != version:
+        raise IndexDamaged(f"{name} is the manifest of version {manifest.version}")
+    _check_shards(manifest, name)
+    return manifest
+
+
+def _check_shards(manifest: Manifest, name: str) -> None:
+    """Shards follow each other and share out all parts: ids and rows are computed from that."""
+    row = part = 0
+    for shard in manifest.shards:
+        follows = (shard.base, shard.first_part) == (row, part) and part <= shard.end_part
+        row, part = row + shard.rows, shard.end_part
+        own = sum(entry.rows for entry in manifest.parts[shard.first_part : shard.end_part])
+        if not follows or own != shard.rows or part > len(manifest.parts):
+            raise IndexDamaged(
+                f"{name}: shard {shard.name[:40]!a} does not follow the one before it, or misses rows"
+            )
+    if (row, part) != (manifest.passages, len(manifest.parts)):
+        raise IndexDamaged(f"{name}: the shards hold {row} of {manifest.passages} passages")
 
 
 def _digest(value: Any) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import ModelError
+from retrieval.model_errors import reading_model
 from retrieval.model_places import OTHER_BACKENDS, locate
 from retrieval.settings import ModelSettings
 
@@ -41,6 +42,7 @@ class ResolvedModel:
     revision: str | None
 
 
+@reading_model()
 def resolve(
     name: str, *, revision: str | None = None, trust_remote_code: bool = False, allow_pickle: bool = False
 ) -> ResolvedModel:

@@ -1,7 +1,7 @@
 """Memory-mapped .npy files whose header and size are checked before anything is read from them."""
 
-import ast
 import math
+import re
 from pathlib import Path
 
 import torch
@@ -10,6 +10,14 @@ from retrieval.errors import IndexDamaged
 
 MAGIC = b"\x93NUMPY\x01\x00"
 HINT = "Run `corpusmill verify` on the index; a copy may be incomplete."
+MOST_HEADER = 512  # bytes; NumPy pads to a multiple of 64
+# What NumPy writes, and no other spelling of it: its own reader evaluates the header as Python.
+_HEADER = re.compile(
+    re.escape(MAGIC) + rb"(?P<length>..)\{'descr': '(?P<descr>[<>|][a-z][0-9]{1,2})', "
+    rb"'fortran_order': False, "
+    rb"'shape': \((?P<shape>[0-9]{1,18}(?:, [0-9]{1,18})*),?\), \} *\n",
+    re.DOTALL,
+)
 _TYPES = {"<f2": torch.float16, "<f4": torch.float32, "<i8": torch.int64, "|u1": torch.uint8}
 
 
@@ -33,22 +41,33 @@ def _data_offset(path: Path, descr: str, shape: tuple[int, ...], item_bytes: int
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise ValueError("not an .npy file of version 1.0")
-            header = file.read(int.from_bytes(file.read(2), "little")).decode("ascii")
-            offset = file.tell()
-        # NumPy's own reader tries to repair headers, which takes more exceptions than can be named.
-        values = ast.literal_eval(header.strip())
-        found = (values["descr"], values["fortran_order"], values["shape"])
-    except FileNotFoundError as error:
-        raise IndexDamaged(f"The {what} {path} are missing.", hint=HINT) from error
-    except (ValueError, OSError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+            head = file.read(MOST_HEADER)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        reason = "are missing" if missing else f"cannot be read: {error.strerror}"
+        raise IndexDamaged(f"The {what} {path} {reason}.", hint=HINT) from error
+    try:
+        offset, *found = _parse(head)
+    except ValueError as error:
         raise IndexDamaged(f"The {what} {path} have a damaged header: {error}", hint=HINT) from error
-    if found != (descr, False, shape):
+    if found != [descr, shape]:
         raise IndexDamaged(
-            f"The {what} {path} are {found[0]} {found[2]}, expected {descr} {shape}.", hint=HINT
+            f"The {what} {path} are {found[0]} {found[1]}, expected {descr} {shape}.", hint=HINT
         )
     expected = offset + item_bytes * math.prod(shape)
     if size != expected or offset % item_bytes:
         raise IndexDamaged(f"The {what} {path} have {size} bytes, expected {expected}.", hint=HINT)
     return offset
+
+
+def npy_shape(head: bytes) -> tuple[int, ...]:
+    """Shape of the array that a file of these first MOST_HEADER bytes holds. Raises ValueError."""
+    return _parse(head)[2]
+
+
+def _parse(head: bytes) -> tuple[int, str, tuple[int, ...]]:
+    """Where the values begin, their type and shape."""
+    header = _HEADER.match(head)
+    if header is None or header.end() != len(MAGIC) + 2 + int.from_bytes(header["length"], "little"):
+        raise ValueError("it is none of an .npy file of version 1.0 in C order")
+    return header.end(), header["descr"].decode(), tuple(map(int, header["shape"].split(b", ")))

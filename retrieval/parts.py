@@ -24,6 +24,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "boolean": pa.bool_(),
     "date": pa.date32(),
 }
+METADATA_TYPES = (*ARROW_TYPES.values(), *map(pa.list_, ARROW_TYPES.values()))
 BASE_SCHEMA = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),

@@ -1,5 +1,6 @@
 """The passages of a shard as an Arrow IPC file, memory-mapped: any row without reading the rest."""
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retrieval.arrow_blocks import ArrowBlocks
 from retrieval.deadline import look
 from retrieval.errors import IndexDamaged
-from retrieval.parts import BASE_SCHEMA, METADATA_PREFIX, passage_id
+from retrieval.parts import BASE_SCHEMA, METADATA_PREFIX, METADATA_TYPES, passage_id
 
 BATCH_ROWS = 1024  # rows of every record batch but the last, so that a row's batch is known
-# What Arrow raises for bytes that are not what they should be; lengths may ask for any memory.
-_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, IndexError, MemoryError)
+# What Arrow and struct raise for bytes that are not what they should be: lengths may ask for any memory, and
+# days and text be none that Python has.
+_DAMAGE = (
+    pa.ArrowException, OSError, ValueError, OverflowError, IndexError, TypeError, MemoryError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,15 +72,14 @@ class Passages:
         try:
             self._map = pa.memory_map(str(path), "rb")
             self._reader = pa.ipc.open_file(self._map)
+            self._blocks = ArrowBlocks(self._map.read_at, self._map.size())
+            self._check_columns()
             batches = self._reader.num_record_batches
-            last = self._reader.get_batch(batches - 1).num_rows if batches else 0
+            last = self._batch(batches - 1).num_rows if batches else 0
         except _DAMAGE as error:
             raise self._damaged(str(error)) from error
         if max(batches - 1, 0) * BATCH_ROWS + last != rows:
             raise self._damaged(f"it does not hold {rows} passages")
-        for field in BASE_SCHEMA:
-            if self._type(field.name) != field.type:
-                raise self._damaged(f"the column {field.name} is not {field.type}")
 
     def __len__(self) -> int:
         return self._rows
@@ -113,6 +117,25 @@ class Passages:
         self._columns.clear()
         self._map.close()
 
+    def _check_columns(self) -> None:
+        for field in BASE_SCHEMA:
+            if self._type(field.name) != field.type:
+                raise self._damaged(f"the column {field.name} is not {field.type}")
+        for field in self._reader.schema:
+            if field.name.startswith(METADATA_PREFIX):
+                known = field.type in METADATA_TYPES
+            else:
+                known = field.name in BASE_SCHEMA.names
+            if not known:
+                raise self._damaged(
+                    f"no column {field.name[:40]!a} of type {str(field.type)[:40]!a} is written"
+                )
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        if self._blocks.is_compressed(number):
+            raise self._damaged(f"batch {number} is compressed")
+        return self._reader.get_batch(number)
+
     def _type(self, name: str) -> pa.DataType | None:
         place = self._reader.schema.get_field_index(name)
         return self._reader.schema.field(place).type if place >= 0 else None
@@ -126,8 +149,10 @@ class Passages:
             # Not by a reader of this column alone: Arrow would copy whole batches for it.
             for number in range(self._reader.num_record_batches):
                 look()
-                chunk = self._reader.get_batch(number).column(name)
+                chunk = self._batch(number).column(name)
                 chunk.validate(full=True)
+                if chunk.null_count and name in BASE_SCHEMA.names:
+                    raise self._damaged(f"the column {name} has gaps")
                 if len(chunk) != min(BATCH_ROWS, self._rows - number * BATCH_ROWS):
                     raise self._damaged(f"batch {number} has {len(chunk)} rows")
                 chunks.append(chunk)
@@ -141,15 +166,18 @@ class Passages:
         if not 0 <= row < self._rows:
             raise self._damaged(f"row {row} lies outside the shard")
         try:
-            batch = self._reader.get_batch(row // BATCH_ROWS).slice(row % BATCH_ROWS, 1)
+            batch = self._batch(row // BATCH_ROWS).slice(row % BATCH_ROWS, 1)
             batch = batch if columns is None else batch.select(columns)
             batch.validate(full=True)
             values: dict[str, Any] = batch.to_pylist()[0]
         except _DAMAGE as error:
             raise self._damaged(f"row {row}: {error}") from error
+        if any(value is None and name in BASE_SCHEMA.names for name, value in values.items()):
+            raise self._damaged(f"row {row} has gaps")
         return values
 
     def _damaged(self, reason: str) -> IndexDamaged:
+        reason = ascii(reason[:200])[1:-1]  # Arrow quotes what it found
         return IndexDamaged(f"{self.path}: {reason}", hint="Run `corpusmill verify`.")
 
 

@@ -95,12 +95,14 @@ class SearchSettings(Settings):
         "rrf",
         description="rrf: reciprocal rank fusion. weighted: sum of weighted scores, scaled to 0 to 1.",
     )
-    rrf_k: int = Field(60, ge=1, description="k of reciprocal rank fusion.")
-    dense_weight: float = Field(1.0, ge=0, description="Weight of the dense list.")
-    lexical_weight: float = Field(1.0, ge=0, description="Weight of the lexical list.")
+    rrf_k: int = Field(60, ge=1, le=1_000_000, description="k of reciprocal rank fusion.")
+    dense_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the dense list.")
+    lexical_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the lexical list.")
     rerank: Rerank = Field("none", description="Second stage.")
     rerank_depth: int = Field(50, ge=1, le=1_000, description="Passages that the second stage scores anew.")
     rerank_fusion: Literal["fuse", "replace"] = Field(
         "fuse", description="fuse: the re-ranked list with the first stage's. replace: the re-ranker decides."
     )
-    rerank_weight: float = Field(1.0, gt=0, description="Weight of the re-ranked list in the fusion.")
+    rerank_weight: float = Field(
+        1.0, gt=0, le=1_000_000, description="Weight of the re-ranked list in the fusion."
+    )

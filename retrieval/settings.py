@@ -52,7 +52,7 @@ class ModelSettings(Settings):
         None, description="Text in front of every query; default: the model's own query prompt."
     )
     max_tokens: int | None = Field(
-        None, ge=8, description="Longest input in tokens; default: the model's own window."
+        None, ge=8, le=1_000_000, description="Longest input in tokens; default: the model's own window."
     )
     normalize: bool | None = Field(
         None, description="Scale vectors to length 1; default: as the model's similarity asks."
@@ -66,6 +66,7 @@ class ModelSettings(Settings):
     batch_tokens: int | None = Field(
         None,
         ge=64,
+        le=1_000_000_000,
         description="Most tokens, padding included, in one batch of the encoder; default: 4,096 on a CPU, "
         "65,536 on a GPU.",
     )
@@ -98,7 +99,9 @@ class DenseSettings(Settings):
     pq_bits: Literal[4, 8] = Field(4, description="Bits of each sub-quantizer.")
     opq: bool = Field(False, description="Rotate vectors before quantizing (slow to train on a CPU).")
     hnsw_m: int = Field(32, ge=4, le=256, description="Neighbours of a node in the graph.")
-    hnsw_ef_construction: int = Field(100, ge=8, description="Width of the search while the graph is built.")
+    hnsw_ef_construction: int = Field(
+        100, ge=8, le=1_000_000, description="Width of the search while the graph is built."
+    )
     hnsw_max_vectors: int = Field(
         5_000_000, ge=1, description="Largest shard that a graph is built for: it is built in memory."
     )

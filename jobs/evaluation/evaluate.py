@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from jobs.evaluation.answers import first_answers
 from jobs.evaluation.dataset import Dataset
@@ -16,6 +15,7 @@ from jobs.evaluation.runs import QRELS, write_qrels, write_run
 from jobs.evaluation.significance import ALPHA, holm, randomisation_test
 from jobs.evaluation.stages import SLOW, Stage, comparisons
 from jobs.terminal import duration
+from pipelines.part_reader import read_part
 from retrieval import Searcher
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.search.options import check_queries
@@ -150,9 +150,8 @@ def _matched(searcher: Searcher, store: Store, dataset: Dataset) -> float:
     missing = set(judged)
     example = ""
     for part in searcher.manifest.parts:
-        with store.fs.open(store.path(part.passages.key), "rb") as file:
-            ids = pq.read_table(file, columns=["doc_id"])["doc_id"].unique().to_pylist()
-        example = example or ids[0]
+        ids = read_part(store, part.passages.key, ["doc_id"], part.rows)["doc_id"].unique().to_pylist()
+        example = example or next(iter(ids), "")
         missing.difference_update(ids)
         if not missing:
             break

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from pipelines.sources import pages, parquet
 from pipelines.sources.files import InputFile
@@ -24,7 +26,7 @@ class Slice:
     whole of the files.
     """
 
-    files: tuple[InputFile, ...]
+    files: Annotated[tuple[InputFile, ...], Field(min_length=1)]
     start: int = 0
     end: int = -1
 

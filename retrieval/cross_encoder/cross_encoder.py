@@ -12,6 +12,7 @@ from retrieval.deadline import look, to_the_end
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.tokens import check_unicode
 from retrieval.errors import ConfigError, ModelError
+from retrieval.model_errors import reading_model
 from retrieval.models import ResolvedModel, resolve
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
@@ -67,6 +68,7 @@ class CrossEncoder:
 
     @classmethod
     @to_the_end
+    @reading_model()
     def open(cls, settings: CrossEncoderSettings, *, threads: int | None = None) -> "CrossEncoder":
         """Load the model; `threads` bounds what it computes with on a CPU.
 

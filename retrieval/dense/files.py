@@ -3,11 +3,16 @@
 import json
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
 
 from retrieval.errors import IndexDamaged
+from retrieval.strict_json import MOST_BYTES, MOST_COUNT, Shape, parse, validated
 
 FORMAT = 1
+Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
+H = TypeVar("H", bound=Shape)
 HINT = "Run `corpusmill verify` on the index; a copy may be incomplete, or a disk may be failing."
 
 
@@ -23,31 +28,43 @@ def crc32_of(path: Path) -> int:
 def write_header(path: Path, values: dict[str, Any]) -> None:
     """Write plain values as JSON, with a format number and a checksum of the rest."""
     values = {"format": FORMAT, **values}
-    path.write_text(json.dumps({**values, "crc32": _crc32(values)}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({**values, "crc32": zlib.crc32(_canonical(values).encode())}, indent=1) + "\n",
+        encoding="utf-8",
+    )
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """The values that `write_header` wrote. Raises IndexDamaged where they are not the same."""
+def read_header(path: Path, shape: type[H]) -> H:
+    """The values that `write_header` wrote, as `shape` has them. Raises IndexDamaged where they are not."""
     try:
-        values = json.loads(path.read_bytes())
-        stored = values.pop("crc32")
-        intact = stored == _crc32(values)
-    except FileNotFoundError as error:
-        raise IndexDamaged(f"{path} is missing.", hint=HINT) from error
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise IndexDamaged(f"{path} cannot be read: {error}", hint=HINT) from error
-    if not intact:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        reason = "is missing" if missing else f"cannot be read: {error.strerror}"
+        raise IndexDamaged(f"{path} {reason}.", hint=HINT) from error
+    values = parse(data, str(path))
+    stored = values.pop("crc32", None) if isinstance(values, dict) else None
+    text = _canonical(values)
+    if stored != zlib.crc32(text.encode()):
         raise IndexDamaged(f"{path} differs from its checksum.", hint=HINT)
     if values.get("format") != FORMAT:
         raise IndexDamaged(
-            f"{path} has format {values.get('format')}, this version reads format {FORMAT}.",
+            f"{path} has format {str(values.get('format'))[:40]!a}, this version reads format {FORMAT}.",
             hint="Open it with the version of corpusmill that built it, or build the index again.",
         )
-    return values
+    return validated(shape, text, str(path))
 
 
-def _crc32(values: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
+def _canonical(values: Any) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
+class FileEntry(Shape):
+    """What a header says of a file beside it."""
+
+    bytes: Count
+    crc32: Count
 
 
 def check_file(path: Path, size: int, crc32: int | None = None) -> None:

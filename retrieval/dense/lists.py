@@ -9,19 +9,36 @@ files, with rows that start at `first_row`.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import faiss
 import numpy as np
+from pydantic import Field
 
-from retrieval.dense.files import HINT, check_file, crc32_of, read_header, write_header
+from retrieval.dense.files import HINT, Count, FileEntry, check_file, crc32_of, read_header, write_header
 from retrieval.dense.spec import ROW_BYTES, DenseSpec
 from retrieval.errors import IndexDamaged, StorageError
+from retrieval.npy import map_npy
+from retrieval.strict_json import Shape
 
 HEADER = "shard.json"
 SIZES = "sizes.npy"
 LISTS = "lists.bin"
 MAX_VECTORS = 1 << 48  # a larger count is not one
+
+
+class _Header(Shape):
+    type: str
+    dimension: Count
+    quantizer: str
+    vectors: Annotated[int, Field(ge=0, lt=MAX_VECTORS)]
+    first_row: Annotated[int, Field(ge=0, lt=MAX_VECTORS)]
+    nlist: Count = 0
+    code_size: Count = 0
+    sizes_bytes: Count = 0
+    sizes_crc32: Count = 0
+    graph_bytes: Count | None = None
+    graph_crc32: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ class StoredShard:
     quantizer: str
     sizes: np.ndarray
     code_size: int
-    extra: dict[str, Any]
+    graph: FileEntry | None
 
     @property
     def lists_path(self) -> Path:
@@ -94,40 +111,36 @@ def open_stored(folder: Path, spec: DenseSpec, quantizer: str) -> StoredShard:
 
     Raises IndexDamaged where a file is missing, truncated, or made for another spec or quantizer.
     """
-    header = read_header(folder / HEADER)
+    header = read_header(folder / HEADER, _Header)
     expected = {"type": spec.type, "dimension": spec.dimension, "quantizer": quantizer}
     if spec.is_ivf:
         expected |= {"nlist": spec.nlist, "code_size": spec.code_size}
     for name, value in expected.items():
-        if header.get(name) != value:
+        found = getattr(header, name)
+        if found != value:
             raise IndexDamaged(
-                f"{folder / HEADER} has {name} {header.get(name)!r}, the index has {value!r}.", hint=HINT
+                f"{folder / HEADER} has {name} {str(found)[:40]!a}, the index has {str(value)!a}.", hint=HINT
             )
-    counts = [header.get("vectors"), header.get("first_row")]
-    if not all(isinstance(count, int) and 0 <= count < MAX_VECTORS for count in counts):
-        raise IndexDamaged(f"{folder / HEADER} has impossible counts {counts}.", hint=HINT)
     sizes = _open_sizes(folder, header, spec) if spec.is_ivf else np.empty(0, np.int64)
-    known = {"type", "vectors", "first_row", "quantizer", "dimension"}
+    graph = None
+    if header.graph_bytes is not None and header.graph_crc32 is not None:
+        graph = FileEntry(bytes=header.graph_bytes, crc32=header.graph_crc32)
     return StoredShard(
-        folder, spec.type, header["vectors"], header["first_row"], quantizer, sizes, spec.code_size,
-        {name: value for name, value in header.items() if name not in known},
-    )  # fmt: skip
+        folder, spec.type, header.vectors, header.first_row, quantizer, sizes, spec.code_size, graph
+    )
 
 
-def _open_sizes(folder: Path, header: dict[str, Any], spec: DenseSpec) -> np.ndarray:
+def _open_sizes(folder: Path, header: _Header, spec: DenseSpec) -> np.ndarray:
     path = folder / SIZES
-    check_file(path, header.get("sizes_bytes", -1), header.get("sizes_crc32", -1))
-    try:
-        sizes = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise IndexDamaged(f"{path} cannot be read: {error}", hint=HINT) from error
-    if sizes.dtype != np.dtype("<i8") or sizes.shape != (spec.nlist,) or (sizes < 0).any():
+    check_file(path, header.sizes_bytes, header.sizes_crc32)
+    sizes = map_npy(path, "<i8", (spec.nlist,), "list sizes").numpy().copy()
+    # The file of the lists bounds the vectors, and these every size and so their sum.
+    check_file(folder / LISTS, header.vectors * (spec.code_size + ROW_BYTES))
+    if ((sizes < 0) | (sizes > header.vectors)).any():
         raise IndexDamaged(f"{path} is not {spec.nlist} list sizes.", hint=HINT)
-    if int(sizes.sum()) != header["vectors"]:
-        raise IndexDamaged(
-            f"{path} adds up to {int(sizes.sum())} vectors, expected {header['vectors']}.", hint=HINT
-        )
-    check_file(folder / LISTS, header["vectors"] * (spec.code_size + ROW_BYTES))
+    total = sum(sizes.tolist())
+    if total != header.vectors:
+        raise IndexDamaged(f"{path} adds up to {total} vectors, expected {header.vectors}.", hint=HINT)
     return sizes
 
 

@@ -7,14 +7,22 @@ from typing import Any
 import faiss
 import numpy as np
 
-from retrieval.dense.files import HINT, check_file, crc32_of, read_header, write_header
+from retrieval.dense.files import HINT, FileEntry, check_file, crc32_of, read_header, write_header
+from retrieval.dense.layout import check_index, check_transform, read_faiss
 from retrieval.dense.spec import DenseSpec
 from retrieval.errors import IndexDamaged
 from retrieval.settings import fingerprint
+from retrieval.strict_json import Shape
 
 HEADER = "quantizer.json"
 INDEX = "index.faiss"
 TRANSFORM = "transform.faiss"
+
+
+class _Header(Shape):
+    spec: dict[str, Any]
+    files: dict[str, FileEntry]
+    id: str
 
 
 @dataclass(frozen=True)
@@ -70,25 +78,22 @@ class Quantizer:
 
         Raises IndexDamaged where a file is missing or changed, or was trained for another spec.
         """
-        header = read_header(folder / HEADER)
-        if header.get("spec") != spec.artefact_values():
+        header = read_header(folder / HEADER, _Header)
+        if header.spec != spec.artefact_values():
             raise IndexDamaged(f"{folder} was trained for another index than {spec.factory}.", hint=HINT)
-        files = header.get("files")
-        if not isinstance(files, dict) or sorted(files) != sorted(_names(spec)):
+        if sorted(header.files) != sorted(_names(spec)):
             raise IndexDamaged(f"{folder / HEADER} does not name the files of {spec.factory}.", hint=HINT)
-        for name, entry in files.items():
-            check_file(folder / name, entry["bytes"], entry["crc32"])
-        try:
-            index = faiss.read_index(str(folder / INDEX)) if spec.is_ivf else None
-            transform = faiss.read_VectorTransform(str(folder / TRANSFORM)) if spec.opq else None
-        except RuntimeError as error:
-            raise IndexDamaged(f"{folder} cannot be read: {error}", hint=HINT) from error
-        if index is not None and (index.d, index.nlist, index.code_size, index.ntotal) != (
-            spec.dimension, spec.nlist, spec.code_size, 0,
-        ):  # fmt: skip
-            raise IndexDamaged(f"{folder / INDEX} is not a {spec.factory}.", hint=HINT)
+        for name, entry in header.files.items():
+            check_file(folder / name, entry.bytes, entry.crc32)
+        index = transform = None
+        if spec.is_ivf:
+            check_index(folder / INDEX, spec)
+            index = read_faiss(faiss.read_index, folder / INDEX)
+        if spec.opq:
+            check_transform(folder / TRANSFORM, spec)
+            transform = read_faiss(faiss.read_VectorTransform, folder / TRANSFORM)
         quantizer = cls(spec, index, transform)
-        quantizer.id = str(header.get("id"))
+        quantizer.id = header.id
         return quantizer
 
     def rotate(self, vectors: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from retrieval.deadline import hurried, look
 from retrieval.dense.files import HINT, check_file
+from retrieval.dense.layout import check_graph, read_faiss
 from retrieval.dense.lists import StoredShard, map_lists, open_stored
 from retrieval.dense.quantizer import Assignment, Quantizer
 from retrieval.dense.spec import DenseSpec, SearchParameters
@@ -104,7 +105,9 @@ class DenseShard:
         parameters = parameters or self.spec.search
         exact = selection is not None and len(selection) <= EXACT_ROWS
         if self._vectors is not None and (self._index is None or exact):
-            return exact_search(queries, self._vectors, k, rows=selection)
+            scores, rows = exact_search(queries, self._vectors, k, rows=selection)
+            self._check_finite(scores[rows >= 0])
+            return scores, rows
         width = max(k, parameters.shortlist) if self._vectors is not None else k
         width = max(1, min(width, len(self)))
         scores, rows = self._candidates(queries, width, parameters, assigned, selection)
@@ -113,7 +116,12 @@ class DenseShard:
         if self._vectors is not None:
             rows = np.sort(rows, axis=1)  # neighbours in the file are read together
             scores = self._vectors.scores(queries, rows)
+        self._check_finite(scores[rows >= 0])
         return best(np.where(rows >= 0, scores, -np.inf), rows, k)
+
+    def _check_finite(self, scores: np.ndarray) -> None:
+        if not np.isfinite(scores).all():
+            raise IndexDamaged(f"Vectors of {self.stored.folder} are not finite.", hint=HINT)
 
     def shortlist(self, queries: np.ndarray, parameters: SearchParameters) -> tuple[np.ndarray, np.ndarray]:
         """What a search would re-score, with the scores of the codes: float32 and rows int64, both (q, s).
@@ -182,18 +190,18 @@ def _selector(selection: np.ndarray | None, rows: int) -> tuple[Any, np.ndarray 
 def _open_graph(stored: StoredShard, spec: DenseSpec, vectors: ShardVectors) -> tuple[Any, list[Any]]:
     """The graph over the vectors, which are copied into memory: a graph reads them at random."""
     path = stored.folder / GRAPH
-    check_file(path, stored.extra.get("graph_bytes", -1), stored.extra.get("graph_crc32", -1))
-    try:
-        graph = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise IndexDamaged(f"{path} cannot be read: {error}", hint=HINT) from error
+    if stored.graph is None:
+        raise IndexDamaged(f"{stored.folder} does not name its graph.", hint=HINT)
+    check_file(path, stored.graph.bytes, stored.graph.crc32)
+    check_graph(path, spec, len(vectors))
+    graph = read_faiss(faiss.read_index, path)
     storage = faiss.IndexScalarQuantizer(
         spec.dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
-    for _, block in vectors.blocks():
+    for first, block in vectors.blocks():
+        if not np.isfinite(block).all():
+            raise IndexDamaged(f"{stored.folder}: vectors from row {first} on are not finite.", hint=HINT)
         storage.add_sa_codes(np.ascontiguousarray(block).view(np.uint8))
-    if graph.ntotal != len(vectors) or storage.ntotal != len(vectors):
-        raise IndexDamaged(f"{path} has {graph.ntotal} vectors, expected {len(vectors)}.", hint=HINT)
     graph.storage = storage
     graph.own_fields = False
     return graph, [storage]

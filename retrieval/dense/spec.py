@@ -2,20 +2,26 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrieval.settings import Settings
 
 ROW_BYTES = 8  # of a row number in an inverted list
+# What FAISS takes as a C int, and more than any index has.
+MOST_WIDTH = 1_000_000
+MOST_LISTS = 4_194_304
+MOST_DIMENSIONS = 65_536
 
 
 class SearchParameters(Settings):
     """How far a search looks."""
 
-    nprobe: int = Field(1, ge=1, description="Inverted lists that a query visits.")
-    shortlist: int = Field(100, ge=1, description="Candidates of a shard that are re-scored exactly.")
-    ef_search: int = Field(64, ge=1, description="Width of the search in a graph.")
-    depth: int = Field(10, ge=1, description="Results for which these were tuned.")
+    nprobe: int = Field(1, ge=1, le=MOST_LISTS, description="Inverted lists that a query visits.")
+    shortlist: int = Field(
+        100, ge=1, le=MOST_WIDTH, description="Candidates of a shard that are re-scored exactly."
+    )
+    ef_search: int = Field(64, ge=1, le=MOST_WIDTH, description="Width of the search in a graph.")
+    depth: int = Field(10, ge=1, le=MOST_WIDTH, description="Results for which these were tuned.")
 
     def for_depth(self, k: int) -> "SearchParameters":
         """Parameters for more results than were tuned for, so that the last of k are as sure as the first.
@@ -37,17 +43,25 @@ class DenseSpec(Settings):
     """
 
     type: Literal["flat", "ivf_flat", "ivf_pq", "hnsw"]
-    dimension: int = Field(ge=1)
+    dimension: int = Field(ge=1, le=MOST_DIMENSIONS)
     metric: Literal["cosine", "dot"] = "cosine"
-    nlist: int = Field(0, ge=0)
+    nlist: int = Field(0, ge=0, le=MOST_LISTS)
     coarse: Literal["flat", "hnsw"] = "flat"
-    pq_m: int = Field(0, ge=0)
+    pq_m: int = Field(0, ge=0, le=MOST_DIMENSIONS)
     pq_bits: Literal[0, 4, 8] = 0
     opq: bool = False
-    hnsw_m: int = Field(32, ge=4)
-    hnsw_ef_construction: int = Field(100, ge=8)
+    hnsw_m: int = Field(32, ge=4, le=256)
+    hnsw_ef_construction: int = Field(100, ge=8, le=MOST_WIDTH)
     train_vectors: int = Field(0, ge=0, description="Vectors to sample for training.")
     search: SearchParameters = Field(default_factory=SearchParameters)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "DenseSpec":
+        if self.is_ivf and not self.nlist:
+            raise ValueError("an index with inverted lists has at least one")
+        if self.type == "ivf_pq" and (not self.pq_bits or not self.pq_m or self.dimension % self.pq_m):
+            raise ValueError("pq_m does not divide the dimension, or there are no pq_bits")
+        return self
 
     @property
     def is_ivf(self) -> bool:

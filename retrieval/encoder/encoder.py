@@ -14,6 +14,7 @@ from retrieval.encoder.loading import load_model
 from retrieval.encoder.side import LoadedSide
 from retrieval.encoder.tokens import Tokenizer, Tokens
 from retrieval.errors import ConfigError, ModelError
+from retrieval.model_errors import reading_model
 from retrieval.models import resolve_side
 from retrieval.settings import ModelSettings
 
@@ -57,6 +58,7 @@ class Encoder:
 
     @classmethod
     @to_the_end
+    @reading_model()
     def open(
         cls,
         settings: ModelSettings,
@@ -107,6 +109,7 @@ class Encoder:
         """Vectors of passages, titles in front: (n, dimension) float32. Raises as `encode_tokens`."""
         return self.encode_tokens(self.tokenize_passages(titles, texts))
 
+    @reading_model()
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of queries: (n, dimension) float32. Raises InputError for text that is no Unicode."""
         return self._encode("query", self._tokenizers["query"].tokenize_queries(texts))

@@ -6,6 +6,7 @@ import torch
 
 from retrieval.encoder.looks import look_between_layers
 from retrieval.errors import ModelError
+from retrieval.model_errors import check_weights
 from retrieval.models import ResolvedModel
 from retrieval.settings import ModelSettings
 
@@ -21,6 +22,7 @@ def load_model(
     from safetensors import SafetensorError
     from transformers.utils import logging
 
+    check_weights(model.folder)
     logging.disable_progress_bar()  # a bar for each load would break into the build's own progress
     try:
         loaded = getattr(sentence_transformers, kind)(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from retrieval.deadline import hurried, look
 from retrieval.encoder.layout import ModelLayout, Side, read_layout
 from retrieval.errors import ConfigError, InputError, ModelError
+from retrieval.model_errors import reading_model
 from retrieval.models import read_json, resolve_side
 from retrieval.settings import ModelSettings
 
@@ -93,6 +94,7 @@ class Tokenizer:
         self._title_tokens = max(1, (self.max_tokens - self.special_tokens - prompt) // 2)
 
     @classmethod
+    @reading_model()
     def open(cls, settings: ModelSettings, side: Side = "passage") -> "Tokenizer":
         """Tokenizer of a side, read without torch. Raises ModelError as `models.resolve`."""
         return cls(read_layout(resolve_side(settings, side).folder, side), settings)

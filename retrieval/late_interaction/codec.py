@@ -8,19 +8,23 @@ with codes through tables of its products with all centroids and codewords: no v
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 
-from retrieval.dense.files import HINT, check_file, crc32_of, read_header, write_header
+from retrieval.dense.files import HINT, FileEntry, check_file, crc32_of, read_header, write_header
+from retrieval.dense.layout import is_moderate
+from retrieval.dense.spec import MOST_DIMENSIONS
 from retrieval.errors import ConfigError, IndexDamaged
 from retrieval.late_interaction.ragged import Vectors
 from retrieval.npy import map_npy
 from retrieval.settings import fingerprint
+from retrieval.strict_json import Shape
 
 Codes = npt.NDArray[np.uint8]
 HEADER = "codec.json"
@@ -33,6 +37,19 @@ MOST_SCALE = 1e4  # fits a float16
 POINTS_PER_CENTROID = 39  # the least that FAISS trains a centroid with
 ENCODED_AT_ONCE = 1024  # tokens whose distances to all codewords are held while encoding
 ITERATIONS = 10  # of k-means over the centroids
+
+
+class _Files(Shape):
+    centroids: FileEntry = Field(alias=CENTROIDS)
+    codebooks: FileEntry = Field(alias=CODEBOOKS)
+
+
+class _Header(Shape):
+    dimension: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)]
+    nlist: Annotated[int, Field(ge=1, le=1 << 8 * COARSE_BYTES)]
+    groups: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)]
+    files: _Files
+    id: str
 
 
 def code_groups(dimension: int, code_bytes: int | None = None) -> int:
@@ -114,19 +131,19 @@ class TokenCodec:
     @classmethod
     def open(cls, folder: Path) -> "TokenCodec":
         """Read a codec, every byte of it checked. Raises IndexDamaged where a file is missing or changed."""
-        header = read_header(folder / HEADER)
-        try:
-            dimension, nlist, groups = (int(header[name]) for name in ("dimension", "nlist", "groups"))
-            for name in (CENTROIDS, CODEBOOKS):
-                check_file(folder / name, header["files"][name]["bytes"], header["files"][name]["crc32"])
-            shapes: dict[str, tuple[int, ...]] = {
-                CENTROIDS: (nlist, dimension), CODEBOOKS: (groups, CODEWORDS, dimension // groups),
-            }  # fmt: skip
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise IndexDamaged(f"{folder / HEADER} does not describe a codec: {error}", hint=HINT) from error
+        header = read_header(folder / HEADER, _Header)
+        for name, entry in ((CENTROIDS, header.files.centroids), (CODEBOOKS, header.files.codebooks)):
+            check_file(folder / name, entry.bytes, entry.crc32)
+        groups = header.groups
+        shapes: dict[str, tuple[int, ...]] = {
+            CENTROIDS: (header.nlist, header.dimension),
+            CODEBOOKS: (groups, CODEWORDS, header.dimension // groups),
+        }
         arrays = [map_npy(folder / name, "<f4", shape, "codec").clone() for name, shape in shapes.items()]
+        if header.dimension % groups or not all(is_moderate(array.numpy()) for array in arrays):
+            raise IndexDamaged(f"{folder} does not hold a codec.", hint=HINT)
         codec = cls(*arrays)
-        codec.id = str(header.get("id"))
+        codec.id = header.id
         return codec
 
     def describe(self) -> dict[str, Any]:
@@ -168,7 +185,15 @@ class TokenCodec:
         return vectors * _scales(codes)[:, None]
 
     def table(self, query: Vectors) -> torch.Tensor:
-        """Products of query tokens (t, d) with all centroids and codewords: (nlist + 256 m, t) float32."""
+        """Products of query tokens (t, d) with all centroids and codewords: (nlist + 256 m, t) float32.
+
+        Raises IndexDamaged where they have other dimensions than the codec.
+        """
+        if query.shape[1] != self.dimension:
+            raise IndexDamaged(
+                f"the token codec has {self.dimension} dimensions, the model of the index {query.shape[1]}",
+                hint=HINT,
+            )
         tokens = torch.from_numpy(np.require(query, np.float32, ["C", "W"]))
         parts = tokens.view(len(tokens), self.groups, -1).permute(1, 2, 0)
         words = torch.bmm(self.codebooks, parts).view(self.groups * CODEWORDS, len(tokens))

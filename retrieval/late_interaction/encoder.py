@@ -12,6 +12,7 @@ from retrieval.deadline import to_the_end
 from retrieval.errors import ModelError
 from retrieval.late_interaction.model import is_checkpoint, late_card, late_model
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
+from retrieval.model_errors import reading_model
 from retrieval.models import resolve_side
 from retrieval.search_settings import LateInteractionSettings
 from retrieval.settings import ModelSettings
@@ -45,6 +46,7 @@ class TokenEncoder(ABC):
 
     @classmethod
     @to_the_end
+    @reading_model()
     def open(
         cls, settings: LateInteractionSettings, embedding: ModelSettings, *, threads: int | None = None
     ) -> "TokenEncoder":
@@ -65,6 +67,7 @@ class TokenEncoder(ABC):
         encoder.dimension = encoder.encode_queries(["dimension"])[0].shape[1]
         return encoder
 
+    @reading_model()
     def encode_queries(self, texts: Sequence[str]) -> list[Vectors]:
         """Token vectors of queries, each (t, d) float32, prompts and special tokens included.
 

@@ -15,6 +15,7 @@ from retrieval.npy import HINT, map_npy
 
 CODES = "codes.npy"  # uint8 (tokens, bytes of a code)
 OFFSETS = "offsets.npy"  # int64 (passages + 1,)
+MOST_TOKENS = 1 << 17  # of a passage: more than any model reads
 
 
 def write_tokens(folder: Path, codes: Codes, offsets: npt.NDArray[np.int64]) -> None:
@@ -86,7 +87,8 @@ class ShardTokens:
             local = rows[own] - self._starts[part]
             offsets = self._offsets[part]
             spans[own, 1], spans[own, 2] = offsets[local], offsets[local + 1]
-            bad = (spans[own, 1] < 0) | (spans[own, 1] > spans[own, 2]) | (spans[own, 2] > offsets[-1])
+            first, end = spans[own, 1], spans[own, 2]
+            bad = (first < 0) | (first > end) | (end > offsets[-1]) | (end > first + MOST_TOKENS)
             if bad.any():
                 raise IndexDamaged(
                     f"Offsets of token codes are damaged at row {int(rows[own][bad][0])}.", hint=HINT

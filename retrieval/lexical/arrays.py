@@ -1,12 +1,12 @@
 """Flat files of unsigned little-endian integers: written in pieces, memory-mapped, checked by size."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from retrieval.dense.files import HINT, check_file
-from retrieval.errors import IndexDamaged
+from retrieval.dense.files import Count, check_file
+from retrieval.strict_json import Shape
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "u1": np.dtype("<u1"),
@@ -45,12 +45,16 @@ class ArrayWriter:
         return {"dtype": self._dtype, "count": self._count}
 
 
-def map_array(path: Path, entry: Any) -> np.ndarray:
+class ArrayEntry(Shape):
+    """What a header says of such a file."""
+
+    dtype: Literal["u1", "u2", "u4", "u8"]
+    count: Count
+
+
+def map_array(path: Path, entry: ArrayEntry) -> np.ndarray:
     """Map a file that a header has an `entry` of, read-only. Raises IndexDamaged where they differ."""
-    try:
-        dtype, count = DTYPES[entry["dtype"]], int(entry["count"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise IndexDamaged(f"The header beside {path} does not describe it: {error}", hint=HINT) from error
+    dtype, count = DTYPES[entry.dtype], entry.count
     check_file(path, count * dtype.itemsize)
     if not count:
         return np.empty(0, dtype)

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.dense.files import HINT, read_header
+from retrieval.dense.files import HINT, Count, read_header
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.arrays import map_array
+from retrieval.lexical.arrays import ArrayEntry, map_array
 from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch
+from retrieval.strict_json import Shape
 
 HEADER = "postings.json"
 FILES = {
@@ -32,18 +33,27 @@ FILES = {
 MOST_BLOCKS = 8192  # of passages, whose best scores stand for them while the k best are sought
 
 
+class PostingsHeader(Shape):
+    """Content of postings.json."""
+
+    passages: Count
+    tokens: Count
+    hashes: ArrayEntry
+    ends: ArrayEntry
+    rows: ArrayEntry
+    counts: ArrayEntry
+    lengths: ArrayEntry
+
+
 class Postings:
     """Postings of one shard. Safe to use from several threads."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         """Map the files: milliseconds, whatever the size. Raises IndexDamaged where they do not fit."""
-        header = read_header(folder / HEADER)
+        header = read_header(folder / HEADER, PostingsHeader)
         self._folder = folder
-        try:
-            arrays = {name: map_array(folder / file, header[name]) for name, file in FILES.items()}
-            self.passages, self.tokens = int(header["passages"]), int(header["tokens"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise IndexDamaged(f"{folder / HEADER} lacks {error}.", hint=HINT) from error
+        arrays = {name: map_array(folder / file, getattr(header, name)) for name, file in FILES.items()}
+        self.passages, self.tokens = header.passages, header.tokens
         self.hashes, self._ends = arrays["hashes"], arrays["ends"]
         self._rows, self._counts, self.lengths = arrays["rows"], arrays["counts"], arrays["lengths"]
         fits = len(self.hashes) == len(self._ends) and len(self._rows) == len(self._counts)

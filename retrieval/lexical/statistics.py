@@ -9,21 +9,28 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from retrieval.dense.files import HINT, read_header, write_header
+from retrieval.dense.files import HINT, Count, read_header, write_header
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.arrays import DTYPES, ArrayWriter, map_array, smallest_dtype
+from retrieval.lexical.arrays import DTYPES, ArrayEntry, ArrayWriter, map_array, smallest_dtype
 from retrieval.lexical.bm25 import hashes_of
-from retrieval.lexical.postings import FILES, HEADER
+from retrieval.lexical.postings import FILES, HEADER, PostingsHeader
 from retrieval.lexical.writer import hash_ranges, terms_between
+from retrieval.strict_json import Shape
 
 STATISTICS_HEADER = "statistics.json"
 FREQUENCIES = "frequencies.bin"
 SHARD_FILES = (HEADER, FILES["hashes"], FILES["ends"])  # what is read of a shard's folder
 MERGE_TERMS = 4_000_000  # held in memory at once while shards are merged
+
+
+class _Header(Shape):
+    passages: Count
+    tokens: Count
+    hashes: ArrayEntry
+    frequencies: ArrayEntry
 
 
 class Statistics:
@@ -38,17 +45,12 @@ class Statistics:
     @classmethod
     def open(cls, folder: Path) -> "Statistics":
         """Map the files. Raises IndexDamaged where one is missing or has another size."""
-        path = folder / STATISTICS_HEADER
-        header = read_header(path)
-        try:
-            hashes = map_array(folder / FILES["hashes"], header["hashes"])
-            frequencies = map_array(folder / FREQUENCIES, header["frequencies"])
-            documents, tokens = int(header["passages"]), int(header["tokens"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise IndexDamaged(f"{path} lacks {error}.", hint=HINT) from error
+        header = read_header(folder / STATISTICS_HEADER, _Header)
+        hashes = map_array(folder / FILES["hashes"], header.hashes)
+        frequencies = map_array(folder / FREQUENCIES, header.frequencies)
         if len(hashes) != len(frequencies):
             raise IndexDamaged(f"The files in {folder} do not belong together.", hint=HINT)
-        return cls(hashes, frequencies, documents, tokens)
+        return cls(hashes, frequencies, header.passages, header.tokens)
 
     @property
     def average_length(self) -> float:
@@ -72,10 +74,14 @@ def merge_statistics(shards: Sequence[Path], out: Path) -> dict[str, int]:
     opened: list[tuple[np.ndarray, np.ndarray]] = []
     passages = tokens = 0
     for folder in shards:
-        header: dict[str, Any] = read_header(folder / HEADER)
-        hashes, ends = (map_array(folder / FILES[name], header[name]) for name in ("hashes", "ends"))
-        opened.append((hashes, ends))
-        passages, tokens = passages + int(header["passages"]), tokens + int(header["tokens"])
+        header = read_header(folder / HEADER, PostingsHeader)
+        opened.append(
+            (
+                map_array(folder / FILES["hashes"], header.hashes),
+                map_array(folder / FILES["ends"], header.ends),
+            )
+        )
+        passages, tokens = passages + header.passages, tokens + header.tokens
     hashes_out = ArrayWriter(out / FILES["hashes"], "u8")
     frequencies_out = ArrayWriter(out / FREQUENCIES, smallest_dtype(passages))
     for low, high in hash_ranges(-(-sum(len(hashes) for hashes, _ in opened) // MERGE_TERMS)):

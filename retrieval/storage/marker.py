@@ -6,6 +6,9 @@ Builds write into no folder that holds other things and has none, and read no fo
 import json
 import time
 
+from retrieval.errors import IndexDamaged
+from retrieval.strict_json import parse
+
 KEY = "corpusmill.json"
 WHAT = "corpusmill index"
 MOST_BYTES = 64 << 10  # whatever is longer is none
@@ -19,10 +22,8 @@ def marker(format_: int, by: str) -> bytes:
 
 def is_marker(data: bytes) -> bool:
     """Whether the content of an object of that name is a marker."""
-    if len(data) > MOST_BYTES:
-        return False
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        value = parse(data, KEY, most_bytes=MOST_BYTES)
+    except IndexDamaged:
         return False
     return isinstance(value, dict) and value.get("what") == WHAT

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from retrieval.storage.copies import REPAIR, copied, sha256_of
 from retrieval.storage.errors import storage_errors
 from retrieval.storage.keys import FileRecord, check_key
 from retrieval.storage.marker import KEY as MARKER
+from retrieval.strict_json import MOST_BYTES, parse
 
 TEMPORARY = "tmp"  # folder of unfinished local writes, inside the index: a rename must not cross disks
 HASH_BLOCK = 1 << 20
@@ -86,21 +88,30 @@ class Store:
                 hint="Put the files themselves into the index: what a link names is never read or written.",
             )
 
-    def read(self, key: str) -> bytes:
-        """Content of `key`; raises FileNotFoundError."""
+    def read(self, key: str, most_bytes: int = MOST_BYTES, *, size: int | None = None) -> bytes:
+        """Content of `key`, an object of ours; `size` as a listing told it, which saves asking.
+
+        Raises FileNotFoundError, and IndexDamaged for what is larger or no file.
+        """
+        path = self.path(key)
         with storage_errors(self.url):
-            return self.fs.cat_file(self.path(key))
+            if self.is_local and not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait
+                raise IndexDamaged(f"{path} is not a file")
+            if self.is_local or "http" in self.fs.protocol:  # a server may send without end
+                with self.fs.open(path, "rb") as file:
+                    data: bytes = file.read(most_bytes + 1)
+            else:
+                found = self.fs.info(path)["size"] if size is None else size
+                data = self.fs.cat_file(path) if found <= most_bytes else b""
+                size = found
+        if max(size or 0, len(data)) > most_bytes:
+            raise IndexDamaged(f"{self.url}/{key} has more than {most_bytes:,} bytes")
+        return data
 
     def read_json(self, key: str) -> Any | None:
         """Parsed JSON of `key`, None where there is none; raises IndexDamaged if it is not JSON."""
-        try:
-            data = self.read(key)
-        except FileNotFoundError:
-            return None
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            raise IndexDamaged(f"{self.url}/{key} is not valid JSON: {error}") from error
+        data = self.read_or_none(key)
+        return None if data is None else parse(data, f"{self.url}/{key}")
 
     def exists(self, key: str) -> bool:
         """Whether there is an object named `key`."""
@@ -154,10 +165,10 @@ class Store:
                     self.put(key, data)
                 return same
 
-    def read_or_none(self, key: str) -> bytes | None:
-        """Content of `key`, None where there is none."""
+    def read_or_none(self, key: str, most_bytes: int = MOST_BYTES) -> bytes | None:
+        """Content of `key`, None where there is none. Raises IndexDamaged as `read`."""
         try:
-            return self.read(key)
+            return self.read(key, most_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -1,6 +1,7 @@
 """What all commands share: reading arguments, telling errors, printing JSON."""
 
 import json
+import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -102,5 +103,19 @@ def fail(error: CorpusmillError, *more: str) -> NoReturn:
 
 
 def show_json(values: dict[str, Any]) -> None:
-    """One JSON object on standard output; ASCII, so that no terminal or pipe can spoil it."""
-    print(json.dumps(values, default=str))
+    """One JSON object on standard output; ASCII, so that no terminal or pipe can spoil it.
+
+    JSON has no infinite numbers: they are null, as the service writes them.
+    """
+    try:
+        print(json.dumps(values, default=str, allow_nan=False))
+    except ValueError:
+        print(json.dumps(_finite(values), default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,27 +1,19 @@
 """Text of a corpus, an index, a server or a model, made so that it cannot forge what is printed around it.
 
-`line` gives one printable line, and everything foreign that is printed passes it: line breaks of any kind,
-escapes, marks that turn the direction of text, and lone surrogates are gone. More lines than one there are
-only in `lines` and `block`, where each of them is indented.
+Everything foreign that is printed passes `line`. More lines than one there are only in `lines` and `block`,
+where each of them is indented.
 """
 
 import textwrap
-import unicodedata
 from collections.abc import Callable, Iterator
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from retrieval.printable import line
+
 MOST_FIELD = 200  # columns of a title or an id that is printed in a line
 INDENT = "  "
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_JOINERS = "\u200c\u200d"  # they spell words and emoji
 _MOST_WORD = 4_096  # letters that are held until it is known where a word ends
-_MOST_MARKS = 8  # one above the other: more would cover the lines around
-
-
-def line(text: object) -> str:
-    """One printable line, with its spaces as they are."""
-    return "".join(_letters(str(text)))
 
 
 def field(text: object, most: int = MOST_FIELD) -> str:
@@ -96,18 +88,6 @@ class BlockWriter:
                 self._column = len(self._indent)
             self._write(part)
             self._column += cell_len(part)
-
-
-def _letters(text: str) -> Iterator[str]:
-    marks = 0
-    for letter in text:
-        marks = marks + 1 if unicodedata.category(letter) in ("Mn", "Me") else 0
-        if marks > _MOST_MARKS:
-            continue
-        if letter.isprintable() or letter in _JOINERS:
-            yield letter
-        else:
-            yield " " if letter.isspace() else _REPLACEMENT
 
 
 def _indented(text: str, indent: str) -> str:

@@ -188,3 +188,25 @@ def test_missing_folders_and_splits_say_what_is_there(tmp_path: Path) -> None:
         read_beir(beir(tmp_path / "other", "5\td\t1\n", {"_id": "1", "text": "a"}))
     with pytest.raises(InputError, match="line 3: not query id, document id and a whole number"):
         read_beir(beir(tmp_path / "bad", "1\td\t1\n1\td2\n", {"_id": "1", "text": "a"}))
+
+
+def test_no_two_ids_are_one_word(tmp_path: Path) -> None:
+    run = {"q": {"a b": 2.0, "a%20b": 1.0, "%": 0.5, "": 0.25}}
+    write_run(tmp_path / "run.txt", run, "ours")
+    words = [line.split()[2] for line in (tmp_path / "run.txt").read_text().splitlines()]
+    assert words == ["a%20b", "a%2520b", "%25", "%"]
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"_id": ' + "[" * 50_000, '{"text": 3'])
+def test_hostile_queries_are_told_by_their_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "questions.jsonl").write_text('{"question": "a", "answers": ["b"]}\n' + line)
+    with pytest.raises(InputError, match="line 2"):
+        read_questions(tmp_path / "questions.jsonl")
+
+
+def test_a_grade_that_no_measure_takes_is_told_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "a"}\n')
+    (tmp_path / "qrels" / "test.tsv").write_text(f"query\tdoc\tgrade\nq\td\t1\nq\te\t{10**26}\n")
+    with pytest.raises(InputError, match="line 3"):
+        read_beir(tmp_path)

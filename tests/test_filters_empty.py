@@ -100,3 +100,23 @@ def test_the_command_line_refuses_an_empty_filter(service: Service, command: str
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == ConfigError("").exit_code
     assert "Leave the filter out" in done.stderr and not done.stdout
+
+
+TEXTS = [
+    'title starts with ""', 'title contains ""', "title >= ''", 'year = 3 or title contains ""',
+    'not (title starts with "")',
+    {"field": "title", "op": "starts with", "value": ""}, {"field": "title", "op": "contains", "value": ""},
+    {"or": [HAS, {"field": "doc_id", "op": ">=", "value": ""}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("filter", TEXTS, ids=repr)
+def test_an_empty_text_is_not_everything_either(filter: Any) -> None:
+    """As of an access filter that puts an empty prefix where one was to be."""
+    with pytest.raises(ConfigError, match="an empty text"):
+        parse(filter, SCHEMA)
+
+
+@pytest.mark.parametrize("filter", ['title = ""', 'title != ""', 'tags contains ""', 'title in ("", "a")'])
+def test_an_empty_text_that_says_something_is_a_value(filter: str) -> None:
+    parse(filter, SCHEMA)

@@ -1,6 +1,7 @@
 """Text of a corpus, an index or a model cannot forge what commands print, stream, or write by lines."""
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from jobs.evaluation.runs import write_qrels, write_run
 from jobs.harmless import BlockWriter, block, field, line, lines
 from jobs.terminal import show
 from retrieval.client import Client
+from retrieval.serve.logs import log
 from retrieval.storage import Store
 from tests.conftest import make_documents, write_jsonl
 from tests.generation_tools import server
@@ -185,6 +187,30 @@ def test_a_status_that_somebody_wrote_is_indented(tmp_path: Path) -> None:
     outside = [one for one in told.splitlines() if not one.startswith("  ")]
     assert _is_harmless(told) and not any(one.startswith("1.") for one in outside)
     assert len(outside) == 7
+
+
+@pytest.mark.parametrize("letter", [*BREAKS, "\x1b[2J", "\u202e", "\x07", "\ud800"])
+def test_the_log_of_the_service_has_no_line_of_its_own(letter: str, capsys: Any) -> None:
+    """Whatever a manifest, a request or a generator puts into a message or a traceback."""
+    forged = f"it is{letter}ERROR 2026 forged"
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        log.error("a version is refused: %s", forged)
+        log.error(forged)
+        try:
+            raise ValueError(forged)
+        except ValueError:
+            log.exception("a search failed: %s", forged)
+    finally:
+        log.removeHandler(handler)
+    told = capsys.readouterr().err
+    lines = told.split("\n")
+    assert [line for line in told.splitlines() if line.lstrip().startswith("ERROR 2026")] == []
+    assert len([line for line in lines if line.startswith("ERROR ")]) == 3
+    assert all(line.isprintable() for line in lines)
+    assert all(line.startswith(("ERROR ", "  ")) for line in lines if line)
 
 
 def test_ids_forge_no_line_of_a_run_file(tmp_path: Path) -> None:

@@ -236,6 +236,21 @@ def test_a_marker_that_is_no_file_makes_no_index(tmp_path: Path, kind: str) -> N
     assert _names(_list(tmp_path)) == ["a.txt"]
 
 
+@pytest.mark.parametrize("marker", [None, b"", MARKER[:20]])
+def test_an_index_without_its_marker_is_one_by_its_version(tmp_path: Path, marker: bytes | None) -> None:
+    _write(tmp_path / "w/a.jsonl")
+    _index(tmp_path / "w/index", marker or b"")
+    if marker is None:
+        (tmp_path / "w/index/corpusmill.json").unlink()
+    (tmp_path / "w/index/LATEST").write_text("3\n")
+    (tmp_path / "w/index/versions").mkdir()
+    (tmp_path / "w/index/versions/000003.json").write_text("{}")
+    for path in ("w", "w/**", "w/*"):
+        assert _names(_list(tmp_path / path)) == ["a.jsonl"]
+    with pytest.raises(InputError, match="an index of corpusmill"):
+        _list(tmp_path / "w/index/parts")
+
+
 def test_indexes_on_other_storage() -> None:
     memory = fsspec.filesystem("memory")
     for key in ("a.jsonl", "index/parts/x/r.jsonl", "index/b.txt", "no/c.txt"):

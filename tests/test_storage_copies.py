@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from retrieval.errors import IndexDamaged
+from retrieval.errors import IndexDamaged, StorageError
 from retrieval.storage import FileRecord, Store, damaged_copy, default_cache, sweep_cache
 
 KEY = "passages/0123456789abcdef/0123456789abcdef.arrow"
@@ -128,3 +128,12 @@ def test_a_sweep_leaves_what_is_not_ours(store: Store, tmp_path: Path) -> None:
     assert mine.exists()
     assert (tmp_path / kept.key).exists()
     assert not (tmp_path / old.key).exists()
+
+
+def test_a_cache_that_cannot_be_one_is_told(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    record = store.put("a/b", b"one")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/none")):
+        with pytest.raises(StorageError, match="cannot be used for copies"):
+            store.local(record, folder)
+    assert (tmp_path / "file").read_text() == "mine"

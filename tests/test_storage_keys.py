@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.errors import IndexDamaged
+from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.storage import FileRecord, Store, is_written_by_us
 
 DIGEST = "0" * 64
@@ -93,3 +94,57 @@ def test_links_inside_an_index_and_an_index_behind_a_link_are_taken(tmp_path: Pa
 )  # fmt: skip
 def test_what_people_name_is_not_ours(key: str) -> None:
     assert not is_written_by_us(key)
+
+
+def test_a_folder_that_becomes_a_link_is_looked_at_again(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    store = Store(str(tmp_path / "index"))
+    store.put("parts/x", b"ours")
+    assert store.read("parts/x") == b"ours"
+    (tmp_path / "index" / "parts").rename(tmp_path / "was")
+    (tmp_path / "index" / "parts").symlink_to(outside)
+    (outside / "x").write_bytes(b"theirs")
+    for use in (store.read, lambda key: store.put(key, b"ours"), lambda key: store.delete([key])):
+        with pytest.raises(IndexDamaged, match="by a link"):
+            use("parts/x")
+    assert (outside / "x").read_bytes() == b"theirs"
+    assert store.find("") == {}
+
+
+def test_of_a_link_it_is_the_link_that_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    store = Store(str(tmp_path / "index"))
+    store.put("parts/x", b"ours")
+    (tmp_path / "index" / "parts" / "y").symlink_to(tmp_path / "mine")
+    assert set(store.find("parts")) == {"parts/x", "parts/y"}
+    store.delete(["parts/y"])
+    assert set(store.find("parts")) == {"parts/x"}
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "itself"])
+def test_what_is_no_file_in_the_place_of_one_is_told_at_once(tmp_path: Path, kind: str) -> None:
+    store = Store(str(tmp_path))
+    if kind == "fifo":
+        os.mkfifo(tmp_path / "LATEST")
+    elif kind == "folder":
+        (tmp_path / "LATEST").mkdir()
+    else:
+        (tmp_path / "LATEST").symlink_to("LATEST")
+    for use in (store.read, store.read_json, store.read_or_none):
+        with pytest.raises(CorpusmillError):
+            use("LATEST")
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(CorpusmillError):
+        Store(str(loop)).put("x", b"")
+
+
+@pytest.mark.parametrize("key", ["%2e%2e/secret", "a?b", "a#b", "a%2fb"])
+def test_a_key_on_http_names_what_it_says(key: str) -> None:
+    path = Store("http://127.0.0.1:1/index").path(key)
+    assert path.startswith("http://127.0.0.1:1/index/")
+    assert unquote(path.removeprefix("http://127.0.0.1:1/index/")) == key
+    assert not set("?#") & set(path)
+    assert "%2e" not in path

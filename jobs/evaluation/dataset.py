@@ -13,6 +13,7 @@ QUERIES = "queries.jsonl"
 TEXT_FIELDS = ("text", "question", "query")
 ANSWER_FIELDS = ("answers", "answer")
 NAMED = 3  # ids named in a message
+MOST_GRADE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _read_queries(file: Path) -> Iterator[Query]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{file}, line {number}: not JSON: {error}") from error
         if not isinstance(record, dict):
             raise InputError(f"{file}, line {number}: not a JSON object")
@@ -142,6 +143,8 @@ def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
         try:
             query_id, doc_id, grade = cells
             relevance = int(grade)
+            if abs(relevance) > MOST_GRADE:
+                raise ValueError("no measure takes such a grade")
         except ValueError as error:
             if number == 1:  # the header
                 continue

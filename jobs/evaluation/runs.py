@@ -2,7 +2,7 @@
 
 trec_eval holds scores as 32-bit floats, orders a query's documents by them, and equal ones by descending
 document id. Scores are therefore written as strictly decreasing 32-bit floats. White space and control
-characters in an id, which the format cannot hold, are written as %20 and the like.
+characters in an id, which the format cannot hold, are written as %20 and the like, and so is % itself.
 `trec_eval -c -m ndcg_cut.10 qrels.txt hybrid.txt` gives the figures of the report (-c: a query without
 results counts 0).
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 QRELS = "qrels.txt"
 EMPTY = "%"  # an id without a letter; a column cannot be empty
-_NO_WORD = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+_NO_WORD = re.compile(r"[\s\x00-\x1f\x7f-\x9f%]")
 
 Run = dict[str, dict[str, float]]  # score by query id and document id, best first, strictly decreasing
 

@@ -1,4 +1,7 @@
-"""Folders that are indexes of corpusmill, which no build reads as corpus: a marker at their root says so."""
+"""Folders that are indexes of corpusmill, which no build reads as corpus.
+
+A marker at their root says so; where it is gone or damaged, LATEST beside the manifest that it names does.
+"""
 
 import errno
 import os
@@ -9,6 +12,7 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.sources.storage import NotAFile
+from retrieval.manifest import LATEST, parse_latest, version_key
 from retrieval.storage import MARKER, MOST_MARKER_BYTES, is_marker
 
 
@@ -22,17 +26,24 @@ class Indexes:
 
     def is_index(self, folder: str) -> bool:
         """Whether a folder is the root of an index. Raises what the file system raises but "not found"."""
+        if is_marker(self._read(folder, MARKER)):
+            return True
+        version = parse_latest(self._read(folder, LATEST))
+        return version is not None and bool(self._read(folder, version_key(version)))
+
+    def _read(self, folder: str, key: str) -> bytes:
+        """The beginning of a file; empty where there is none."""
         try:
             options: dict[str, Any] = {} if self._local else {"cache_type": "none"}
-            with self._fs.open(posixpath.join(folder, MARKER), "rb", **options) as file:
-                data = file.read(MOST_MARKER_BYTES + 1)
+            with self._fs.open(posixpath.join(folder, key), "rb", **options) as file:
+                data: bytes = file.read(MOST_MARKER_BYTES + 1)
+                return data
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotAFile):
-            return False
+            return b""
         except OSError as error:
             if error.errno == errno.ELOOP:  # a link to itself
-                return False
+                return b""
             raise
-        return is_marker(data)
 
     def around(self, folder: str) -> str:
         """The index that a folder is or lies in, links resolved; "" where there is none."""
@@ -58,7 +69,8 @@ class Indexes:
 
     def roots(self, paths: Iterable[str]) -> set[str]:
         """The indexes among listed paths of files."""
-        folders = (posixpath.dirname(path) for path in paths if posixpath.basename(path) == MARKER)
+        named = (MARKER, LATEST)
+        folders = {posixpath.dirname(path) for path in paths if posixpath.basename(path) in named}
         return {folder for folder in folders if self.is_index(folder)}
 
 

@@ -22,6 +22,14 @@ class Condition:
     operator: str
     value: Literal | tuple[Literal, ...]
 
+    def __post_init__(self) -> None:
+        """Raises FilterProblem for a comparison of text that holds for everything."""
+        elements = self.operator == "contains" and self.field.is_list
+        if self.value == "" and self.operator in (*TEXT, ">=") and not elements:
+            raise FilterProblem(
+                f"{self.operator!r} with an empty text, which is true of every {self.field.name}", EMPTY_HINT
+            )
+
 
 @dataclass(frozen=True)
 class Has:

@@ -1,6 +1,5 @@
 """The HTTP interface: routes, errors, documentation."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from retrieval.serve import entrance, routes_answer, routes_index, routes_search
 from retrieval.serve.access import Door, Keys
 from retrieval.serve.errors import BadRequest, NotFound
 from retrieval.serve.guard import Guard, error_response, json_response
+from retrieval.serve.logs import log
 from retrieval.serve.service import Service
 
-log = logging.getLogger("ray.serve")
 PLAYGROUND = Path(__file__).parent / "playground"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _DESCRIPTION = (

@@ -1,6 +1,5 @@
 """Where the parts of the service are: all in this process, or in deployments of their own."""
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +21,13 @@ from retrieval.search.opening import open_terms
 from retrieval.search.pipeline import QueryTerms
 from retrieval.search.query_path import QueryPath
 from retrieval.serve.errors import Unavailable
+from retrieval.serve.logs import log
 from retrieval.serve.pieces import Layout, Place, SearcherVersions, second_stage
 from retrieval.serve.remote import RemoteModels
 from retrieval.serve.scatter import Late, Scatter
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 
-log = logging.getLogger("ray.serve")
 CONTROL_S = 600  # that opening and proving a version may take
 
 

@@ -1,7 +1,6 @@
 """The parts of the service that can be processes of their own: shard groups, query encoder, re-rankers."""
 
 import asyncio
-import logging
 from concurrent.futures import Executor
 from typing import Any
 
@@ -9,12 +8,12 @@ from ray import serve
 
 from retrieval.deadline import Deadline, within
 from retrieval.serve.encoding import Encoded, Encoding
+from retrieval.serve.logs import log
 from retrieval.serve.pieces import GroupVersions, ModelVersions, Place, pool, second_stage
 from retrieval.serve.proof import opening
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 
-log = logging.getLogger("ray.serve")
 SHARD_CALLS = frozenset(
     "select selected dense lexical passages find doc_ids token_scores exact_scores quantized_scores "
     "term_matches token_pairs".split()

@@ -6,7 +6,6 @@ RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it. Imports nothing heavy: a pro
 """
 
 import json
-import logging
 import os
 import re
 import uuid
@@ -16,9 +15,10 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retrieval.serve.logs import log
+
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 IMPORT_PATH = "retrieval.serve.entrance:middlewares"
-log = logging.getLogger("ray.serve")
 _ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _TEXT = re.compile(rb"^[\x20-\x7e]{1,512}$")
 # RFC 3986: a name or an address, and a port.

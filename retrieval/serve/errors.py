@@ -4,7 +4,6 @@ The message of an error may name files, addresses and settings of the server: it
 may administer. Others are told by kind.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
@@ -19,8 +18,7 @@ from retrieval.errors import (
     StorageError,
 )
 from retrieval.generation.generators import GenerationError
-
-log = logging.getLogger("ray.serve")
+from retrieval.serve.logs import log
 
 
 class BadRequest(CorpusmillError):

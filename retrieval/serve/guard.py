@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from typing import Any
 
@@ -25,9 +24,9 @@ from retrieval.serve.errors import (
     status_of,
     unexpected,
 )
+from retrieval.serve.logs import log
 from retrieval.serve.metrics import Metrics
 
-log = logging.getLogger("ray.serve")
 _GUARDED = ("/v1/", "/metrics")
 SAFE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

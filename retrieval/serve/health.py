@@ -1,16 +1,15 @@
 """What is wrong with a service that runs: with what LATEST says, and with its searches."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from retrieval.errors import CorpusmillError, DeadlineExceeded, IndexDamaged, ModelError, StorageError
 from retrieval.serve.errors import Overloaded, Unavailable, unexpected
+from retrieval.serve.logs import log
 from retrieval.serve.pieces import Place
 
-log = logging.getLogger("ray.serve")
 PROBE_S = 2  # between probes, while searches fail
 RECENT_S = 5  # a search that succeeded since then speaks against what one probe says
 WINDOW_S = 30

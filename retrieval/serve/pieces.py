@@ -1,7 +1,6 @@
 """What processes of the service hold of an index: its store, open versions of it, and their proof."""
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, Thread
@@ -17,13 +16,13 @@ from retrieval.search.models import Models
 from retrieval.search.opening import check_sizes, open_group
 from retrieval.search.searcher import Searcher
 from retrieval.search_settings import Rerank, SearchSettings
+from retrieval.serve.logs import log
 from retrieval.serve.metrics import looked_up
 from retrieval.serve.proof import check_files, check_shards, served_files
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import MOST, Versions
 from retrieval.storage import FileRecord, Store, default_cache, sweep_cache
 
-log = logging.getLogger("ray.serve")
 KEPT = 2 * MOST  # versions whose files stay in the cache: some of them may have been refused
 OPENING_S = 3_600  # within which a file that was copied from object storage is opened
 _MODEL_OF: dict[Rerank, tuple[str, ...]] = {

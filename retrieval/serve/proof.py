@@ -1,6 +1,5 @@
 """Before a version answers: its files are what the manifest says, and its shards find what is in them."""
 
-import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,9 @@ from retrieval.manifest import Manifest, ShardRecord
 from retrieval.search.group import ShardGroup
 from retrieval.search.query_path import QueryPath
 from retrieval.serve.errors import Unavailable
+from retrieval.serve.logs import log
 from retrieval.storage import FileRecord, Store, damaged_copy, sha256_of
 
-log = logging.getLogger("ray.serve")
 REPAIR = "Run `corpusmill verify` on the index; the version that was served before goes on."
 READERS = 4  # files that are read at a time
 ROWS = 8  # of a shard that look for themselves

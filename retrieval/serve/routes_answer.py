@@ -1,6 +1,5 @@
 """Answers with citations, plain, streamed, and in OpenAI's shape."""
 
-import logging
 import math
 import time
 import uuid
@@ -19,12 +18,12 @@ from retrieval.serve.errors import BadRequest, error_body, public_name, unexpect
 from retrieval.serve.examples import ANSWER, CHAT, QUERY, responses
 from retrieval.serve.guard import json_response, to_json
 from retrieval.serve.leaving import unless_left
+from retrieval.serve.logs import log
 from retrieval.serve.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
 from retrieval.serve.schemas import AnswerResponse, Filter, Options, Text
 from retrieval.serve.service import Service
 
 router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
-log = logging.getLogger("ray.serve")
 Event = tuple[str, dict[str, Any]]
 Events = AsyncGenerator[Event, None]
 

@@ -1,6 +1,5 @@
 """Shard groups behind deployment handles: asked side by side, with a deadline, what is late left out."""
 
-import logging
 import time
 from collections.abc import Sequence
 from threading import Lock
@@ -18,10 +17,9 @@ from retrieval.passages import Passage
 from retrieval.search.interfaces import Pairs
 from retrieval.search.ranking import Ranking, merge
 from retrieval.serve.errors import Overloaded, Unavailable
+from retrieval.serve.logs import log
 from retrieval.serve.pieces import Layout
 from retrieval.serve.remote import result_of, sender
-
-log = logging.getLogger("ray.serve")
 
 
 class Late:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import contextvars
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,6 +16,7 @@ from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
 from retrieval.serve.errors import Incomplete, Overloaded, Unavailable, checking
 from retrieval.serve.health import Health, Latest, RefusedVersion
+from retrieval.serve.logs import log
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.pieces import pool
 from retrieval.serve.proof import check_search, opening, probe
@@ -25,7 +25,6 @@ from retrieval.serve.settings import ServeSettings
 from retrieval.serve.turns import Turns
 
 T = TypeVar("T")
-log = logging.getLogger("ray.serve")
 START_S = 600  # that the parts of the service may need until they answer, together
 RETRY_S = 1
 CANARY_S = 60

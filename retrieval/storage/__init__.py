@@ -11,7 +11,8 @@ from retrieval.storage.keys import FileRecord, is_written_by_us
 from retrieval.storage.marker import KEY as MARKER
 from retrieval.storage.marker import MOST_BYTES as MOST_MARKER_BYTES
 from retrieval.storage.marker import is_marker, marker
-from retrieval.storage.store import TEMPORARY, LocalWrite, Store
+from retrieval.storage.store import TEMPORARY, Store
+from retrieval.storage.writes import LocalWrite
 
 __all__ = [
     "MARKER", "MOST_MARKER_BYTES", "REPAIR", "TEMPORARY", "FileRecord", "LocalWrite", "Store",

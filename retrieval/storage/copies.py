@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec.callbacks import Callback
 
-from retrieval.errors import IndexDamaged
+from retrieval.errors import IndexDamaged, StorageError
 from retrieval.storage.errors import storage_errors
 from retrieval.storage.keys import FileRecord, is_written_by_us
 
@@ -114,10 +114,16 @@ def _is_intact(path: Path, record: FileRecord, folder: Path) -> bool:
 
 def _fetch(store: "Store", path: Path, record: FileRecord, folder: Path) -> None:
     url = f"{store.url}/{record.key}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = folder / NOTES / f"{uuid.uuid4().hex}{PARTIAL}"
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be used for copies of the index: {error}",
+            hint="Name a folder that can be written to as CORPUSMILL_CACHE.",
+        ) from error
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with storage_errors(store.url):
             store.fs.get_file(store.path(record.key), str(partial), callback=_Bounded(record))

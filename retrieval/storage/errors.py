@@ -35,7 +35,8 @@ def storage_errors(url: str) -> Iterator[None]:
             ) from error
         if isinstance(error, NotADirectoryError):
             raise StorageError(f"{url} is not a folder", hint="Name a folder, or one to be made.") from error
-        raise
+        # A link to itself, a folder in the place of a file, a disk that fails, a server that is gone, ...
+        raise StorageError(f"{url} cannot be used: {error}", hint="Check what lies there.") from error
     except ValueError as error:
         if "rotocol" in str(error):  # fsspec: "Protocol not known: xyz"
             raise StorageError(

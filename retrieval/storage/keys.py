@@ -33,7 +33,7 @@ _PATTERNS = (
     rf"models/{_FP}/.+",  # files of a model have any names
     r"tmp/(corpusmill|doctor)-[0-9a-f]{32}(/.+)?",
 )
-_WRITTEN = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS))
+_WRITTEN = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.ASCII)
 
 
 def check_key(key: str) -> str:

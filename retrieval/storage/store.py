@@ -13,9 +13,9 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -27,6 +27,7 @@ from retrieval.storage.copies import REPAIR, copied, sha256_of
 from retrieval.storage.errors import storage_errors
 from retrieval.storage.keys import FileRecord, check_key
 from retrieval.storage.marker import KEY as MARKER
+from retrieval.storage.writes import LocalFolder, LocalWrite
 from retrieval.strict_json import MOST_BYTES, parse
 
 TEMPORARY = "tmp"  # folder of unfinished local writes, inside the index: a rename must not cross disks
@@ -46,7 +47,7 @@ class Store:
             self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **self.options)
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
-        self._inside: set[str] = set()  # folders that are known to lie in a local index, by no link out of it
+        self._is_http = "http" in self.fs.protocol
 
     def __reduce__(self) -> tuple:
         # Workers have other working folders than the driver.
@@ -57,7 +58,8 @@ class Store:
         """The server of an object store, where it is not the usual one: one URL may name two indexes."""
         client = self.options.get("client_kwargs") or {}
         found = self.options.get("endpoint_url") or client.get("endpoint_url")
-        return str(found or os.environ.get("AWS_ENDPOINT_URL") or "")
+        own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return str(found or own or "")
 
     def path(self, key: str) -> str:
         """Path of `key` in the file system; an empty key is the folder itself.
@@ -66,19 +68,13 @@ class Store:
         """
         if not key:
             return self.root
-        path = f"{self.root}/{check_key(key)}"
+        check_key(key)
+        if self._is_http:  # where `%2e%2e` would climb, and `?` end the path
+            return f"{self.root}/{quote(key)}"
+        path = f"{self.root}/{key}"
         if self.is_local:
-            self._check_links(path)
-        return path
-
-    def _check_links(self, path: str) -> None:
-        folder = os.path.dirname(path)
-        if folder not in self._inside:
-            self._check_inside(folder)
-            if os.path.isdir(folder):  # one that is made later may be made as a link
-                self._inside.add(folder)
-        if os.path.islink(path):
             self._check_inside(path)
+        return path
 
     def _check_inside(self, path: str) -> None:
         real, root = os.path.realpath(path), os.path.realpath(self.root)
@@ -97,7 +93,7 @@ class Store:
         with storage_errors(self.url):
             if self.is_local and not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait
                 raise IndexDamaged(f"{path} is not a file")
-            if self.is_local or "http" in self.fs.protocol:  # a server may send without end
+            if self.is_local or self._is_http:  # a server may send without end
                 with self.fs.open(path, "rb") as file:
                     data: bytes = file.read(most_bytes + 1)
             else:
@@ -120,10 +116,22 @@ class Store:
 
     def find(self, prefix: str) -> dict[str, int]:
         """Keys below the folder `prefix` and their sizes in bytes."""
+        path = self.path(prefix)
+        if self.is_local:
+            return dict(self._files(path))
         with storage_errors(self.url):
-            found = self.fs.find(self.path(prefix), detail=True)
+            found = self.fs.find(path, detail=True)
         start = len(self.root) + 1
         return {path[start:]: info["size"] or 0 for path, info in found.items()}
+
+    def _files(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Of a local index, in folders that are no links: those may lead anywhere."""
+        with storage_errors(self.url):
+            for parent, _, names in os.walk(folder):
+                for name in names:
+                    path = os.path.join(parent, name)
+                    with contextlib.suppress(FileNotFoundError):  # a builder removes what it is done with
+                        yield os.path.relpath(path, self.root), os.lstat(path).st_size
 
     def put(self, key: str, data: bytes) -> FileRecord:
         """Write `data` as `key`, in place of what was there."""
@@ -173,7 +181,7 @@ class Store:
             return None
 
     @contextlib.contextmanager
-    def writing(self, key: str) -> Iterator["LocalWrite"]:
+    def writing(self, key: str) -> Iterator[LocalWrite]:
         """A local path to write to; on leaving it becomes `key`, and `.record` is set."""
         with storage_errors(self.url), self._temporary() as temporary:
             write = LocalWrite(temporary)
@@ -186,7 +194,7 @@ class Store:
                     self.fs.put_file(str(temporary), self.path(key))
 
     @contextlib.contextmanager
-    def writing_folder(self, key: str) -> Iterator["LocalFolder"]:
+    def writing_folder(self, key: str) -> Iterator[LocalFolder]:
         """A local folder to write files to; on leaving they become `key/<name>`, and `.records` is set."""
         with storage_errors(self.url), self._temporary() as temporary:
             temporary.mkdir()
@@ -232,10 +240,15 @@ class Store:
         return None if digest.hexdigest() == record.sha256 else "its content differs from its checksum"
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects; one that is gone already is no error."""
+        """Remove objects; one that is gone already is no error. Of a link it is the link that goes."""
         for key in keys:
             with contextlib.suppress(FileNotFoundError), storage_errors(self.url):
-                self.fs.rm_file(self.path(key))
+                if not self.is_local:
+                    self.fs.rm_file(self.path(key))
+                    continue
+                path = f"{self.root}/{check_key(key)}"
+                self._check_inside(os.path.dirname(path))
+                os.unlink(path)
 
     def free_bytes(self) -> int | None:
         """Free space of the disk below a local index; None where storage has no such limit."""
@@ -265,26 +278,3 @@ class Store:
             yield path
         finally:
             path.unlink(missing_ok=True)
-
-
-@dataclass
-class LocalWrite:
-    """A file being written: `path` while it is, `record` afterwards."""
-
-    path: Path
-    record: FileRecord | None = None
-
-    @property
-    def done(self) -> FileRecord:
-        """The record of the finished file."""
-        if self.record is None:
-            raise StorageError(f"{self.path} was not finished")
-        return self.record
-
-
-@dataclass
-class LocalFolder:
-    """A folder being written: `path` while it is, `records` of its files afterwards."""
-
-    path: Path
-    records: list[FileRecord] = field(default_factory=list)

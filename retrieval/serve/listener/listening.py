@@ -1,6 +1,5 @@
 """Ray's server of an ingress replica that listens itself, with connections of ours."""
 
-import logging
 import os
 import resource
 from functools import partial
@@ -13,7 +12,6 @@ from retrieval.serve.listener.connection import Connection
 from retrieval.serve.listener.hall import Hall
 from retrieval.serve.listener.rules import Rules
 
-log = logging.getLogger("ray.serve")
 HOST = "CORPUSMILL_LISTEN"  # variable with the address to listen on; Ray's own proxy keeps to loopback
 SPARE_FILES = 1_024  # for all else that a replica has open
 

@@ -25,7 +25,7 @@ from retrieval.serve.errors import (
     public,
     public_name,
 )
-from retrieval.serve.examples import INDEX, PASSAGE, REFUSED, STATE, responses
+from retrieval.serve.examples import FAILING, INDEX, PASSAGE, REFUSED, STATE, not_ready, responses
 from retrieval.serve.guard import json_response
 from retrieval.serve.requests import DOCUMENTED, allow, service_of
 from retrieval.serve.service import Service
@@ -92,7 +92,7 @@ async def healthz() -> Response:
 
 
 @router.get(
-    "/readyz", responses=responses(REFUSED),
+    "/readyz", responses={**responses(REFUSED), 503: not_ready(FAILING)},
     summary="Whether searches are answered, and what is wrong",
 )  # fmt: skip
 async def readyz(request: Request) -> Response:

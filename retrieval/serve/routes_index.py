@@ -80,7 +80,7 @@ async def reload(request: Request) -> Response:
     except (StorageError, Unavailable, Overloaded, DeadlineExceeded):
         raise
     except CorpusmillError as error:
-        told = f"LATEST is refused, version {service.version} stays: {error.message}"
+        told = f"what LATEST names is refused, version {service.version} stays: {error.message}"
         raise Refused(told, hint=error.hint) from error
     return json_response(state(service, full=True))
 

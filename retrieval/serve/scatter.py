@@ -112,7 +112,7 @@ class Scatter:
                     other.cancel()
                 raise
             except CorpusmillError as error:
-                log.warning("shard group %s is left out: %s", number, error.message)
+                log.warning("shard group %s is left out: %s", number, ascii(error.message))
                 self._lost.add(number)
                 if time.monotonic() >= start + self._late.patience_s:
                     self._late.add(number)

@@ -121,7 +121,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(index: Path, folder: Path, config: str = "", **variables: str) -> Iterator[Service]:
+def serving(index: Path | str, folder: Path, config: str = "", **variables: str) -> Iterator[Service]:
     """`corpusmill serve` until the block ends. config: YAML of settings; variables: of the environment."""
     port = free_port()
     words = [sys.executable, "-m", "jobs", "serve", str(index), "--port", str(port)]
@@ -135,7 +135,7 @@ def serving(index: Path, folder: Path, config: str = "", **variables: str) -> It
         process = subprocess.Popen(
             words, stdout=file, stderr=file, env={**environment, **variables}, start_new_session=True
         )
-    service = Service(f"http://127.0.0.1:{port}", index, process, log)
+    service = Service(f"http://127.0.0.1:{port}", Path(index), process, log)
     try:
         _until_ready(service)
         yield service

@@ -236,3 +236,39 @@ def test_one_query_that_fails_among_good_ones_changes_nothing(told: Told) -> Non
     finally:
         overwrite(path, whole)
     assert told.search(k=80).status_code == 200
+
+
+@pytest.mark.slow
+def test_storage_that_is_gone_is_told_and_what_is_open_answers(
+    served_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {"key": "test", "secret": "test", "endpoint_url": f"http://{host}:{port}"}
+    files = Store("s3://told-bucket", options).fs
+    files.mkdir("told-bucket")
+    files.put(f"{served_index}/", "told-bucket/", recursive=True)
+    search_key, admin_key = new_key(), new_key()
+    (tmp_path / "keys").write_text(f"search {hashed(search_key)}\nadmin {hashed(admin_key)}\n")
+    values = {
+        "index": "s3://told-bucket", "storage_options": options, "watch_s": 0.5,
+        "access": {"keys_file": str(tmp_path / "keys")},
+    }  # fmt: skip
+    with serving("s3://told-bucket", tmp_path, json.dumps(values)) as service:
+        told = Told(service, tmp_path, search_key, admin_key)
+        assert told.search().status_code == 200
+        server.stop()
+        state = told.until(lambda state: bool(state["problems"]))
+        assert state["status"] == 200 and state["ready"] and "told-bucket" in state["problems"][0]
+        assert told.state()["problems"] == [
+            "LATEST cannot be followed: the storage of the index does not answer"
+        ]
+        told.assert_hidden()
+        assert told.search().json()["version"] == 1
+        answer = told.ask("POST", "/v1/index/reload", admin_key, {})
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+        assert answer.json()["error"]["type"] == "StorageError"

@@ -35,7 +35,8 @@ def answer(url: str, sent: bytes) -> tuple[int, dict[str, str], bytes]:
         while (line := reader.readline().strip()) != b"":
             name, _, value = line.partition(b":")
             headers[name.decode("ascii").lower()] = value.strip().decode("ascii")
-        return status, headers, reader.read(int(headers.get("content-length", 0)))
+        length = 0 if sent.startswith(b"HEAD ") else int(headers.get("content-length", 0))
+        return status, headers, reader.read(length)
 
 
 def search(*lines: bytes, key: str = "", host: bytes = b"localhost", path: bytes = b"/v1/search") -> bytes:

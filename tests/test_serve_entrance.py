@@ -79,9 +79,9 @@ def test_all_that_ray_decodes_is_text(name: bytes) -> None:
 def test_traces_and_sessions_of_text_go_on_and_what_ray_obeys_does_not() -> None:
     trace = (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     session = (b"x-session-id", b"abc")
-    found = seen(trace, session, (b"x-request-timeout-seconds", b"0.001"), (b"X-Request-ID", b"mine"))
+    found = seen(trace, session, (b"x-request-timeout-seconds", b"0.001"), (b"x-request-id", b"mine"))
     assert trace in found and session in found and (b"x-request-id", b"mine") in found
-    assert not [name for name, _ in found if b"timeout" in name or name == b"X-Request-ID"]
+    assert not [name for name, _ in found if b"timeout" in name]
 
 
 @pytest.mark.parametrize(

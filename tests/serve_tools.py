@@ -23,6 +23,14 @@ HOSTILE = (
     '<img src=x onerror="document.title=1"> \u202eright to left\u202c </script><script>alert(1)</script>'
 )
 READY_S = 120
+# Values that are no text, or too much of it, and headers that Ray Serve, a framework or a proxy may read.
+NO_TEXT = (b"\xff", b"\xc3\x28", b"a\x80b", b"\xed\xa0\x80", b"a" * 5_000, b"\xff" * 5_000)
+HEADERS = (
+    b"x-request-id", b"serve_multiplexed_model_id", b"serve-multiplexed-model-id", b"x-session-id",
+    b"X_Session_ID", b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"traceparent",
+    b"tracestate", b"x-ray-anything", b"rayserve-x", b"accept", b"accept-encoding", b"cookie", b"origin",
+    b"referer", b"user-agent", b"x-forwarded-for", b"expect", b"range", b"if-none-match",
+)  # fmt: skip
 
 
 def served_documents() -> list[dict[str, Any]]:
@@ -113,7 +121,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(index: Path, folder: Path, config: str = "", **variables: str) -> Iterator[Service]:
+def serving(index: Path | str, folder: Path, config: str = "", **variables: str) -> Iterator[Service]:
     """`corpusmill serve` until the block ends. config: YAML of settings; variables: of the environment."""
     port = free_port()
     words = [sys.executable, "-m", "jobs", "serve", str(index), "--port", str(port)]
@@ -127,7 +135,7 @@ def serving(index: Path, folder: Path, config: str = "", **variables: str) -> It
         process = subprocess.Popen(
             words, stdout=file, stderr=file, env={**environment, **variables}, start_new_session=True
         )
-    service = Service(f"http://127.0.0.1:{port}", index, process, log)
+    service = Service(f"http://127.0.0.1:{port}", Path(index), process, log)
     try:
         _until_ready(service)
         yield service

@@ -179,6 +179,12 @@ def passages_of(index: Path) -> list[Path]:
     return [path for path in found if path.suffix == ".arrow"]
 
 
+def no_text(content: bytes) -> bytes:
+    """The same with bytes that are no text where passages have words."""
+    assert content.count(b"Note ") > 10
+    return content.replace(b"Note ", b"\xff\xfe\xff\xfe\xff")
+
+
 def overwrite(path: Path, content: bytes) -> None:
     """In place: who has mapped the file sees it."""
     with path.open("r+b") as file:
@@ -191,7 +197,7 @@ def test_it_is_not_ready_while_every_search_fails_and_recovers_by_itself(told: T
     first = next(iter(whole))
     try:
         for path, content in whole.items():
-            overwrite(path, b"\xff" * len(content))
+            overwrite(path, no_text(content))
         answer = told.search(k=50)
         assert answer.status_code == 500 and answer.json()["error"]["type"] == "IndexDamaged"
         assert answer.json()["error"]["message"] == "the index is damaged"
@@ -219,7 +225,7 @@ def test_one_query_that_fails_among_good_ones_changes_nothing(told: Told) -> Non
     path = passages_of(told.index)[-1]
     whole = path.read_bytes()
     good = {"filter": "year = 1501", "k": 1}  # in the first shard
-    overwrite(path, b"\xff" * len(whole))
+    overwrite(path, no_text(whole))
     try:
         end, statuses = time.monotonic() + 8, set()
         while time.monotonic() < end:
@@ -230,3 +236,39 @@ def test_one_query_that_fails_among_good_ones_changes_nothing(told: Told) -> Non
     finally:
         overwrite(path, whole)
     assert told.search(k=80).status_code == 200
+
+
+@pytest.mark.slow
+def test_storage_that_is_gone_is_told_and_what_is_open_answers(
+    served_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {"key": "test", "secret": "test", "endpoint_url": f"http://{host}:{port}"}
+    files = Store("s3://told-bucket", options).fs
+    files.mkdir("told-bucket")
+    files.put(f"{served_index}/", "told-bucket/", recursive=True)
+    search_key, admin_key = new_key(), new_key()
+    (tmp_path / "keys").write_text(f"search {hashed(search_key)}\nadmin {hashed(admin_key)}\n")
+    values = {
+        "index": "s3://told-bucket", "storage_options": options, "watch_s": 0.5,
+        "access": {"keys_file": str(tmp_path / "keys")},
+    }  # fmt: skip
+    with serving("s3://told-bucket", tmp_path, json.dumps(values)) as service:
+        told = Told(service, tmp_path, search_key, admin_key)
+        assert told.search().status_code == 200
+        server.stop()
+        state = told.until(lambda state: bool(state["problems"]))
+        assert state["status"] == 200 and state["ready"] and "told-bucket" in state["problems"][0]
+        assert told.state()["problems"] == [
+            "LATEST cannot be followed: the storage of the index does not answer"
+        ]
+        told.assert_hidden()
+        assert told.search().json()["version"] == 1
+        answer = told.ask("POST", "/v1/index/reload", admin_key, {})
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+        assert answer.json()["error"]["type"] == "StorageError"

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import uuid
-from http import HTTPStatus
+from http.client import responses
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -134,7 +134,7 @@ async def _tell(
     known = status if status in _TOLD else 500
     kind, told = _TOLD[known]
     if known != status:
-        told = HTTPStatus(status).phrase
+        told = responses.get(status, told)
     error = {"type": kind, "message": message or told, "hint": _HINT, "request_id": request_id}
     body = json.dumps({"error": error}).encode()
     headers = [

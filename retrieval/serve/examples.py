@@ -87,6 +87,7 @@ REFUSED = {
     "problems": ["version 4 is refused: the index is damaged"],
     "refused": {"version": 4, "why": "the index is damaged"},
 }
+FAILING = {**STATE, "ready": False, "problems": ["every search fails: the index is damaged"]}
 INDEX = {
     "version": 3,
     "created": "2026-01-01T00:00:00Z",
@@ -111,3 +112,8 @@ def responses(example: dict[str, Any], *, streamed: bool = False) -> dict[int | 
     if streamed:
         content["text/event-stream"] = {}
     return {200: {"description": "The answer", "content": content}}
+
+
+def not_ready(example: dict[str, Any]) -> dict[str, Any]:
+    """What a route answers that is no error although its status is 503, for its description."""
+    return {"description": "Not ready", "content": {"application/json": {"example": example}}}

@@ -26,7 +26,7 @@ from retrieval.serve.errors import (
     public,
     public_name,
 )
-from retrieval.serve.examples import INDEX, PASSAGE, REFUSED, STATE, responses
+from retrieval.serve.examples import FAILING, INDEX, PASSAGE, REFUSED, STATE, not_ready, responses
 from retrieval.serve.guard import json_response
 from retrieval.serve.leaving import unless_left
 from retrieval.serve.requests import DOCUMENTED, allow, service_of
@@ -82,7 +82,7 @@ async def reload(request: Request) -> Response:
     except (StorageError, Unavailable, Overloaded, DeadlineExceeded):
         raise
     except CorpusmillError as error:
-        told = f"LATEST is refused, version {service.version} stays: {error.message}"
+        told = f"what LATEST names is refused, version {service.version} stays: {error.message}"
         raise Refused(told, hint=error.hint) from error
     return json_response(state(service, full=True))
 
@@ -94,7 +94,7 @@ async def healthz() -> Response:
 
 
 @router.get(
-    "/readyz", responses=responses(REFUSED),
+    "/readyz", responses={**responses(REFUSED), 503: not_ready(FAILING)},
     summary="Whether searches are answered, and what is wrong",
 )  # fmt: skip
 async def readyz(request: Request) -> Response:

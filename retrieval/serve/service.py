@@ -91,7 +91,7 @@ class Service:
                     return
                 except CorpusmillError as error:
                     self.backend.drop(version)
-                    log.error("version %s cannot be served either: %s", version, error.message)
+                    log.error("version %s cannot be served either: %s", version, ascii(str(error)))
 
     async def run(
         self, work: Callable[[Deadline], Awaitable[T]], timeout_s: float | None = None,
@@ -196,6 +196,7 @@ class Service:
         """
         async with self._swapping:
             if version == self.version:
+                self._refuse(None)  # another one is not asked for any more
                 return
             try:
                 await self._open(version)
@@ -271,9 +272,7 @@ class Service:
             try:
                 latest = await self.latest.read()
                 tried = self.refused.version if self.refused and not self.refused.again else None
-                if latest == self.version and self.refused:
-                    self._refuse(None)  # it is not asked for any more
-                if latest not in (self.version, tried):
+                if latest != tried and (latest != self.version or self.refused):
                     await self.swap(latest)
             except CorpusmillError:
                 continue  # it is told already, and the version that answers stays

@@ -2,14 +2,16 @@
 
     python -m tests.stalled PORT KIND COUNT
 
-Says `ready` when all have begun. A connection that the service closes is opened again a second later. Ends
-with its standard input.
+Says `ready` when all have begun. A connection that the service closes is opened again some seconds later.
+Ends with its standard input.
 """
 
 import asyncio
 import contextlib
 import http.client
 import json
+import os
+import random
 import socket
 import subprocess
 import sys
@@ -22,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-AGAIN_S = 1.0
+DRIP_S = 1.0
+AGAIN_S = (2.5, 7.5)
 TIMEOUT_S = 5
 PAUSE_S = 0.02
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,7 +140,7 @@ async def client(port: int, kind: Kind, begun: asyncio.Semaphore) -> None:
                 await until_closed(found, kind)
             finally:
                 found.close()
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(random.uniform(*AGAIN_S))
 
 
 async def until_closed(found: socket.socket, kind: Kind) -> None:
@@ -145,11 +148,11 @@ async def until_closed(found: socket.socket, kind: Kind) -> None:
     loop = asyncio.get_running_loop()
     if not kind.reads:
         while found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01":  # established
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(DRIP_S)
         return
     while True:
         try:
-            if not await asyncio.wait_for(loop.sock_recv(found, 65_536), AGAIN_S if kind.drip else None):
+            if not await asyncio.wait_for(loop.sock_recv(found, 65_536), DRIP_S if kind.drip else None):
                 return
         except TimeoutError:
             await loop.sock_sendall(found, kind.drip)
@@ -168,6 +171,7 @@ async def main(port: int, name: str, count: int) -> None:
         target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(ended.set)), daemon=True
     ).start()
     await ended.wait()
+    os._exit(0)  # sockets and all
 
 
 if __name__ == "__main__":

@@ -273,6 +273,9 @@ class Connection(HttpToolsProtocol):
     def _part(self) -> None:
         assert self._refusal is not None
         self.transport.write(self._refusal)
-        self.transport.write_eof()
-        self.flow.resume_reading()  # else the client might lose the answer with what it still sends
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.flow.resume_reading()  # else the client might lose the answer with what it still sends
+        else:
+            self.transport.close()
         self._step()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from retrieval.serve.listener.connection import Connection
 
 SWEEP_S = 0.5
+GRACE_S = 0.25  # in which a new connection may show its key, even in a rush of others
+RUSH = 2  # times as many as have places are there at most then
 PARTING_S = 2  # for a client to see why it was refused, before the connection breaks
 
 
@@ -79,10 +81,16 @@ class Hall:
         places = self._known if known else self._strangers
         if connection in places:
             return
-        if len(places) >= self._places[known]:
+        most = self._places[known]
+        if len(places) >= most and not (places is self._strangers and self._rush(time.monotonic())):
             self._give_way(places, known)
         self.leave(connection)
         places[connection] = None
+
+    def _rush(self, now: float) -> bool:
+        """Whether strangers come so fast that the oldest has not had its time yet, and one more may come."""
+        oldest = next(iter(self._strangers))
+        return now - oldest.since <= GRACE_S and len(self._strangers) < RUSH * self._places[False]
 
     def _give_way(self, places: "OrderedDict[Connection, None]", known: bool) -> None:
         first = next((found for found in places if not (known and found.answering)), None)
@@ -106,7 +114,9 @@ class Hall:
             places.move_to_end(connection)
 
     def sweep(self, now: float) -> None:
-        """End what has taken too long."""
+        """End what has taken too long, or is too many after a rush."""
+        while len(self._strangers) > self._places[False] and not self._rush(now):
+            self._give_way(self._strangers, False)
         for places in (self._strangers, self._known):
             for connection in list(places):
                 if now - connection.since <= self._shortest:

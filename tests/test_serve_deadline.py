@@ -154,11 +154,15 @@ def test_nothing_is_computed_for_a_client_that_left(hurried: Hurried, name: str)
     body = json.dumps(asked).encode()
     address = urlsplit(hurried.service.url)
     with socket.create_connection((address.hostname, address.port), timeout=20) as client:
-        head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         if writes:
             assert hurried.asked.wait(20)
         time.sleep(0.25 if name == "explained" else 1.0)
+        client.setblocking(False)
+        if not asked.get("stream"):
+            with pytest.raises(BlockingIOError):  # there is no answer: it is worked on
+                client.recv(1)
     hurried.rests()
     if writes:
         assert hurried.left.wait(SOON_S), "the generator still writes"

@@ -9,7 +9,7 @@ import numpy as np
 from ray.serve.handle import DeploymentHandle
 
 from retrieval.deadline import Deadline
-from retrieval.errors import ConfigError, CorpusmillError, InputError
+from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, InputError
 from retrieval.filters import Filter
 from retrieval.lexical import LexicalQuery, TermMatch
 from retrieval.manifest import Manifest
@@ -98,7 +98,8 @@ class Scatter:
             for number in asked
         }
         pending = {number: send() for number, send in again.items()}
-        found = []
+        found: list[Any] = []
+        late = 0
         for number, response in pending.items():
             try:
                 found.append(result_of(response, deadline, again[number]))
@@ -110,9 +111,12 @@ class Scatter:
                         other.cancel()
                     raise
                 log.warning("shard group %s is left out: %s", number, error.message)
+                late += isinstance(error, DeadlineExceeded)
                 self._lost.add(number)
                 if time.monotonic() >= start + self._late.patience_s:
                     self._late.add(number)
+        if late and late == len(asked) and patience < self._late.patience_s:
+            raise DeadlineExceeded("the request took longer than it may")  # the groups had no time left
         return found
 
     def select(self, filter: Filter) -> None:

@@ -44,10 +44,12 @@ def changed(value: Any, place: Path_, new: Any) -> Any:
     if not place:
         return {} if new is ... else new
     copy = value.copy()
-    if len(place) == 1 and new is ...:
+    if len(place) > 1:
+        copy[place[0]] = changed(value[place[0]], place[1:], new)
+    elif new is ...:
         del copy[place[0]]
     else:
-        copy[place[0]] = changed(value[place[0]], place[1:], new)
+        copy[place[0]] = new
     return copy
 
 

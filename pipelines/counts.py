@@ -8,7 +8,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.rejects import SUFFIX, count_rejects
 from retrieval.dense.lists import HEADER
@@ -16,6 +15,7 @@ from retrieval.late_interaction.stored import OFFSETS
 from retrieval.lexical.postings import HEADER as POSTINGS
 from retrieval.lexical.statistics import STATISTICS_HEADER
 from retrieval.manifest import Manifest
+from retrieval.parts import part_table
 from retrieval.passages import BATCH_ROWS
 from retrieval.storage import FileRecord, Store
 
@@ -91,7 +91,7 @@ def _rejects(file: BinaryIO) -> dict[str, int]:
 
 
 def _parquet(file: BinaryIO) -> dict[str, int]:
-    numbers = pq.read_table(file, columns=["passage"]).column("passage")
+    numbers = part_table(file, ["passage"]).column("passage")
     # The first passage of a document has the number 0.
     return {"passages": len(numbers), "documents": pc.sum(pc.equal(numbers, 0)).as_py() or 0}
 

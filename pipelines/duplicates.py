@@ -4,7 +4,6 @@ import itertools
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pipelines.context import Context
 from pipelines.ids import PREFIXES, id_hash, read_ids
@@ -12,6 +11,7 @@ from pipelines.progress import EXAMPLES, Progress
 from pipelines.slice_results import SliceResult
 from pipelines.stage import Limits, Step, Task, run
 from retrieval.errors import InputError
+from retrieval.parts import part_table
 from retrieval.storage import FileRecord
 
 IDS_A_TASK = 16_000_000  # 256 MB of hashes
@@ -115,7 +115,7 @@ def _examples(context: Context, results: list[SliceResult], drops: dict[str, dic
 
 def _documents(context: Context, part: dict[str, Any]) -> list[tuple[str, str, int]]:
     with context.store.fs.open(context.store.path(part["file"]["key"]), "rb") as file:
-        table = pq.read_table(file, columns=["doc_id", "source", "position"])
+        table = part_table(file, ["doc_id", "source", "position"])
     return list(
         dict.fromkeys(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
     )

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipelines.context import LEXICAL_CODE, Context
 from pipelines.markers import attempt, write_marker
 from pipelines.parts import Part, Range, name_of_vectors
@@ -19,6 +17,7 @@ from pipelines.usage import Usage
 from retrieval.lexical.analyzer import Analyzer
 from retrieval.lexical.statistics import SHARD_FILES, merge_statistics
 from retrieval.lexical.writer import ShardWriter
+from retrieval.parts import part_table
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord
 
@@ -127,7 +126,7 @@ def write_statistics(task: Task, context: Context, folder: str) -> Task:
 def _texts(context: Context, part: dict[str, Any]) -> Iterator[str]:
     """What BM25 sees of a part's passages: the title in front of the text."""
     with context.store.fs.open(context.store.path(part["passages"]["key"]), "rb") as file:
-        table = pq.read_table(file, columns=["title", "text"])
+        table = part_table(file, ["title", "text"])
     for title, text in zip(table.column("title").to_pylist(), table.column("text").to_pylist(), strict=True):
         yield f"{title} {text}" if title else text
 

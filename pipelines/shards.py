@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
 from pipelines.cluster import has_gpus
@@ -25,7 +24,7 @@ from pipelines.stage import Limits, Step, Task, run
 from pipelines.usage import Usage
 from retrieval.dense.quantizer import Quantizer
 from retrieval.manifest import Manifest, ShardRecord
-from retrieval.parts import part_schema
+from retrieval.parts import part_schema, part_table
 from retrieval.passages import write_passages
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord, is_written_by_us
@@ -62,7 +61,7 @@ def write_shard_passages(task: Task, context: Context, folder: str) -> Task:
     def tables() -> Iterator[pa.Table]:
         for part in task.values["parts"]:
             with context.store.fs.open(context.store.path(part["passages"]["key"]), "rb") as file:
-                yield pq.read_table(file)
+                yield part_table(file)
 
     with context.store.writing(f"{folder}/{task.key}.arrow") as write:
         rows = write_passages(write.path, tables(), schema)

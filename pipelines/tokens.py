@@ -14,7 +14,6 @@ from typing import Any
 import faiss
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 
 from pipelines.cluster import has_gpus
@@ -26,12 +25,15 @@ from pipelines.parts import Part
 from pipelines.progress import Progress
 from pipelines.space import check_space
 from pipelines.stage import Limits, Step, Task, result_of, run
+from pipelines.trust import configured_trust
 from pipelines.usage import Usage
 from retrieval.late_interaction import TokenCodec, TokenEncoder
-from retrieval.late_interaction.model import late_model, with_files
+from retrieval.late_interaction.model import late_model
 from retrieval.late_interaction.ragged import offsets_of
 from retrieval.late_interaction.stored import write_tokens
 from retrieval.manifest import Manifest
+from retrieval.model_files import check_same, use_files
+from retrieval.parts import part_table
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord
 
@@ -241,16 +243,18 @@ def _open_encoder(context: Context, threads: int | None) -> TokenEncoder:
     """The token encoder of the build. Raises ModelError where this machine has another model by its name."""
     settings, cache = context.config.late_interaction, worker_cache()
     embedding = context.model(cache)
+    trust = configured_trust(late_model(settings, context.config.model))
     if settings.model is not None:
-        settings = with_files(
-            settings, settings.model, context.late_card, context.model_files, context.store, cache
-        )
-    return TokenEncoder.open(settings, embedding, threads=threads or len(os.sched_getaffinity(0)))
+        model = use_files(settings.model, context.late_card, context.model_files, context.store, cache)
+        check_same(model, context.late_card, trust)
+        settings = settings.model_copy(update={"model": model})
+    threads = threads or len(os.sched_getaffinity(0))
+    return TokenEncoder.open(settings, embedding, threads=threads, trust=trust)
 
 
 def _texts(context: Context, key: str) -> pa.Table:
     with context.store.fs.open(context.store.path(key), "rb") as file:
-        return pq.read_table(file, columns=["title", "text"])
+        return part_table(file, ["title", "text"])
 
 
 def _columns(table: pa.Table) -> tuple[list[str], list[str]]:

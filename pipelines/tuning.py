@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 import ray
 
 from pipelines.cluster import has_gpus
@@ -19,11 +18,13 @@ from pipelines.progress import Progress
 from pipelines.quantize import Trained
 from pipelines.queries import draw_queries
 from pipelines.stage import GO_ON, Limits, Step, Task, result_of, run
+from pipelines.trust import configured_trust
 from pipelines.usage import Usage
 from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.shard import DenseShard
 from retrieval.encoder import Encoder
 from retrieval.errors import BuildFailed
+from retrieval.parts import part_table
 from retrieval.storage import FileRecord
 from retrieval.vectors import ShardVectors
 
@@ -132,10 +133,11 @@ def _embed_queries(
         share = -(-wanted // len(parts))
         for part in parts:
             with context.store.fs.open(context.store.path(part["passages"]["key"]), "rb") as file:
-                table = pq.read_table(file, columns=["title", "text"])
+                table = part_table(file, ["title", "text"])
             drawn += draw_queries(table["title"].to_pylist(), table["text"].to_pylist(), share, rng)
         texts = drawn[:wanted]
     threads = len(os.sched_getaffinity(0))
     model = context.model(worker_cache()).model_copy(update={"device": device})
-    encoder = Encoder.open(model, sides={"query"}, threads=threads)
+    trust = configured_trust(model)
+    encoder = Encoder.open(model, sides={"query"}, threads=threads, trust=trust)
     return encoder.encode_queries(texts), encoder.description, usage.values()

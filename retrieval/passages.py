@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrieval.errors import IndexDamaged
-from retrieval.parts import BASE_SCHEMA, METADATA_PREFIX, passage_id
+from retrieval.parts import BASE_SCHEMA, METADATA_PREFIX, check_plain, passage_id
 
 BATCH_ROWS = 1024  # rows of every record batch but the last, so that a row's batch is known
 # What Arrow raises for bytes that are not what they should be; lengths may ask for any memory.
@@ -72,6 +72,7 @@ class Passages:
             raise self._damaged(str(error)) from error
         if max(batches - 1, 0) * BATCH_ROWS + last != rows:
             raise self._damaged(f"it does not hold {rows} passages")
+        check_plain(self._reader.schema, str(path))
         for field in BASE_SCHEMA:
             if self._type(field.name) != field.type:
                 raise self._damaged(f"the column {field.name} is not {field.type}")

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from jobs.evaluation.answers import first_answers
 from jobs.evaluation.dataset import Dataset
@@ -18,6 +17,7 @@ from jobs.evaluation.stages import SLOW, Stage, comparisons
 from jobs.terminal import duration
 from retrieval import Searcher
 from retrieval.errors import CorpusmillError, InputError
+from retrieval.parts import part_table
 from retrieval.search.options import check_queries
 from retrieval.storage import Store
 
@@ -151,7 +151,7 @@ def _matched(searcher: Searcher, store: Store, dataset: Dataset) -> float:
     example = ""
     for part in searcher.manifest.parts:
         with store.fs.open(store.path(part.passages.key), "rb") as file:
-            ids = pq.read_table(file, columns=["doc_id"])["doc_id"].unique().to_pylist()
+            ids = part_table(file, ["doc_id"])["doc_id"].unique().to_pylist()
         example = example or ids[0]
         missing.difference_update(ids)
         if not missing:

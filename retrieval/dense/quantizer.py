@@ -7,6 +7,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from retrieval.dense.faiss_files import read_index, read_transform
 from retrieval.dense.files import HINT, check_file, crc32_of, read_header, write_header
 from retrieval.dense.spec import DenseSpec
 from retrieval.errors import IndexDamaged
@@ -74,11 +75,9 @@ class Quantizer:
             raise IndexDamaged(f"{folder / HEADER} does not name the files of {spec.factory}.", hint=HINT)
         for name, entry in files.items():
             check_file(folder / name, entry["bytes"], entry["crc32"])
-        try:
-            index = faiss.read_index(str(folder / INDEX)) if spec.is_ivf else None
-            transform = faiss.read_VectorTransform(str(folder / TRANSFORM)) if spec.opq else None
-        except RuntimeError as error:
-            raise IndexDamaged(f"{folder} cannot be read: {error}", hint=HINT) from error
+        kind = faiss.IndexIVFPQ if spec.type == "ivf_pq" else faiss.IndexIVFScalarQuantizer
+        index = read_index(folder / INDEX, kind) if spec.is_ivf else None
+        transform = read_transform(folder / TRANSFORM) if spec.opq else None
         if index is not None and (index.d, index.nlist, index.code_size, index.ntotal) != (
             spec.dimension, spec.nlist, spec.code_size, 0,
         ):  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from retrieval.dense.faiss_files import read_index
 from retrieval.dense.files import HINT, check_file
 from retrieval.dense.lists import StoredShard, map_lists, open_stored
 from retrieval.dense.quantizer import Assignment, Quantizer
@@ -171,10 +172,7 @@ def _open_graph(stored: StoredShard, spec: DenseSpec, vectors: ShardVectors) -> 
     """The graph over the vectors, which are copied into memory: a graph reads them at random."""
     path = stored.folder / GRAPH
     check_file(path, stored.extra.get("graph_bytes", -1), stored.extra.get("graph_crc32", -1))
-    try:
-        graph = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise IndexDamaged(f"{path} cannot be read: {error}", hint=HINT) from error
+    graph = read_index(path, faiss.IndexHNSW)
     storage = faiss.IndexScalarQuantizer(
         spec.dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )

@@ -22,6 +22,12 @@ Where = Annotated[
     str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that the index's models bring.")
+]
+AllowPickle = Annotated[
+    bool, typer.Option("--allow-pickle", help="Load weights of its models that are not safetensors.")
+]
 
 
 def read_settings(config: Path | None, corpus: list[str] | None, index: str | None) -> BuildConfig:

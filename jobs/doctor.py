@@ -124,13 +124,14 @@ def check_faiss() -> Iterator[Check]:
 
 def check_model(settings: ModelSettings) -> Iterator[Check]:
     """That the models are on this machine: a build then needs no network."""
+    from pipelines.trust import configured_trust
     from retrieval import models
 
     offline = os.environ.get("HF_HUB_OFFLINE")
     os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
     try:
         for side in ("passage", "query") if settings.query_name else ("passage",):
-            model = models.resolve_side(settings, side)
+            model = models.resolve_side(settings, side, configured_trust(settings))
             yield Check(f"model ({side})", True, f"{model.name} in {model.folder}")
     finally:
         if offline is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.arguments import Json, Where, generation, open_store, run, show_json
+from jobs.arguments import AllowPickle, Json, TrustCode, Where, generation, open_store, run, show_json
 from jobs.harmless import INDENT, BlockWriter
 from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
@@ -41,6 +41,8 @@ def search(
         int | None, typer.Option("--per-document", help="Most passages of one document.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show why each passage was found.")] = False,
+    trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False,
     json_: Json = False,
 ) -> None:
     """Find the passages that answer a query best."""
@@ -49,7 +51,10 @@ def search(
 
     def work() -> None:
         store = open_store(where)
-        with Searcher.open(store.url, options=store.options, say=tell) as searcher:
+        with Searcher.open(
+            store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+        ) as searcher:  # fmt: skip
             result = searcher(
                 query, k, mode=mode, rerank=rerank, filter=filter_, per_document=per_document, explain=explain
             )
@@ -77,6 +82,8 @@ def ask(
     api_key_env: ApiKeyEnv = None,
     rerank: Reranker = None,
     filter_: Condition = None,
+    trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False,
     json_: Json = False,
 ) -> None:
     """Answer a question from an index, with citations."""
@@ -98,7 +105,10 @@ def ask(
             if not json_:
                 writer.feed(piece)
 
-        with Searcher.open(store.url, options=store.options, say=tell) as searcher:
+        with Searcher.open(
+            store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+        ) as searcher:  # fmt: skip
             found, result = ask_index(searcher, question, settings, write, k=k, rerank=rerank, filter=filter_)
         if json_:
             show_json(found.as_json(result))
@@ -124,6 +134,8 @@ def serve(
     model: Annotated[str | None, typer.Option(help="The generator's model.")] = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Serve an index over HTTP on this machine, with a playground at /."""
     from jobs import serve as service
@@ -133,7 +145,9 @@ def serve(
         index = open_store(where).url if where else None
         settings = read_settings(index, config)
         chosen = generation(generator, model, base_url, api_key_env, settings.generation)
-        settings = settings.model_copy(update={"generation": chosen})
+        allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+        update = {"generation": chosen, **{name: True for name, yes in allowed.items() if yes}}
+        settings = settings.model_copy(update=update)
         with service.running(settings, host, port, tell) as address:
             if told := service.refusal(address):
                 tell(told)

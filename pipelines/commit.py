@@ -18,6 +18,7 @@ from pipelines.rejects import add_reasons
 from pipelines.slice_results import SliceResult
 from pipelines.stage import Limits
 from pipelines.tokens import StoredTokens
+from pipelines.trust import configured_trust
 from pipelines.tuning import Tuning
 from pipelines.verify import verify_on_workers
 from retrieval.errors import IndexBusy
@@ -153,8 +154,10 @@ def _late_interaction(context: Context, work: Work) -> dict[str, Any]:
 
 def _cross_encoder(context: Context) -> dict[str, Any]:
     settings = context.config.cross_encoder
-    card = {"model": model_card(settings.model)} if settings.model is not None else {}
-    return {"settings": settings.model_dump(mode="json"), **card}
+    values: dict[str, Any] = {"settings": settings.model_dump(mode="json")}
+    if settings.model is not None:
+        values["model"] = model_card(settings.model, configured_trust(settings.model))
+    return values
 
 
 def _shard(work: Work, number: int) -> ShardRecord:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import BuildConfig, MetadataType
+from pipelines.trust import configured_trust
 from retrieval.errors import ModelError, StorageError
 from retrieval.model_files import use_files
 from retrieval.models import model_card
@@ -80,7 +81,7 @@ class Context:
         Raises ModelError where this machine has other files under the model's name than the driver.
         """
         settings = use_files(self.config.model, self.model_card, self.model_files, self.store, cache)
-        here = model_card(settings)
+        here = model_card(settings, configured_trust(self.config.model))
         for side in ("passage", "query"):
             if here[side]["fingerprint"] != self.model_card[side]["fingerprint"]:
                 raise ModelError(

@@ -21,6 +21,7 @@ from pipelines.part_reader import read_part
 from pipelines.progress import Progress
 from pipelines.space import check_space, vectors_estimate
 from pipelines.stage import Limits, Step, Task, run
+from pipelines.trust import configured_trust
 from retrieval.encoder import Encoder, Tokenizer, Tokens
 from retrieval.errors import ModelError
 from retrieval.models import resolve_side
@@ -78,7 +79,7 @@ def embed_parts(
         Step(write_part, (context, folder)),
     ]
     total = sum(part["rows"] for part in wanted.values())
-    model = resolve_side(context.config.model, "passage").folder
+    model = resolve_side(context.config.model, "passage", configured_trust(context.config.model)).folder
     check_space(context.store, vectors_estimate(total - before, model), "the vectors")
     with progress.stage("embed", len(wanted), len(vectors), rows_total=total, rows_before=before):
         for task in run("embed", tasks, steps, progress, limits):
@@ -107,8 +108,9 @@ def tokenize_part(task: Task, context: Context) -> Task:
 def encoding(context: Context, threads: int | None) -> Callable[[Task], Task]:
     """Load the model, once in each actor; the function that encodes a part's tokens."""
     encoder = Encoder.open(
-        context.model(worker_cache()), sides={"passage"}, threads=threads or len(os.sched_getaffinity(0))
-    )
+        context.model(worker_cache()), sides={"passage"}, threads=threads or len(os.sched_getaffinity(0)),
+        trust=configured_trust(context.config.model),
+    )  # fmt: skip
 
     def encode(task: Task) -> Task:
         began = time.monotonic()
@@ -181,5 +183,6 @@ def _tokenizer(context: Context) -> Tokenizer:
     key = context.vectors_fingerprint
     if key not in _tokenizers:
         _tokenizers.clear()
-        _tokenizers[key] = Tokenizer.open(context.model(worker_cache()))
+        trust = configured_trust(context.config.model)
+        _tokenizers[key] = Tokenizer.open(context.model(worker_cache()), trust=trust)
     return _tokenizers[key]

@@ -27,6 +27,7 @@ from pipelines.slice_results import finished_slices
 from pipelines.space import check_space, passages_estimate
 from pipelines.stage import Limits
 from pipelines.tokens import store_tokens
+from pipelines.trust import configured_trust
 from pipelines.tuning import tune
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.manifest import Manifest, latest_version, read_manifest, versions
@@ -88,8 +89,9 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
 def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
     config, store = plan.context.config, plan.context.store
     limits = Limits(config.ray.max_failed_parts, config.ray.task_retries)
-    models = (config.model, config.late_interaction.model, config.cross_encoder.model)
-    own = [file for model in models if model is not None for file in publish(model, store)]
+    named = (config.model, config.late_interaction.model, config.cross_encoder.model)
+    models = [model for model in named if model is not None]
+    own = [file for model in models for file in publish(model, store, configured_trust(model))]
     files = tuple(dict.fromkeys(own))
     context = replace(plan.context, model_files=files)
     plan = replace(plan, context=context)

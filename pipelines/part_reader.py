@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retrieval.errors import IndexDamaged
-from retrieval.parts import BASE_SCHEMA
+from retrieval.parts import BASE_SCHEMA, check_plain
 from retrieval.storage import Store
 
 HINT = "Run `corpusmill verify` on the index, delete what it names, and build again."
@@ -31,8 +31,10 @@ def read_part(
 
 
 def read_columns(file: BinaryIO, columns: Sequence[str] | None, rows: int | None) -> pa.Table:
-    """The same of an open file. Raises ValueError for another table, and whatever Arrow raises."""
+    """The same of an open file. Raises ValueError and IndexDamaged for another table, and whatever Arrow
+    raises."""
     parquet = pq.ParquetFile(file)
+    check_plain(parquet.schema_arrow, "a part")
     found = parquet.metadata.num_rows
     if rows is not None and found != rows:  # before room is made for them
         raise ValueError(f"it has {found} rows instead of {rows}")

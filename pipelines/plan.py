@@ -12,8 +12,9 @@ from pipelines.queries import read_queries
 from pipelines.sources.files import Listing, list_files
 from pipelines.sources.metadata import infer_schema
 from pipelines.sources.slices import Slice, cut
+from pipelines.trust import configured_trust
 from retrieval.encoder.layout import read_layout
-from retrieval.late_interaction.model import late_card
+from retrieval.late_interaction.model import late_card, late_model
 from retrieval.manifest import FORMAT, Manifest, latest_version, read_manifest, versions
 from retrieval.models import model_card, resolve_side
 from retrieval.settings import fingerprint
@@ -69,12 +70,13 @@ def make_plan(
 
     change = ledger.compare(old, listing.files, config.corpus, cut_files)
     slices = ledger.relocated(old, listing.files, set(change.retired)) + change.added
+    late = late_model(config.late_interaction, config.model)
     context = Context(
         config,
         store,
         schema(config, old, slices, say),
-        model_card(config.model),
-        late_card=late_card(config.late_interaction, config.model),
+        model_card(config.model, configured_trust(config.model)),
+        late_card=late_card(config.late_interaction, config.model, configured_trust(late)),
     )
     dense = config.dense
     queries = read_queries(dense.query_file, dense.tune_queries) if dense.query_file else None
@@ -87,7 +89,8 @@ def make_plan(
 
 def _check_dense(config: BuildConfig) -> None:
     """A code length that does not fit the model is told before hours of embedding, not after them."""
-    dimension = read_layout(resolve_side(config.model, "passage").folder, "passage").dimension
+    model = resolve_side(config.model, "passage", configured_trust(config.model))
+    dimension = read_layout(model.folder, "passage").dimension
     if dimension is not None:
         choose(config.dense, 1_000_000, dimension, MUCH_MEMORY)
 

@@ -18,6 +18,7 @@ from pipelines.sources.documents import carried
 from pipelines.sources.read import Document, Reject, read
 from pipelines.sources.slices import Slice
 from pipelines.stage import Limits, Step, Task, run
+from pipelines.trust import configured_trust
 from pipelines.usage import Usage
 from retrieval.encoder import Encoder, Tokenizer
 from retrieval.errors import BuildFailed, InputError, ModelError
@@ -236,7 +237,7 @@ def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
             settings, tokenizer_file=None, max_tokens=None, special_tokens=0, prompt="", embed_sentences=None
         )
     model = context.model(worker_cache())
-    tokenizer = Tokenizer.open(model)
+    tokenizer = Tokenizer.open(model, trust=configured_trust(model))
     embed = None
     if settings.method == "semantic":
         embed = _sentence_encoder(model) if compare else _no_sentences
@@ -248,7 +249,9 @@ def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
 
 def _sentence_encoder(model: ModelSettings) -> Callable[[list[str]], np.ndarray]:
     # Reading takes no GPU from those that embed.
-    encoder = Encoder.open(model.model_copy(update={"device": "cpu"}), sides={"passage"}, threads=1)
+    trust = configured_trust(model)
+    model = model.model_copy(update={"device": "cpu"})
+    encoder = Encoder.open(model, sides={"passage"}, threads=1, trust=trust)
     return lambda texts: encoder.encode_passages([""] * len(texts), texts)
 
 

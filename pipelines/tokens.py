@@ -26,12 +26,14 @@ from pipelines.parts import Part
 from pipelines.progress import Progress
 from pipelines.space import check_space
 from pipelines.stage import Limits, Step, Task, result_of, run
+from pipelines.trust import configured_trust
 from pipelines.usage import Usage
 from retrieval.late_interaction import TokenCodec, TokenEncoder
-from retrieval.late_interaction.model import late_model, with_files
+from retrieval.late_interaction.model import late_model
 from retrieval.late_interaction.ragged import offsets_of
 from retrieval.late_interaction.stored import write_tokens
 from retrieval.manifest import Manifest
+from retrieval.model_files import check_same, use_files
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord
 
@@ -243,11 +245,13 @@ def _open_encoder(context: Context, threads: int | None) -> TokenEncoder:
     """The token encoder of the build. Raises ModelError where this machine has another model by its name."""
     settings, cache = context.config.late_interaction, worker_cache()
     embedding = context.model(cache)
+    trust = configured_trust(late_model(settings, context.config.model))
     if settings.model is not None:
-        settings = with_files(
-            settings, settings.model, context.late_card, context.model_files, context.store, cache
-        )
-    return TokenEncoder.open(settings, embedding, threads=threads or len(os.sched_getaffinity(0)))
+        model = use_files(settings.model, context.late_card, context.model_files, context.store, cache)
+        check_same(model, context.late_card, trust)
+        settings = settings.model_copy(update={"model": model})
+    threads = threads or len(os.sched_getaffinity(0))
+    return TokenEncoder.open(settings, embedding, threads=threads, trust=trust)
 
 
 def _columns(table: pa.Table) -> tuple[list[str], list[str]]:

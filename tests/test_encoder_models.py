@@ -10,6 +10,7 @@ import torch
 from retrieval.errors import ModelError
 from retrieval.models import model_card, resolve
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 from tests.encoder_models import dense, model_folder, router_folder
 
 
@@ -79,7 +80,7 @@ def test_pickled_weights_are_refused_wherever_they_lie(model: Path, part: str) -
     with pytest.raises(ModelError, match=r"pytorch_model\.bin") as caught:
         resolve(str(model))
     assert "allow_pickle" in caught.value.hint
-    assert resolve(str(model), allow_pickle=True).folder == model
+    assert resolve(str(model), trust=Trust(pickle=True)).folder == model
 
 
 def test_pickle_beside_safetensors_is_harmless(model: Path) -> None:
@@ -101,7 +102,7 @@ def test_code_that_the_model_brings_is_refused(model: Path) -> None:
     _edit(model / "config.json", auto_map={"AutoModel": "modeling.Evil"})
     with pytest.raises(ModelError, match="auto_map"):
         resolve(str(model))
-    resolve(str(model), trust_remote_code=True)
+    resolve(str(model), trust=Trust(remote_code=True))
     (model / "config.json").write_text(original)
     _edit(model / "2_Dense" / "config.json", activation_function="evil.run")
     with pytest.raises(ModelError, match=r"evil\.run"):

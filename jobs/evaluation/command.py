@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from jobs.arguments import open_store, run, show_json
+from jobs.arguments import AllowPickle, TrustCode, open_store, run, show_json
 from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
 from retrieval.errors import ConfigError
+from retrieval.trust import Trust
 
 EXAMPLE = "Example: corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png"
 
@@ -37,15 +38,19 @@ def evaluate(
     ] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder for the run files, in TREC format.")] = None,
     plot: Annotated[Path | None, typer.Option(help="File for a plot of quality against latency.")] = None,
+    trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure each stage of a search and test which differences are real; the first line says what helped."""
-    run(lambda: _evaluate(where, beir, queries, split, stages, sample, runs, plot, json_))
+    trust = Trust(trust_remote_code, allow_pickle)
+    run(lambda: _evaluate(where, beir, queries, split, stages, sample, runs, plot, json_, trust))
 
 
 def _evaluate(
     where: str, beir: Path | None, questions: Path | None, split: str, wanted: str | None,
     sample: int | None, runs: Path | None, plot: Path | None, json_: bool,
+    trust: Trust,
 ) -> None:  # fmt: skip
     from jobs.evaluation import plot as plots
     from jobs.evaluation.dataset import read_beir, read_questions
@@ -70,7 +75,11 @@ def _evaluate(
             runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{runs} cannot be a folder for run files: {error.strerror}") from error
-    with Searcher.open(store.url, options=store.options, say=tell) as searcher, QueryView() as view:
+    opened = Searcher.open(
+        store.url, options=store.options, say=tell, trust_remote_code=trust.remote_code,
+        allow_pickle=trust.pickle,
+    )  # fmt: skip
+    with opened as searcher, QueryView() as view:
         chosen, notes = choose(wanted, searcher.manifest, searcher.settings)
         for note in notes:
             tell(note)

@@ -16,6 +16,7 @@ from pipelines.sources.documents import Reject, reject
 from pipelines.sources.files import InputFile
 from pipelines.sources.streams import open_source
 from pipelines.sources.values import Unreadable
+from retrieval.parts import python_type
 
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
 _END = struct.Struct("<I4s")  # length of the footer, and the magic bytes
@@ -92,6 +93,10 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 def _values(column: pa.Array) -> list[Any]:
     """The column's values as Python objects; an `Unreadable` for each that cannot be one."""
     kind = column.type
+    if isinstance(kind, pa.ExtensionType):  # of a library, which may unpickle: the stored values will do
+        return _values(column.storage)
+    if foreign := python_type(kind):
+        return [Unreadable(f"values of the type {foreign}")] * len(column)
     if pa.types.is_dictionary(kind):
         values = _values(column.dictionary)
         return [None if i is None else values[i] for i in column.indices.to_pylist()]

@@ -13,9 +13,10 @@ from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.tokens import check_unicode
 from retrieval.errors import ConfigError, ModelError
 from retrieval.model_errors import reading_model
-from retrieval.models import ResolvedModel, resolve
+from retrieval.models import ResolvedModel, resolve_side
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 CHUNK_PAIRS = 256  # pairs whose tokens are held, and sorted by length, at once
 
@@ -69,13 +70,15 @@ class CrossEncoder:
     @classmethod
     @to_the_end
     @reading_model()
-    def open(cls, settings: CrossEncoderSettings, *, threads: int | None = None) -> "CrossEncoder":
+    def open(
+        cls, settings: CrossEncoderSettings, *, threads: int | None = None, trust: Trust = Trust()
+    ) -> "CrossEncoder":
         """Load the model; `threads` bounds what it computes with on a CPU.
 
         Raises ModelError where it is not here, may not be loaded, or is no cross-encoder, and ConfigError
         for settings that a cross-encoder does not have.
         """
-        resolved = _resolve(settings)
+        resolved = _resolve(settings, trust)
         runtime: Runtime
         if settings.model is None:
             runtime = PackagedPairs(resolved, threads=threads)
@@ -83,8 +86,8 @@ class CrossEncoder:
             # Imported when asked for: loading sentence-transformers takes seconds.
             from retrieval.cross_encoder.transformer import TransformerPairs
 
-            runtime = TransformerPairs(resolved, settings.model, threads=threads)
-        return cls(runtime, settings.model, cross_encoder_card(settings) | runtime.description)
+            runtime = TransformerPairs(resolved, settings.model, threads=threads, trust=trust)
+        return cls(runtime, settings.model, cross_encoder_card(settings, trust) | runtime.description)
 
     def scores(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         """Scores of (query, passage) pairs: (n,) float32; see `score`."""
@@ -128,12 +131,12 @@ class CrossEncoder:
         return [(self._query_prompt + query, self._passage_prompt + passage) for query, passage in pairs]
 
 
-def cross_encoder_card(settings: CrossEncoderSettings) -> dict[str, Any]:
+def cross_encoder_card(settings: CrossEncoderSettings, trust: Trust = Trust()) -> dict[str, Any]:
     """Name, revision, fingerprint and runtime of the model, as JSON, without loading it.
 
     Raises as `CrossEncoder.open`.
     """
-    model = _resolve(settings)
+    model = _resolve(settings, trust)
     return {
         "name": model.name,
         "revision": model.revision,
@@ -142,7 +145,7 @@ def cross_encoder_card(settings: CrossEncoderSettings) -> dict[str, Any]:
     }
 
 
-def _resolve(settings: CrossEncoderSettings) -> ResolvedModel:
+def _resolve(settings: CrossEncoderSettings, trust: Trust) -> ResolvedModel:
     model = settings.model
     if model is None:
         return packaged_model()
@@ -152,9 +155,4 @@ def _resolve(settings: CrossEncoderSettings) -> ResolvedModel:
                 f"`cross_encoder.model.{name}` is set, and a cross-encoder has no such thing",
                 hint="Leave it out: one model reads query and passage together and gives a number.",
             )
-    return resolve(
-        model.name,
-        revision=model.revision,
-        trust_remote_code=model.trust_remote_code,
-        allow_pickle=model.allow_pickle,
-    )
+    return resolve_side(model, "passage", trust)

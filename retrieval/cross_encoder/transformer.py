@@ -14,6 +14,7 @@ from retrieval.encoder.loading import load_model
 from retrieval.errors import ModelError
 from retrieval.models import ResolvedModel, read_json
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 _HEADS = ("ForSequenceClassification", "ForCausalLM")
 
@@ -28,7 +29,9 @@ class _Tokens:
 class TransformerPairs:
     """A CrossEncoder loaded by sentence-transformers; see `cross_encoder.Runtime`."""
 
-    def __init__(self, model: ResolvedModel, settings: ModelSettings, *, threads: int | None) -> None:
+    def __init__(
+        self, model: ResolvedModel, settings: ModelSettings, *, threads: int | None, trust: Trust
+    ) -> None:
         """Raises ModelError where the model is no cross-encoder or cannot be loaded."""
         if threads is not None:
             torch.set_num_threads(threads)
@@ -37,7 +40,7 @@ class TransformerPairs:
         self._dtype = choose_dtype(settings, self._device)
         self.batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._device]
         self._model = load_model(
-            "CrossEncoder", model, settings, device=self._device, dtype=self._dtype,
+            "CrossEncoder", model, trust, device=self._device, dtype=self._dtype,
             max_length=settings.max_tokens,
             # Scores stay logits: a sigmoid in float32 makes good passages equal.
             activation_fn=nn.Identity(),

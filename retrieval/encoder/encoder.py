@@ -17,6 +17,7 @@ from retrieval.errors import ConfigError, ModelError
 from retrieval.model_errors import reading_model
 from retrieval.models import resolve_side
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 Vectors = npt.NDArray[np.float32]
 # On a CPU larger batches leave the caches and their buffers are mapped anew each time: half the
@@ -35,8 +36,9 @@ class Encoder:
     """
 
     def __init__(
-        self, settings: ModelSettings, sides: dict[Side, LoadedSide], *, device: str, dtype: torch.dtype
-    ) -> None:
+        self, settings: ModelSettings, sides: dict[Side, LoadedSide], *, device: str, dtype: torch.dtype,
+        trust: Trust,
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.device = device
         self.dtype = str(dtype).removeprefix("torch.")
@@ -44,7 +46,7 @@ class Encoder:
         self._tokenizers: dict[Side, Tokenizer] = {name: side.tokenizer for name, side in sides.items()}
         for name in ("passage", "query"):
             if name not in self._tokenizers:  # the description tells of both sides
-                self._tokenizers[name] = Tokenizer.open(settings, name)
+                self._tokenizers[name] = Tokenizer.open(settings, name, trust)
         passage = self._tokenizers["passage"]
         self.max_tokens = passage.max_tokens
         self.special_tokens = passage.special_tokens
@@ -65,6 +67,7 @@ class Encoder:
         *,
         sides: Collection[Side] = ("passage", "query"),
         threads: int | None = None,
+        trust: Trust = Trust(),
     ) -> "Encoder":
         """Load the model of each of `sides`; one model is loaded once. `threads` bounds torch's on a CPU.
 
@@ -77,11 +80,11 @@ class Encoder:
         models: dict[Path, Any] = {}
         loaded: dict[Side, LoadedSide] = {}
         for side in sides:
-            model = resolve_side(settings, side)
+            model = resolve_side(settings, side, trust)
             tokenizer = Tokenizer(read_layout(model.folder, side), settings)
             if model.folder not in models:
                 models[model.folder] = load_model(
-                    "SentenceTransformer", model, settings, device=device, dtype=dtype
+                    "SentenceTransformer", model, trust, device=device, dtype=dtype
                 )
             loaded[side] = LoadedSide(
                 models[model.folder],
@@ -90,7 +93,7 @@ class Encoder:
                 batch_tokens=settings.batch_tokens or BATCH_TOKENS[device],
                 like=next(iter(loaded.values()), None),
             )
-        return cls(settings, loaded, device=device, dtype=dtype)
+        return cls(settings, loaded, device=device, dtype=dtype, trust=trust)
 
     def tokenize_passages(self, titles: Sequence[str | None], texts: Sequence[str]) -> Tokens:
         """Tokens of the passages with their titles; see `Tokenizer.tokenize_passages`."""

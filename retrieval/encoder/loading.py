@@ -1,5 +1,6 @@
 """Loads a checked model with sentence-transformers, whatever its kind."""
 
+import os
 from typing import Any
 
 import torch
@@ -8,16 +9,17 @@ from retrieval.encoder.looks import look_between_layers
 from retrieval.errors import ModelError
 from retrieval.model_errors import check_weights
 from retrieval.models import ResolvedModel
-from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 
 def load_model(
-    kind: str, model: ResolvedModel, settings: ModelSettings, *, device: str, dtype: torch.dtype, **more: Any
+    kind: str, model: ResolvedModel, trust: Trust, *, device: str, dtype: torch.dtype, **more: Any
 ) -> Any:
     """The model as the class of sentence-transformers that is named `kind`, which gets `more` too.
 
     Raises ModelError where that cannot load it.
     """
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")  # transformers would fetch compiled code for some models
     import sentence_transformers
     from safetensors import SafetensorError
     from transformers.utils import logging
@@ -28,12 +30,13 @@ def load_model(
         loaded = getattr(sentence_transformers, kind)(
             str(model.folder),
             device=device,
-            trust_remote_code=settings.trust_remote_code,
+            trust_remote_code=trust.remote_code,
             local_files_only=True,
             model_kwargs={
                 "dtype": dtype,
                 # None lets transformers take what there is, pickles included.
-                "use_safetensors": None if settings.allow_pickle else True,
+                "use_safetensors": None if trust.pickle else True,
+                "weights_only": True,  # tensors alone, whatever the folder's own arguments say
             },
             **more,
         )

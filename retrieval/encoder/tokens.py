@@ -16,6 +16,7 @@ from retrieval.errors import ConfigError, InputError, ModelError
 from retrieval.model_errors import reading_model
 from retrieval.models import read_json, resolve_side
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 # Texts handed to the tokenizer at a time: bounds its intermediate objects, not the result.
 _CHUNK = 1024
@@ -95,9 +96,9 @@ class Tokenizer:
 
     @classmethod
     @reading_model()
-    def open(cls, settings: ModelSettings, side: Side = "passage") -> "Tokenizer":
+    def open(cls, settings: ModelSettings, side: Side = "passage", trust: Trust = Trust()) -> "Tokenizer":
         """Tokenizer of a side, read without torch. Raises ModelError as `models.resolve`."""
-        return cls(read_layout(resolve_side(settings, side).folder, side), settings)
+        return cls(read_layout(resolve_side(settings, side, trust).folder, side), settings)
 
     def _prefix(self, title: str) -> str:
         """What stands in front of a passage's text: the prompt, then the title, capped to half the room."""

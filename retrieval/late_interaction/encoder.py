@@ -16,6 +16,7 @@ from retrieval.model_errors import reading_model
 from retrieval.models import resolve_side
 from retrieval.search_settings import LateInteractionSettings
 from retrieval.settings import ModelSettings
+from retrieval.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class TokenEncoder(ABC):
     @to_the_end
     @reading_model()
     def open(
-        cls, settings: LateInteractionSettings, embedding: ModelSettings, *, threads: int | None = None
-    ) -> "TokenEncoder":
+        cls, settings: LateInteractionSettings, embedding: ModelSettings, *, threads: int | None = None,
+        trust: Trust = Trust(),
+    ) -> "TokenEncoder":  # fmt: skip
         """Load the configured model, or the embedding model. `threads` bounds torch's on a CPU.
 
         Raises ModelError as `models.resolve`, and ConfigError for a device that is not there.
@@ -60,10 +62,10 @@ class TokenEncoder(ABC):
         if threads is not None:
             torch.set_num_threads(threads)
         model = late_model(settings, embedding)
-        checkpoint = is_checkpoint(resolve_side(model, "passage").folder)
+        checkpoint = is_checkpoint(resolve_side(model, "passage", trust).folder)
         kind = CheckpointTokenEncoder if checkpoint else BareTokenEncoder
-        encoder: TokenEncoder = kind(model, settings.query_tokens)
-        encoder.card = late_card(settings, embedding)
+        encoder: TokenEncoder = kind(model, settings.query_tokens, trust)
+        encoder.card = late_card(settings, embedding, trust)
         encoder.dimension = encoder.encode_queries(["dimension"])[0].shape[1]
         return encoder
 

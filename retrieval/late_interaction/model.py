@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import ModelError
 from retrieval.manifest import Manifest
-from retrieval.model_files import use_files
+from retrieval.model_files import opened_model
 from retrieval.models import model_card, read_json, resolve_side
 from retrieval.search_settings import LateInteractionSettings
 from retrieval.settings import ModelSettings
 from retrieval.storage import Store
+from retrieval.trust import OPENED, Trust
 
 # Keys of PyLate's early checkpoints, which do not name a model type.
 _PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "skiplist_words"}
@@ -20,14 +20,16 @@ def late_model(settings: LateInteractionSettings, embedding: ModelSettings) -> M
     return settings.model or embedding
 
 
-def late_card(settings: LateInteractionSettings, embedding: ModelSettings) -> dict[str, Any]:
+def late_card(
+    settings: LateInteractionSettings, embedding: ModelSettings, trust: Trust = Trust()
+) -> dict[str, Any]:
     """Kind ("checkpoint" or "encoder") and, by side, name, revision and fingerprint of the model, as JSON.
 
     Raises ModelError as `models.resolve`.
     """
     model = late_model(settings, embedding)
-    folder = resolve_side(model, "passage").folder
-    return {"kind": "checkpoint" if is_checkpoint(folder) else "encoder", **model_card(model)}
+    folder = resolve_side(model, "passage", trust).folder
+    return {"kind": "checkpoint" if is_checkpoint(folder) else "encoder", **model_card(model, trust)}
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -44,29 +46,16 @@ def is_checkpoint(folder: Path) -> bool:
     )
 
 
-def settings_of_index(manifest: Manifest, store: Store, cache: Path) -> LateInteractionSettings:
-    """The settings of an index, with its own copy of the model's files where it has one.
+def settings_of_index(
+    manifest: Manifest, store: Store, cache: Path, trust: Trust = OPENED
+) -> LateInteractionSettings:
+    """The settings of an index, with a model that may be opened; see `opened_model`.
 
-    Raises ModelError where a configured model is not here, or is another one by that name.
+    Raises ModelError where a configured model is not here, is another one by that name, or may not be loaded.
     """
     settings = LateInteractionSettings.model_validate(manifest.late_interaction.get("settings", {}))
     if settings.model is None:
         return settings
-    card = manifest.late_interaction["model"]
-    return with_files(settings, settings.model, card, tuple(manifest.model_files), store, cache)
-
-
-def with_files(
-    settings: LateInteractionSettings, model: ModelSettings, card: dict[str, Any], files: tuple[Any, ...],
-    store: Store, cache: Path,
-) -> LateInteractionSettings:  # fmt: skip
-    """Settings whose model is the index's copy of it. Raises ModelError where it is not the one of `card`."""
-    found = settings.model_copy(update={"model": use_files(model, card, files, store, cache)})
-    here = late_card(found, model)
-    for side in ("passage", "query"):
-        if here[side]["fingerprint"] != card[side]["fingerprint"]:
-            raise ModelError(
-                f"the token vectors come from another model than the {card[side]['name']} that is here",
-                hint=f"The index needs the one with the fingerprint {card[side]['fingerprint'][:16]}.",
-            )
-    return found
+    card, files = manifest.late_interaction["model"], tuple(manifest.model_files)
+    model = opened_model(settings.model, card, files, store, cache, trust)
+    return settings.model_copy(update={"model": model})

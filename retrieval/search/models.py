@@ -13,8 +13,7 @@ from retrieval.encoder import Encoder
 from retrieval.errors import ModelError
 from retrieval.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
 from retrieval.manifest import Manifest
-from retrieval.model_files import use_files
-from retrieval.models import model_card
+from retrieval.model_files import opened_model
 from retrieval.passages import Passage
 from retrieval.search.cache import VectorCache
 from retrieval.search.interfaces import Pairs
@@ -22,6 +21,7 @@ from retrieval.search.result import TokenShare
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
 from retrieval.storage import Store
+from retrieval.trust import OPENED, Trust
 
 
 def model_name(manifest: Manifest) -> str:
@@ -34,28 +34,24 @@ class Models:
 
     def __init__(
         self, store: Store, manifest: Manifest, cache: Path, threads: int | None,
-        known: VectorCache | None = None,
+        known: VectorCache | None = None, trust: Trust = OPENED,
     ) -> None:  # fmt: skip
-        """known: embeddings of earlier queries.
+        """known: embeddings of earlier queries. trust: what whoever opens the index allows its models.
 
-        Raises ModelError where the embedding model is not here, or is another one by that name.
+        Raises ModelError where the embedding model is not here, is another one by that name, or may not be
+        loaded.
         """
         settings = ModelSettings.model_validate(manifest.model["settings"])
         files = tuple(manifest.model_files)
-        self.embedding = use_files(settings, manifest.model, files, store, cache)
+        self.embedding = opened_model(settings, manifest.model, files, store, cache, trust)
         self._store = store
         self._manifest = manifest
         self._cache = cache
         self._threads = threads
         self._known = known
         self._name = model_name(manifest)
+        self._trust = trust
         self._lock = RLock()
-        here, there = model_card(self.embedding)["query"], manifest.model["query"]
-        if here["fingerprint"] != there["fingerprint"]:
-            raise ModelError(
-                f"the index was built with another model than the {here['name']} that is here",
-                hint=f"It needs {there['name']} with the fingerprint {there['fingerprint'][:16]}.",
-            )
 
     def load(self, name: str) -> bool:
         """Have `encoder`, `tokens` or `cross_encoder` in memory; whether that took loading it."""
@@ -111,7 +107,7 @@ class Models:
     @cached_property
     def encoder(self) -> Encoder:
         """Queries to vectors."""
-        encoder = Encoder.open(self.embedding, sides={"query"}, threads=self._threads)
+        encoder = Encoder.open(self.embedding, sides={"query"}, threads=self._threads, trust=self._trust)
         dimension = self._manifest.dense["dimension"]
         if encoder.dimension != dimension:
             raise ModelError(
@@ -123,8 +119,8 @@ class Models:
     @cached_property
     def tokens(self) -> TokenEncoder:
         """Queries and passages to token vectors."""
-        settings = settings_of_index(self._manifest, self._store, self._cache)
-        return TokenEncoder.open(settings, self.embedding, threads=self._threads)
+        settings = settings_of_index(self._manifest, self._store, self._cache, self._trust)
+        return TokenEncoder.open(settings, self.embedding, threads=self._threads, trust=self._trust)
 
     @cached_property
     def cross_encoder(self) -> CrossEncoder:
@@ -133,6 +129,7 @@ class Models:
         settings = CrossEncoderSettings.model_validate(found.get("settings", {}))
         if settings.model is not None:
             files = tuple(self._manifest.model_files)
-            model = use_files(settings.model, found["model"], files, self._store, self._cache)
+            card = found["model"]
+            model = opened_model(settings.model, card, files, self._store, self._cache, self._trust)
             settings = settings.model_copy(update={"model": model})
-        return CrossEncoder.open(settings, threads=self._threads)
+        return CrossEncoder.open(settings, threads=self._threads, trust=self._trust)

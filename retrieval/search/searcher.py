@@ -15,6 +15,7 @@ from retrieval.search.opening import check_sizes, open_group, open_terms
 from retrieval.search.query_path import QueryPath
 from retrieval.search_settings import SearchSettings
 from retrieval.storage import Store, default_cache
+from retrieval.trust import OPENED, Trust
 
 
 class Searcher(QueryPath):
@@ -26,14 +27,14 @@ class Searcher(QueryPath):
     def __init__(
         self, store: Store, manifest: Manifest, cache: Path, threads: int | None = None,
         say: Callable[[str], None] = lambda _text: None, settings: SearchSettings | None = None,
-        models: Models | None = None,
+        models: Models | None = None, trust: Trust = OPENED,
     ) -> None:  # fmt: skip
         """Open every shard of a version; files on object storage are copied to `cache` and checked.
 
         Models are loaded when a search first needs them; `models` of another version may serve.
         `threads` bounds what the process computes with: FAISS and torch keep one number for all that use
-        them. Raises IndexDamaged where a file is missing or changed, ModelError where the model of the
-        index is not here or is another one by that name.
+        them. `trust`: what the models may do. Raises IndexDamaged where a file is missing or changed,
+        ModelError where the model of the index is not here, is another one by that name, or is refused.
         """
         if threads is not None:
             faiss.omp_set_num_threads(threads)
@@ -44,7 +45,7 @@ class Searcher(QueryPath):
             say(f"Version {manifest.version} of {store.url}, {size:,.0f} MB, is kept in {cache}.")
         self.shards = open_group(store, manifest, cache, manifest.shards, threads)
         self._beside = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "lexical")
-        models = models or Models(store, manifest, cache, threads)
+        models = models or Models(store, manifest, cache, threads, trust=trust)
         terms = open_terms(store, manifest, cache)
         super().__init__(manifest, self.shards, models, terms, self._beside, settings)
 
@@ -52,12 +53,18 @@ class Searcher(QueryPath):
     def open(
         cls, url: str, *, options: dict[str, Any] | None = None, version: int | None = None,
         threads: int | None = None, say: Callable[[str], None] = lambda _text: None,
-        settings: SearchSettings | None = None,
+        settings: SearchSettings | None = None, trust_remote_code: bool = False, allow_pickle: bool = False,
     ) -> "Searcher":  # fmt: skip
-        """Open the latest version of an index, or the one named; `say` is told what takes long."""
+        """Open the latest version of an index, or the one named; `say` is told what takes long.
+
+        trust_remote_code: run the Python code that the index's models bring; allow_pickle: load weights of
+        theirs that are not safetensors. Without these they are refused, whatever the index says of itself.
+        Raises CorpusmillError, and as the constructor.
+        """
         store = Store(str(url), options)
         manifest = read_manifest(store, version)
-        return cls(store, manifest, default_cache(store), threads, say, settings)
+        trust = Trust(trust_remote_code, allow_pickle, of="index")
+        return cls(store, manifest, default_cache(store), threads, say, settings, trust=trust)
 
     def __enter__(self) -> "Searcher":
         return self

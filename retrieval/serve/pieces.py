@@ -80,7 +80,8 @@ class Place:
         with self._lock:
             models = self._models.get(key)
             if models is None:
-                models = Models(self.store, manifest, self.cache, self.settings.threads, self.vectors)
+                trust, threads = self.settings.trust, self.settings.threads
+                models = Models(self.store, manifest, self.cache, threads, self.vectors, trust)
                 self._models[key] = models
             return models
 

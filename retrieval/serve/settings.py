@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from retrieval.generation.settings import GenerationSettings
 from retrieval.settings import Settings
+from retrieval.trust import Trust
 
 
 class Autoscaling(Settings):
@@ -164,6 +165,16 @@ class ServeSettings(Settings):
     )
     groups: int = Field(1, ge=1, description="Shard groups, where apart: each holds its share of the shards.")
     threads: int | None = Field(None, ge=1, description="Threads a process computes with; default: its CPUs.")
+    trust_remote_code: bool = Field(
+        False,
+        description="Run Python code that the index's models bring. Off: such models are refused, whatever "
+        "the index says.",
+    )
+    allow_pickle: bool = Field(
+        False,
+        description="Load weights of the index's models that are not safetensors. Off: such models are "
+        "refused.",
+    )
     watch_s: float = Field(5, gt=0, description="Seconds between looks for a new version of the index.")
     limits: Limits = Limits()
     access: Access = Access()
@@ -175,6 +186,11 @@ class ServeSettings(Settings):
     generator: GeneratorPlacement = GeneratorPlacement()
     generation: GenerationSettings = GenerationSettings()
     log_queries: bool = Field(False, description="Write queries to the log.")
+
+    @property
+    def trust(self) -> Trust:
+        """What the index's models may do."""
+        return Trust(self.trust_remote_code, self.allow_pickle, of="index")
 
     @property
     def placements(self) -> list[Placement]:

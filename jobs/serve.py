@@ -10,14 +10,17 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 import torch
 from ray import serve
 
+from pipelines.own_ray import Job, own_ray
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.serve.access import Keys, is_loopback
 from retrieval.serve.ingress import build
+from retrieval.serve.listening import HOST_VARIABLE
 from retrieval.serve.settings import ServeSettings
 
 APPLICATION = "corpusmill"
@@ -43,25 +46,26 @@ def running(
     _check_port(host, port)
     application = build(settings.model_dump())
     own = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
-    alone = own and _without_proxy(settings, port)
-    _start_ray(settings)
-    try:
-        serve.start(http_options={"host": host, "port": _free_port() if alone else port})
+    alone = own and _without_proxy(settings, host, port)
+    with _ray(settings) as folder:
         try:
-            with _patience(say):
-                serve.run(application, name=APPLICATION, route_prefix="/")
-        except RuntimeError as error:
-            raise _reason(error) from error
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    finally:
-        if own:
-            serve.shutdown()
-            ray.shutdown()
-        else:
-            serve.delete(APPLICATION)
+            # Serve starts its proxy all the same; then nobody is told of it, and it stays on this machine.
+            address = ("127.0.0.1", _free_port()) if alone else (host, port)
+            serve.start(http_options=dict(zip(("host", "port"), address, strict=True)))
+            try:
+                with _patience(say):
+                    serve.run(application, name=APPLICATION, route_prefix="/")
+            except RuntimeError as error:
+                raise _reason(error, folder) from error
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        finally:
+            if own:
+                serve.shutdown()
+            else:
+                serve.delete(APPLICATION)
 
 
-def _without_proxy(settings: ServeSettings, port: int) -> bool:
+def _without_proxy(settings: ServeSettings, host: str, port: int) -> bool:
     """Let the only ingress replica of a Ray that is started here listen itself, if there is one alone.
 
     Ray Serve's proxy, which spreads requests over replicas, costs more than a search: milliseconds of CPU
@@ -70,6 +74,7 @@ def _without_proxy(settings: ServeSettings, port: int) -> bool:
     if settings.ingress.several:
         return False
     os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "1"
+    os.environ[HOST_VARIABLE] = host
     # What takes the place of a replica that died takes its port, at once; nothing drains connections here.
     os.environ["RAY_SERVE_PORT_QUARANTINE_S"] = "0"
     os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "1"
@@ -140,31 +145,35 @@ def check_gpus(reserved: float) -> None:
         )
 
 
-def _start_ray(settings: ServeSettings) -> None:
-    if ray.is_initialized():
+@contextmanager
+def _ray(settings: ServeSettings) -> Iterator[Path | None]:
+    """Ray, ready: the one that is there, the one of RAY_ADDRESS, or one of our own; the folder of that."""
+    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+        cpus, gpus, resources = reserved(settings)
+        check_gpus(gpus)
+        # Logical CPUs only place replicas here, however many; what computes is bounded by `threads`.
+        with own_ray(
+            include_dashboard=False, num_cpus=SPARE_CPUS + math.ceil(cpus), resources=resources,
+            object_store_memory=OBJECT_STORE_BYTES, log_to_driver=False, logging_level=logging.ERROR,
+        ) as folder:  # fmt: skip
+            yield folder
         return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        return
-    cpus, gpus, resources = reserved(settings)
-    check_gpus(gpus)
-    # Logical CPUs only place replicas here, however many; what computes is bounded by `threads`.
-    ray.init(
-        address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-        num_cpus=SPARE_CPUS + math.ceil(cpus), resources=resources, object_store_memory=OBJECT_STORE_BYTES,
-    )  # fmt: skip
+    if not ray.is_initialized():
+        ray.init(job_config=Job(), log_to_driver=False, logging_level=logging.ERROR)
+    yield None
 
 
-def _reason(error: RuntimeError) -> CorpusmillError:
+def _reason(error: RuntimeError, folder: Path | None) -> CorpusmillError:
     """Why the application could not be deployed: the message of our own error, if that is what it was."""
     status = serve.status().applications.get(APPLICATION)
     messages = [deployment.message for deployment in status.deployments.values()] if status else []
     text = "\n".join(message for message in messages if message) or str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     ours = [line for line in lines if line.startswith("retrieval.errors.")]
+    logs = f"{folder}/ray" if folder else "Ray's folder"
     return CorpusmillError(
         (ours or lines)[-1],
-        hint="The ingress replica's log says more: session_latest/logs/serve below Ray's folder.",
+        hint=f"The ingress replica's log says more: session_latest/logs/serve below {logs}.",
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import ModelError
-from retrieval.model_places import OTHER_BACKENDS, locate
+from retrieval.model_places import OTHER_BACKENDS, is_path, locate
 from retrieval.settings import ModelSettings
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
@@ -44,7 +44,7 @@ class ResolvedModel:
 def resolve(
     name: str, *, revision: str | None = None, trust_remote_code: bool = False, allow_pickle: bool = False
 ) -> ResolvedModel:
-    """Find a model (package, folder, Hugging Face cache, then the network) and check its files.
+    """Find a model (folder, package, Hugging Face cache, then the network) and check its files.
 
     Raises ModelError where it cannot be found, or is refused for pickled weights or remote code.
     """
@@ -172,8 +172,8 @@ def read_json(path: Path) -> Any:
 
 
 def is_local_folder(name: str) -> bool:
-    """Whether a configured name is a folder of this machine."""
-    return Path(name).expanduser().is_dir()
+    """Whether a configured name is the path of a folder of this machine."""
+    return is_path(name) and Path(name).expanduser().is_dir()
 
 
 def suffixes(*, trust_remote_code: bool, allow_pickle: bool) -> frozenset[str]:

@@ -19,6 +19,7 @@ from retrieval.generation.generators import Generator, open_generator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.search.result import Hit
 from retrieval.serve.errors import Overloaded, Unavailable
+from retrieval.serve.listening import listen_as_asked
 from retrieval.serve.settings import Placement, ServeSettings
 from retrieval.serve.vllm import VLLMGenerator
 
@@ -77,6 +78,7 @@ class AnswerServer(Answering):
     """The same as a deployment, whose placement says how many answers it writes at a time."""
 
     def __init__(self, settings: ServeSettings, llm: DeploymentHandle | None = None) -> None:
+        listen_as_asked()
         super().__init__(settings, llm, settings.generator.max_ongoing)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ray import serve
 
 from retrieval.serve.encoding import Encoded, Encoding
+from retrieval.serve.listening import listen_as_asked
 from retrieval.serve.pieces import GroupVersions, ModelVersions, Place, pool, second_stage
 from retrieval.serve.proof import opening
 from retrieval.serve.settings import ServeSettings
@@ -25,6 +26,7 @@ class _Replica:
 
     def __init__(self, place: Place, versions: Versions[Any]) -> None:
         """A replica is asked when this returns: the latest version is open by then, if it can be opened."""
+        listen_as_asked()
         self._versions = versions
         # An ingress replica that has not gone over yet asks by the version that another one has left.
         self._quiet_s = 2 * place.settings.watch_s

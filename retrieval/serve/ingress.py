@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ray import serve
-from ray.serve._private import replica
 
 from retrieval.serve import vllm
 from retrieval.serve.access import Keys
@@ -15,22 +14,9 @@ from retrieval.serve.app import make_app
 from retrieval.serve.backends import Apart, Backend, Together
 from retrieval.serve.configuration import read_settings
 from retrieval.serve.deployments import encoder, reranker, shard_group
+from retrieval.serve.listening import listen_as_asked
 from retrieval.serve.service import Service
 from retrieval.serve.settings import ServeSettings
-
-
-def _reuse_address() -> None:
-    """Let this replica listen where connections of the one before it are still in TIME_WAIT.
-
-    Ray binds the port of a replica that listens itself without SO_REUSEADDR: after a crash or a restart it
-    would be refused for a minute. There is no setting for that in Ray 2.60.
-    """
-    start = replica.start_asgi_http_server
-
-    async def starting(*args: Any, **options: Any) -> Any:
-        return await start(*args, **{**options, "enable_so_reuseport": True})
-
-    replica.start_asgi_http_server = starting
 
 
 @serve.ingress()
@@ -42,7 +28,7 @@ class Ingress:
     ) -> None:
         """parts: handles by name (`shards`, a list of them), where the service is placed apart. llm: that of
         vLLM, where it is placed together."""
-        _reuse_address()
+        listen_as_asked()
         self._keys = Keys.read(settings.access)
         backend: Backend
         answers: Answers

@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 from pipelines.claim import check_folder
 from pipelines.cluster import object_store_bytes
 from pipelines.config import BuildConfig
+from pipelines.own_ray import temporary_folder
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.settings import ModelSettings
 from retrieval.storage import Store
@@ -190,7 +190,7 @@ def check_cluster(address: str) -> Iterator[Check]:
     if address.startswith(("ray://", "http")):
         yield Check("cluster", True, f"{address} accepts connections")
         return
-    command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "status", "--address", address]
     try:
         status = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
@@ -254,7 +254,7 @@ def check_corpus(config: BuildConfig) -> Iterator[Check]:
         fix = "Make space, or put the index on a larger disk or on object storage."
         found = f"{_size(free)} free, the build takes about {_size(need)}"
         yield Check("disk", True if free >= need else None, found, fix)
-    spill = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    spill = temporary_folder()
     usage = shutil.disk_usage(spill)
     fix = "Make space there (Ray stops its workers above 95 %), or name another folder: RAY_TMPDIR=/path"
     found = f"{_size(usage.free)} free in {spill}"

@@ -10,11 +10,13 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 import torch
 from ray import serve
 
+from pipelines.own_ray import Job, own_ray
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.serve import entrance
 from retrieval.serve.access import Keys, is_loopback
@@ -46,23 +48,22 @@ def running(
     application = build(settings.model_dump())
     own = not ray.is_initialized() and not os.environ.get("RAY_ADDRESS")
     alone = own and _without_proxy(settings, host, port)
-    _start_ray(settings)
-    try:
-        # Ray's proxy starts all the same: it is for nobody, so it keeps to this machine.
-        place = {"host": "127.0.0.1", "port": _free_port()} if alone else {"host": host, "port": port}
-        serve.start(http_options=place)
+    with _ray(settings) as folder:
         try:
-            with _patience(say):
-                serve.run(application, name=APPLICATION, route_prefix="/")
-        except RuntimeError as error:
-            raise _reason(error) from error
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    finally:
-        if own:
-            serve.shutdown()
-            ray.shutdown()
-        else:
-            serve.delete(APPLICATION)
+            # Serve starts its proxy all the same; then nobody is told of it, and it stays on this machine.
+            address = ("127.0.0.1", _free_port()) if alone else (host, port)
+            serve.start(http_options=dict(zip(("host", "port"), address, strict=True)))
+            try:
+                with _patience(say):
+                    serve.run(application, name=APPLICATION, route_prefix="/")
+            except RuntimeError as error:
+                raise _reason(error, folder) from error
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        finally:
+            if own:
+                serve.shutdown()
+            else:
+                serve.delete(APPLICATION)
 
 
 def _without_proxy(settings: ServeSettings, host: str, port: int) -> bool:
@@ -145,32 +146,36 @@ def check_gpus(reserved: float) -> None:
         )
 
 
-def _start_ray(settings: ServeSettings) -> None:
-    if ray.is_initialized():
+@contextmanager
+def _ray(settings: ServeSettings) -> Iterator[Path | None]:
+    """Ray, ready: the one that is there, the one of RAY_ADDRESS, or one of our own; the folder of that."""
+    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+        cpus, gpus, resources = reserved(settings)
+        check_gpus(gpus)
+        os.environ.setdefault(entrance.VARIABLE, entrance.IMPORT_PATH)  # all processes of Ray inherit it
+        # Logical CPUs only place replicas here, however many; what computes is bounded by `threads`.
+        with own_ray(
+            include_dashboard=False, num_cpus=SPARE_CPUS + math.ceil(cpus), resources=resources,
+            object_store_memory=OBJECT_STORE_BYTES, log_to_driver=False, logging_level=logging.ERROR,
+        ) as folder:  # fmt: skip
+            yield folder
         return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        return
-    os.environ.setdefault(entrance.VARIABLE, entrance.IMPORT_PATH)  # all processes of Ray inherit it
-    cpus, gpus, resources = reserved(settings)
-    check_gpus(gpus)
-    # Logical CPUs only place replicas here, however many; what computes is bounded by `threads`.
-    ray.init(
-        address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-        num_cpus=SPARE_CPUS + math.ceil(cpus), resources=resources, object_store_memory=OBJECT_STORE_BYTES,
-    )  # fmt: skip
+    if not ray.is_initialized():
+        ray.init(job_config=Job(), log_to_driver=False, logging_level=logging.ERROR)
+    yield None
 
 
-def _reason(error: RuntimeError) -> CorpusmillError:
+def _reason(error: RuntimeError, folder: Path | None) -> CorpusmillError:
     """Why the application could not be deployed: the message of our own error, if that is what it was."""
     status = serve.status().applications.get(APPLICATION)
     messages = [deployment.message for deployment in status.deployments.values()] if status else []
     text = "\n".join(message for message in messages if message) or str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     ours = [line for line in lines if line.startswith("retrieval.errors.")]
+    logs = f"{folder}/ray" if folder else "Ray's folder"
     return CorpusmillError(
         (ours or lines)[-1],
-        hint="The ingress replica's log says more: session_latest/logs/serve below Ray's folder.",
+        hint=f"The ingress replica's log says more: session_latest/logs/serve below {logs}.",
     )
 
 

@@ -20,6 +20,7 @@ import yaml
 
 from pipelines.config import BuildConfig, load_config
 from retrieval.errors import BuildFailed, ConfigError, CorpusmillError
+from retrieval.models import is_local_folder
 
 PACKAGES = ("retrieval", "pipelines", "jobs")
 CONFIG_NAME = "config.yaml"
@@ -145,7 +146,7 @@ def cluster_config(config: BuildConfig, *, shared_disk: bool) -> BuildConfig:
         "corpus.paths": [path for path in config.corpus.paths if not is_url(path)],
         "index.path": [] if is_url(config.index.path) else [config.index.path],
         "dense.query_file": [path for path in [config.dense.query_file] if path and not is_url(path)],
-        "model.name": [config.model.name] if Path(config.model.name).is_dir() else [],
+        "model.name": [config.model.name] if is_local_folder(config.model.name) else [],
     }
     found = {setting: paths for setting, paths in local.items() if paths}
     if found and not shared_disk:
@@ -161,7 +162,7 @@ def cluster_config(config: BuildConfig, *, shared_disk: bool) -> BuildConfig:
         values["index"]["path"] = absolute(config.index.path)
     if config.dense.query_file and not is_url(config.dense.query_file):
         values["dense"]["query_file"] = absolute(config.dense.query_file)
-    if Path(config.model.name).is_dir():
+    if is_local_folder(config.model.name):
         values["model"]["name"] = absolute(config.model.name)
     values.get("ray", {}).pop("address", None)  # the job server tells its driver which cluster it is in
     return BuildConfig.model_validate(values)

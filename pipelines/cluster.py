@@ -8,14 +8,17 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import ray
 
 from pipelines.config import RaySettings
+from pipelines.own_ray import Job, own_ray
 from retrieval.errors import ConfigError
 
 OBJECT_STORE_BYTES = 2_000_000_000  # parts on their way are a few megabytes each
+QUIET = {"logging_level": logging.CRITICAL, "log_to_driver": False}
 
 
 def has_gpus(settings: RaySettings) -> bool:
@@ -40,29 +43,32 @@ def connected(settings: RaySettings) -> Iterator[None]:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     if address:
         _check_answers(address)
-    options = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+    with contextlib.ExitStack() as running:
+        try:
+            running.enter_context(_joined(address) if address else _own(settings))
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"no Ray at {address or 'this machine'}: {str(error).splitlines()[0]}",
+                hint="Check ray.address, or leave it and RAY_ADDRESS unset to build on this machine.",
+            ) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets its own, which ends the process silently
+        yield
+
+
+@contextlib.contextmanager
+def _joined(address: str) -> Iterator[None]:
     try:
-        if address:
-            ray.init(address=address, **options)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=settings.cpus,
-                include_dashboard=False,
-                object_store_memory=object_store_bytes(),
-                **options,
-            )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"no Ray at {address or 'this machine'}: {str(error).splitlines()[0]}",
-            hint="Check ray.address, or leave it and RAY_ADDRESS unset to build on this machine.",
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets its own, which ends the process without a word
-    try:
+        ray.init(address=address, job_config=Job(), **QUIET)
         yield
     finally:
         ray.shutdown()
+
+
+def _own(settings: RaySettings) -> contextlib.AbstractContextManager[Path]:
+    return own_ray(
+        num_cpus=settings.cpus, include_dashboard=False, object_store_memory=object_store_bytes(), **QUIET
+    )
 
 
 def _check_answers(address: str) -> None:

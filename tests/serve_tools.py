@@ -121,7 +121,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(index: Path | str, folder: Path, config: str = "", **variables: str) -> Iterator[Service]:
+def serving(
+    index: Path | str, folder: Path, config: str = "", cwd: Path | None = None, **variables: str
+) -> Iterator[Service]:
     """`corpusmill serve` until the block ends. config: YAML of settings; variables: of the environment."""
     port = free_port()
     words = [sys.executable, "-m", "jobs", "serve", str(index), "--port", str(port)]
@@ -133,7 +135,7 @@ def serving(index: Path | str, folder: Path, config: str = "", **variables: str)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     with log.open("wb") as file:
         process = subprocess.Popen(
-            words, stdout=file, stderr=file, env={**environment, **variables}, start_new_session=True
+            words, stdout=file, stderr=file, env={**environment, **variables}, start_new_session=True, cwd=cwd
         )
     service = Service(f"http://127.0.0.1:{port}", Path(index), process, log)
     try:

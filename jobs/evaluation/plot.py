@@ -1,5 +1,6 @@
 """A picture of quality against latency, one point a stage. Needs matplotlib (the extra `plot`)."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from retrieval.errors import ConfigError
 def check(path: Path) -> None:
     """Raises ConfigError where a picture could not be drawn, before hours are spent on what it shows."""
     try:
-        from matplotlib.backend_bases import FigureCanvasBase
+        with contextlib.chdir("/"):  # it would read a `matplotlibrc` of the folder that it is imported in
+            from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
         raise ConfigError("--plot needs matplotlib", hint="pip install 'corpusmill[plot]'") from error
     known = FigureCanvasBase.get_supported_filetypes()

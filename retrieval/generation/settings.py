@@ -20,8 +20,8 @@ class GenerationSettings(Settings):
     )
     model: str | None = Field(
         None,
-        description="local: a folder or a Hugging Face name; default: Gemma 3 270M of the extra `local-llm`. "
-        "openai, vllm: the model's name there.",
+        description="local: a folder's path or a Hugging Face name; default: Gemma 3 270M of the extra "
+        "`local-llm`. openai, vllm: the model's name there.",
     )
     base_url: str | None = Field(
         None, description="openai: address of the endpoint, up to /v1, as in http://127.0.0.1:8001/v1."

@@ -20,6 +20,7 @@ from retrieval.generation.generators import Generator, open_generator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.search.result import Hit
 from retrieval.serve.errors import Overloaded, Unavailable, public_name
+from retrieval.serve.replica_port import keep_to_loopback
 from retrieval.serve.settings import Placement, ServeSettings
 from retrieval.serve.vllm import VLLMGenerator
 
@@ -81,6 +82,7 @@ class AnswerServer(Answering):
     """The same as a deployment, whose placement says how many answers it writes at a time."""
 
     def __init__(self, settings: ServeSettings, llm: DeploymentHandle | None = None) -> None:
+        keep_to_loopback()
         super().__init__(settings, llm, settings.generator.max_ongoing)
 
     async def write(self, left_s: float, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:

@@ -11,6 +11,7 @@ from retrieval.serve.encoding import Encoded, Encoding
 from retrieval.serve.logs import log
 from retrieval.serve.pieces import GroupVersions, ModelVersions, Place, pool, second_stage
 from retrieval.serve.proof import opening
+from retrieval.serve.replica_port import keep_to_loopback
 from retrieval.serve.settings import ServeSettings
 from retrieval.serve.versions import Versions
 
@@ -26,6 +27,7 @@ class _Replica:
 
     def __init__(self, place: Place, versions: Versions[Any]) -> None:
         """A replica is asked when this returns: the latest version is open by then, if it can be opened."""
+        keep_to_loopback()
         self._versions = versions
         # An ingress replica that has not gone over yet asks by the version that another one has left.
         self._quiet_s = 2 * place.settings.watch_s

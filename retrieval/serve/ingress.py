@@ -15,6 +15,7 @@ from retrieval.serve.backends import Apart, Backend, Together
 from retrieval.serve.configuration import read_settings
 from retrieval.serve.deployments import encoder, reranker, shard_group
 from retrieval.serve.listener import listen
+from retrieval.serve.replica_port import keep_to_loopback
 from retrieval.serve.service import Service
 from retrieval.serve.settings import ServeSettings
 
@@ -28,6 +29,7 @@ class Ingress:
     ) -> None:
         """parts: handles by name (`shards`, a list of them), where the service is placed apart. llm: that of
         vLLM, where it is placed together."""
+        keep_to_loopback()
         keys = Keys.read(settings.access)
         backend: Backend
         answers: Answers

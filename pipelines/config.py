@@ -21,11 +21,19 @@ MetadataType = Literal[
     "list[string]", "list[integer]", "list[float]", "list[boolean]", "list[date]",
 ]  # fmt: skip
 
+MOST_METADATA_FIELDS = 1000  # each is a column of every passage, also where it has no value
+MOST_NAME_CHARACTERS = 200
+
 # One string or a list of them: what the validators below take, an editor must accept.
 Strings = Annotated[
     list[str],
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+
+
+def is_field_name(name: str) -> bool:
+    """Whether a metadata field may have this name: it is shown, and typed in filters."""
+    return 0 < len(name) <= MOST_NAME_CHARACTERS and name.isprintable() and not name.isspace()
 
 
 class FieldSettings(Settings):
@@ -63,7 +71,8 @@ class CorpusSettings(Settings):
     metadata: dict[str, MetadataType] | Literal["auto", "none"] = Field(
         "auto",
         description="Metadata fields and their types, for filters. auto: scalar fields beside id, "
-        "title and text, with the types that a sample shows.",
+        "title and text, with the types that a sample shows; at most 1000, those that most of its records "
+        "have, with printable names of at most 200 characters.",
     )
     on_type_mismatch: Literal["coerce", "reject"] = Field(
         "coerce",
@@ -103,6 +112,20 @@ class CorpusSettings(Settings):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("metadata")
+    @classmethod
+    def _usable_names(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for name in value:
+                if not is_field_name(name):
+                    raise ValueError(
+                        f"{name[:40]!a} cannot be the name of a field: names are printable and have 1 to "
+                        f"{MOST_NAME_CHARACTERS} characters"
+                    )
+            if len(value) > MOST_METADATA_FIELDS:
+                raise ValueError(f"{len(value)} fields are too many: at most {MOST_METADATA_FIELDS}")
+        return value
 
 
 class IndexSettings(Settings):

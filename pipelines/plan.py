@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pipelines import ledger
@@ -20,6 +21,7 @@ from retrieval.models import model_card, resolve_side
 from retrieval.settings import fingerprint
 from retrieval.storage import Store
 
+MOST_SHOWN = 100  # fields in a message
 MUCH_MEMORY = 2**40  # bytes: what is chosen by memory is chosen later, with the memory that there is
 
 
@@ -114,8 +116,10 @@ def schema(
         return dict(declared)
     if old.metadata is not None and old.mapping == ledger.mapping_values(config.corpus):
         return dict(old.metadata)
-    found = infer_schema(slices, config.corpus)
-    shown = ", ".join(f"{name}: {kind}" for name, kind in found.items()) or "none"
+    found = infer_schema(slices, config.corpus, warn=lambda text: say(f"Warning: {text}"))
+    shown = ", ".join(f"{name}: {kind}" for name, kind in islice(found.items(), MOST_SHOWN)) or "none"
+    if len(found) > MOST_SHOWN:
+        shown += f" and {len(found) - MOST_SHOWN:,} more"
     say(f"Metadata fields taken from a sample: {shown}. Declare corpus.metadata to change them.")
     return dict(found)
 

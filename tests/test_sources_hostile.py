@@ -84,6 +84,34 @@ def test_ordinary_compression_is_read_whole(tmp_path, suffix: str) -> None:
     assert (len(documents), rejects) == (2000, [])
 
 
+MEMBERS = {".gz": 60_000, ".bz2": 40_000, ".zst": 40_000}
+
+
+@pytest.mark.parametrize("suffix", MEMBERS)
+@pytest.mark.parametrize("format", ["jsonl", "csv", "txt"])
+def test_many_members_take_time_in_proportion(tmp_path, format: str, suffix: str) -> None:
+    start, end = {"jsonl": (GOOD + b'{"text": "', b'"}\n'), "csv": (CSV + b'1,"', b'"\n'), "txt": (b"", b"")}[
+        format
+    ]
+    members = [start, *[b"x", b""] * (MEMBERS[suffix] // 2), end]
+    pack = {piece: COMPRESS[suffix](piece) for piece in set(members)}
+    (tmp_path / f"a.{format}{suffix}").write_bytes(b"".join(pack[piece] for piece in members))
+    before = time.monotonic()
+    documents, rejects = read_all(tmp_path, metadata="none")
+    assert time.monotonic() - before < 15
+    assert rejects == []
+    assert documents[-1].text == "x" * (MEMBERS[suffix] // 2)
+
+
+@pytest.mark.parametrize("suffix", MEMBERS)
+def test_what_stands_before_damage_among_small_members_is_read(tmp_path, suffix: str) -> None:
+    whole = b"".join(COMPRESS[suffix](jsonl([{"id": i, "text": "t"}])) for i in range(20))
+    (tmp_path / f"a.jsonl{suffix}").write_bytes(whole[:-9])
+    documents, rejects = read_all(tmp_path)
+    assert [d.doc_id for d in documents[:19]] == [str(i) for i in range(19)]
+    assert "truncated" in rejects[0].reason
+
+
 _LONG = 1100
 SLOW: dict[str, Callable[[], str]] = {
     "blanks in headings": lambda: ("# " + " " * _LONG + "x" + " " * 50 + "\n") * 2000,

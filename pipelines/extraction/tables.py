@@ -18,6 +18,7 @@ BATCH_ROWS = 512  # bounds a batch whose rows repeat one long value, which the f
 _FEWER = 32  # times fewer rows where a batch does not fit in memory
 _PIECE_BYTES = 16 << 20
 _VALUE_BYTES = 64  # of an element of a list, once it is a Python object
+MOST_COLUMNS = 10_000  # a wider file holds no documents
 _DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 Piece = tuple[
@@ -39,7 +40,8 @@ def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
 def pieces(source: Any, request: dict[str, Any], memory: int) -> Iterator[Piece]:
     """Pieces of row groups [start, end) from row `from_row` on; what is damaged costs the rows after it.
 
-    request: `start`, `end` (-1: to the last), `columns` (null: all), `from_row`. Raises MemoryError.
+    request: `start`, `end` (-1: to the last), `columns` (null: all), `from_row`. Raises MemoryError, and
+    BadData for a file of too many columns.
     """
     row = 0
     try:
@@ -49,6 +51,8 @@ def pieces(source: Any, request: dict[str, Any], memory: int) -> Iterator[Piece]
             )
             footer, columns = parquet.metadata, request["columns"]
             last = footer.num_row_groups if request["end"] < 0 else request["end"]
+            if footer.num_columns > MOST_COLUMNS:
+                raise BadData(f"{footer.num_columns} columns, more than {MOST_COLUMNS}")
             row = sum(footer.row_group(i).num_rows for i in range(request["start"]))
             names = [n for n in parquet.schema_arrow.names if columns is None or n in columns]
             for i in range(request["start"], last):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.extraction.errors import BadData
+from pipelines.extraction.tables import MOST_COLUMNS
 from pipelines.sources.documents import MAX_VALUES, Reject, no_text_field, printable, reject
 from pipelines.sources.files import InputFile
 from pipelines.sources.lines import lines
@@ -57,7 +58,8 @@ def records(
     """(row number from 0 without the header, record of strings, None for empty ones) of each row of `file`.
 
     Rows of another width than the header, with invalid UTF-8, with a quote that is not closed, or longer than
-    `max_bytes` are rejects; so is a whole file whose header has none of `text_names`.
+    `max_bytes` are rejects; so is a whole file whose header has none of `text_names`, or too many
+    columns.
     """
     csv.field_size_limit(2**31 - 1)  # of the process; records are bounded by _Feed
     with open_blocks(file, options) as blocks:
@@ -66,6 +68,9 @@ def records(
         if header is None or isinstance(header, Reject):
             if header is not None:
                 yield header
+            return
+        if len(header[1]) > MOST_COLUMNS:
+            yield reject(file.name, 0, f"the header has {len(header[1])} columns, more than {MOST_COLUMNS}")
             return
         names = [name.strip() for name in header[1]]
         if not set(text_names) & set(names):

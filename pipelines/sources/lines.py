@@ -19,7 +19,10 @@ def lines(blocks: Iterable[bytes], position: int, limit: int) -> Iterator[tuple[
         for block in blocks:
             head, newline, rest = block.partition(b"\n")
             size += len(head)
-            pending = [*pending, head] if size <= limit else []
+            if size <= limit:
+                pending.append(head)
+            else:
+                pending.clear()
             if not newline:
                 continue
             yield position, b"".join(pending) if size <= limit else too_long

@@ -1,10 +1,16 @@
 """The metadata schema of a corpus: declared, or taken from a sample of its records."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from pipelines.config import CorpusSettings, MetadataType
+from pipelines.config import (
+    MOST_METADATA_FIELDS,
+    MOST_NAME_CHARACTERS,
+    CorpusSettings,
+    MetadataType,
+    is_field_name,
+)
 from pipelines.sources.documents import Reject
 from pipelines.sources.read import records
 from pipelines.sources.slices import Slice
@@ -14,32 +20,47 @@ from retrieval.parts import arrow_type
 __all__ = ["arrow_type", "convert", "infer_schema"]
 
 _SAMPLE_SLICES = 8
+_SAMPLE_VALUES = 1_000_000  # looked at in all slices together
+_MOST_CANDIDATES = 50_000  # names remembered while the sample is read
 _FORMATS = {"jsonl", "parquet", "csv", "tsv"}
 
 
 def infer_schema(
-    slices: Iterable[Slice], corpus: CorpusSettings, sample_documents: int = 1000
+    slices: Iterable[Slice],
+    corpus: CorpusSettings,
+    sample_documents: int = 1000,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> dict[str, MetadataType]:
     """Metadata fields and their types: those declared, or with `auto` those that a sample shows.
 
     The sample is the first records of up to eight slices spread evenly over the corpus. Taken are fields
-    beside all names in `corpus.fields` whose values are scalars or lists of them. Integers and floats
+    beside all names in `corpus.fields` whose values are scalars or lists of them, at most
+    MOST_METADATA_FIELDS: those that most records have, of equals those seen first. Integers and floats
     together are floats, other mixtures strings; a field that is null throughout is left out. Names come in
-    alphabetical order. Raises StorageError as reading does.
+    alphabetical order. `warn` is told what is left out for its name or for their number. Raises StorageError
+    as reading does.
     """
     if isinstance(corpus.metadata, dict):
         return dict(corpus.metadata)
     if corpus.metadata == "none":
         return {}
     chosen = _spread([s for s in slices if s.format in _FORMATS], _SAMPLE_SLICES)
-    fields: dict[str, _Kinds] = {}
-    left_out = {*corpus.fields.id, *corpus.fields.title, *corpus.fields.text}
+    fields = _Fields({*corpus.fields.id, *corpus.fields.title, *corpus.fields.text})
     for record, from_text in _sample(chosen, corpus, sample_documents):
-        for name, value in record.items():
-            if name not in left_out:
-                fields.setdefault(name, _Kinds()).add(value, from_text)
-    found = ((name, fields[name].type()) for name in sorted(fields))
-    return {name: type for name, type in found if type is not None}
+        fields.add(record, from_text)
+    found = fields.most_frequent()
+    if fields.refused:
+        warn(
+            f"Metadata fields left out: {fields.refused:,} whose names are empty, not printable, or "
+            f"longer than {MOST_NAME_CHARACTERS} characters."
+        )
+    if fields.dropped or len(found) > MOST_METADATA_FIELDS:
+        count = fields.dropped + max(0, len(found) - MOST_METADATA_FIELDS)
+        warn(
+            f"Metadata fields left out: {count:,} that fewer records of a sample have than the others; there "
+            f"are at most {MOST_METADATA_FIELDS}. Declare corpus.metadata to choose."
+        )
+    return dict(sorted(found[:MOST_METADATA_FIELDS]))
 
 
 def _spread(slices: list[Slice], count: int) -> list[Slice]:
@@ -51,20 +72,69 @@ def _spread(slices: list[Slice], count: int) -> list[Slice]:
 def _sample(slices: list[Slice], corpus: CorpusSettings, count: int) -> Iterator[tuple[dict[str, Any], bool]]:
     """(record, whether its values are text that stands for other types)."""
     share = -(-count // max(1, len(slices)))
+    most_values = _SAMPLE_VALUES // max(1, len(slices))
     for slice in slices:
+        values = 0
         found = (r for r in records(slice, corpus, None) if not isinstance(r, Reject))
         for _, _, record in islice(found, share):
             yield record, slice.format in ("csv", "tsv")
+            values += sum(len(v) if isinstance(v, list) else 1 for v in record.values())
+            if values > most_values:
+                break
+
+
+class _Fields:
+    """The fields of a sample, in bounded memory: where names become too many, rare ones are dropped."""
+
+    def __init__(self, left_out: set[str]) -> None:
+        self._left_out = left_out
+        self._kinds: dict[str, _Kinds] = {}
+        self._refused: set[int] = set()  # hashes: a name may be long
+        self.dropped = 0
+
+    @property
+    def refused(self) -> int:
+        """Names that no field can have."""
+        return len(self._refused)
+
+    def add(self, record: dict[str, Any], from_text: bool) -> None:
+        for name, value in record.items():
+            if name in self._left_out:
+                continue
+            if not is_field_name(name):
+                if len(self._refused) < _MOST_CANDIDATES:
+                    self._refused.add(hash(name))
+                continue
+            self._kinds.setdefault(name, _Kinds()).add(value, from_text)
+            if len(self._kinds) > _MOST_CANDIDATES:
+                self._drop()
+
+    def most_frequent(self) -> list[tuple[str, MetadataType]]:
+        """(name, type) of the fields that have one, those of most records first."""
+        typed = ((name, kinds.type()) for name, kinds in self._by_records())
+        return [(name, type) for name, type in typed if type is not None]
+
+    def _by_records(self) -> "list[tuple[str, _Kinds]]":
+        return sorted(self._kinds.items(), key=lambda item: -item[1].records)  # stable: equals as first seen
+
+    def _drop(self) -> None:
+        kept = {name for name, _ in self._by_records()[: _MOST_CANDIDATES // 2]}
+        self.dropped += len(self._kinds) - len(kept)
+        self._kinds = {name: kinds for name, kinds in self._kinds.items() if name in kept}
 
 
 class _Kinds:
-    """What kinds of values a field has shown."""
+    """What kinds of values a field has shown, and in how many records."""
+
+    __slots__ = ("_kinds", "_lists", "records")
 
     def __init__(self) -> None:
+        self.records = 0
         self._kinds: set[str] = set()
         self._lists = False
 
     def add(self, value: Any, from_text: bool) -> None:
+        self.records += value is not None
         values = value if isinstance(value, list) else [value]
         self._lists |= isinstance(value, list)
         for item in values:

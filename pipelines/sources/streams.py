@@ -23,6 +23,7 @@ else:
     from backports import zstd
 
 BLOCK_BYTES = 1 << 20
+_LEAST_BLOCK_BYTES = 64 << 10  # of decompressed data, but for the last one
 REQUEST_BYTES = 8 << 20  # most that one read of remote storage asks for
 # How far compressed data may grow: no text grows more, and a bomb costs in proportion to its size.
 MAX_EXPANSION = 1000
@@ -134,17 +135,27 @@ def _checked(blocks: Iterator[bytes], source: _Source) -> Iterator[bytes]:
 def _decompressed(source: IO[bytes], compression: str) -> Iterator[bytes]:
     opener: Any = {"gzip": gzip.open, "bz2": bz2.open, "zstd": zstd.open}[compression]
     stream = opener(source, "rb")
+    # A file may be a hundred thousand members of a byte each: what takes a block must not be called for each.
+    together = bytearray()
     empty = True
+    damage = ""
     try:
         # read1 hands out what one step gives; read would lose it when the next step fails
-        while block := stream.read1(BLOCK_BYTES):
-            yield block
-            empty = False
-    except EOFError as error:
-        raise BadData(f"the {compression} data end early (truncated file): the rest is lost") from error
+        while step := stream.read1(BLOCK_BYTES):
+            together += step
+            if len(together) >= _LEAST_BLOCK_BYTES:
+                yield bytes(together)
+                together.clear()
+                empty = False
+    except EOFError:
+        damage = f"the {compression} data end early (truncated file): the rest is lost"
     except (OSError, zlib.error, zstd.ZstdError, ValueError) as error:
-        raise BadData(f"the {compression} data are damaged, the rest is lost: {error}") from error
-    if empty:
+        damage = f"the {compression} data are damaged, the rest is lost: {error}"
+    if together:
+        yield bytes(together)
+    if damage:
+        raise BadData(damage)
+    if empty and not together:
         raise BadData("empty file")
 
 

@@ -93,12 +93,13 @@ def named_code(folder: Path) -> Iterator[str]:
 
 
 def _named(file: str, content: Any) -> Iterator[str]:
+    kinds: list[Any] = []
     if file == "modules.json":
         entries = content if isinstance(content, list) else [content]
         kinds = [entry.get("type") if isinstance(entry, dict) else entry for entry in entries]
-        yield from (f"the module class {kind}" for kind in kinds if not _is_module(kind))
     elif isinstance(content, dict) and isinstance(content.get("types"), dict):  # a router's
-        yield from (f"the module class {kind}" for kind in content["types"].values() if not _is_module(kind))
+        kinds = list(content["types"].values())
+    yield from (f"a class of its own: {kind}" for kind in kinds if not _is_module(kind))
     pending = [content]
     while pending:
         value = pending.pop()
@@ -148,11 +149,10 @@ def _short(value: Any) -> str:
 
 def module_folders(folder: Path) -> Iterator[Path]:
     """The model's folder and those of its sentence-transformers modules, routers' ones included."""
-    yield folder
-    seen = {folder}
-    pending = [
-        _inside(folder, _path_of(module, folder)) for module in _listed(read_json(folder / "modules.json"))
-    ]
+    listed = read_json(folder / "modules.json")
+    modules = listed if isinstance(listed, list) else []
+    pending = [folder, *(_inside(folder, _path_of(module, folder)) for module in modules)]
+    seen: set[Path] = set()
     while pending:
         path = pending.pop(0)
         if path not in seen:
@@ -166,10 +166,6 @@ def _routes(path: Path) -> list[Path]:
     config = read_json(path / "router_config.json") or read_json(path / "config.json") or {}
     types = config.get("types") if isinstance(config, dict) else None
     return [_inside(path, str(module)) for module in types] if isinstance(types, dict) else []
-
-
-def _listed(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else []
 
 
 def _path_of(module: Any, folder: Path) -> str:

@@ -71,8 +71,8 @@ def opened_model(
         if snapshot is None:
             raise ModelError(
                 f"the index asks for the model {asked!r}, and holds no copy of it",
-                hint="For an index, no folder of this machine is loaded and nothing is downloaded. Build it "
-                "again, which copies the model into it, or have the model in the Hugging Face cache before.",
+                hint="For an index, no folder of this machine is loaded and nothing is downloaded. Have the "
+                "model in the Hugging Face cache, or build the index anew, which copies it.",
             )
         update[name] = str(snapshot)
     found = found.model_copy(update=update)

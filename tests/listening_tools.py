@@ -54,6 +54,13 @@ def reachable(folder: Path) -> list[str]:
     return [f"{stat.filemode(mode)} {folder}", *(found for path in below for found in reachable(path))]
 
 
+def private_folder(process: int) -> Path:
+    """The folder of the Ray that a process has started, as what it started names it."""
+    names = {one.environ().get("RAY_AUTH_TOKEN_PATH") for one in tree(process)[1:] if one.is_running()}
+    (name,) = names - {None}
+    return Path(name).parent
+
+
 def _inodes(pid: int) -> Iterator[str]:
     for path in Path(f"/proc/{pid}/fd").iterdir():
         try:

@@ -122,11 +122,16 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    index: Path | str, folder: Path, config: str = "", cwd: Path | None = None, **variables: str
+    index: Path | str,
+    folder: Path,
+    config: str = "",
+    cwd: Path | None = None,
+    host: str = "127.0.0.1",
+    **variables: str,
 ) -> Iterator[Service]:
     """`corpusmill serve` until the block ends. config: YAML of settings; variables: of the environment."""
     port = free_port()
-    words = [sys.executable, "-m", "jobs", "serve", str(index), "--port", str(port)]
+    words = [sys.executable, "-m", "jobs", "serve", str(index), "--port", str(port), "--host", host]
     if config:
         path = folder / "serve.yaml"
         path.write_text(config, encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ByteSize, Field, ValidationError, WithJsonSchema, field_validator
+from pydantic import ByteSize, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from retrieval.errors import ConfigError
 from retrieval.search_settings import (
@@ -15,6 +15,7 @@ from retrieval.search_settings import (
     SearchSettings,
 )
 from retrieval.settings import Bytes, DenseSettings, ModelSettings, Settings
+from retrieval.storage import SCHEMES, check_scheme
 
 MetadataType = Literal[
     "string", "integer", "float", "boolean", "date",
@@ -57,7 +58,8 @@ class CorpusSettings(Settings):
     """The input: where it lies, how its records are read, and what is done with bad ones."""
 
     paths: Strings = Field(
-        min_length=1, description="Files, folders, globs or URLs (s3://, gs://, ...), read in this order."
+        min_length=1,
+        description="Files, folders, globs or URLs (s3://, gs://, http://, https://), read in this order.",
     )
     format: Literal["auto", "jsonl", "parquet", "csv", "tsv", "text", "markdown", "html", "pdf", "beir"] = (
         Field("auto", description="Format of the files; auto: by their names.")
@@ -215,6 +217,13 @@ class BuildConfig(Settings):
     )
     ray: RaySettings = Field(default_factory=RaySettings, description="Workers.")
 
+    @model_validator(mode="after")
+    def _urls_of_all_workers(self) -> "BuildConfig":
+        for path in self.corpus.paths:
+            check_scheme(path, "corpus.paths", SCHEMES)
+        check_scheme(self.index.path, "index.path", SCHEMES)
+        return self
+
 
 def load_config(path: str | Path) -> BuildConfig:
     """Read and validate a configuration file. Relative paths in it start at its own folder.
@@ -261,7 +270,8 @@ def _explain(item: Any) -> str:
         return f"unknown key {key}; the nearest one is {'.'.join([*place[:-1], *near])}"
     if item["type"] == "missing":
         return f"{key} is missing and has no default"
-    return f"{key}: {item['msg']} (it is {item['input']!r})"
+    given = repr(item["input"])
+    return f"{key}: {item['msg']} (it is {given if len(given) <= 300 else given[:300] + '...'})"
 
 
 def _keys_at(place: list[str]) -> list[str]:

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from retrieval.dense.faiss_files import read_index
+
 from retrieval.errors import IndexDamaged, ModelError
 from retrieval.models import resolve
 from retrieval.parts import part_schema, part_table

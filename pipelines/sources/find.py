@@ -90,14 +90,22 @@ class _Finder:
         matches = self._fs.glob(pattern, detail=True)
         if not matches:
             raise self._missing(None, pattern)
-        walk = Walk(fixed, self._indexes, follow=self._follow)
-        files = {path for path, info in matches.items() if info["type"] != "directory"}
+        folders = {path.rstrip("/") for path, info in matches.items() if info["type"] == "directory"}
+        files = matches.keys() - folders
+        walks: dict[str, Walk] = {}
         for path, info in matches.items():
             name = posixpath.relpath(path, fixed or "/")
+            top = _top(path, folders, fixed)
+            # Who may follow links has one walk, which knows what it has entered.
+            walk = walks.setdefault(
+                "" if self._follow else top, Walk(top, self._indexes, follow=self._follow)
+            )
             entry = walk.look(path, is_link=os.path.islink(path)) if self._local else Entry(path)
             folder = info["type"] == "directory" or (entry is None and self._follow)
             if inside := self._indexes.around(path if folder else posixpath.dirname(path)):
                 yield self._left_out(_index(inside), posixpath.relpath(inside, fixed or "/"))
+            elif folder and path.rstrip("/") != top and path in folders:
+                continue  # the walk of the folder around it comes here
             elif folder:
                 yield from (item for item in self._in_folder(path, fixed, walk) if item.path not in files)
             elif entry is None:
@@ -140,6 +148,21 @@ class _Finder:
     def _missing(self, what: str | None, path: str) -> InputError:
         told = f"{self._given} {what}" if what else f"nothing matches {self._given}"
         return InputError(f"corpus.paths: {told}", hint=_nearest(self._fs, path))
+
+
+def _top(path: str, folders: set[str], fixed: str) -> str:
+    """The folder that a match may not lead out of: the outermost match around it, itself, or its parent.
+
+    The fixed start of a pattern is none: nobody has named what else lies there.
+    """
+    path = path.rstrip("/")
+    top = path if path in folders else posixpath.dirname(path)
+    above = path
+    while len(above) > len(fixed.rstrip("/")) and above != posixpath.dirname(above):
+        if above in folders:
+            top = above
+        above = posixpath.dirname(above)
+    return fixed if fixed in folders else top
 
 
 def _index(folder: str) -> Entry:

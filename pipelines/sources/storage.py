@@ -11,6 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from retrieval.errors import ConfigError, StorageError
+from retrieval.storage import check_scheme
 
 
 class NotAFile(OSError):
@@ -35,10 +36,7 @@ class LocalFiles(LocalFileSystem):
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     """(fsspec file system, path in it) of a path or URL. Raises ConfigError for a URL that none serves."""
-    if "::" in url:
-        raise ConfigError(
-            f"corpus.paths: {url}: chained URLs (::) cannot be read", hint="Copy the files first."
-        )
+    check_scheme(url, "corpus.paths")
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
@@ -46,11 +44,13 @@ def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
             f"corpus.paths: {url} needs a package that is not installed", hint=str(error)
         ) from error
     except ValueError as error:
-        raise ConfigError(
-            f"corpus.paths: {url}: {error}", hint="Known: local paths, s3://, gs:// and what fsspec serves."
-        ) from error
+        raise ConfigError(f"corpus.paths: {url}: {error}", hint="Check how it is written.") from error
     if isinstance(fs, LocalFileSystem):
         fs = LocalFiles(*fs.storage_args, **fs.storage_options)
+    elif "http" in fs.protocol:
+        from pipelines.sources.web import WebFiles  # its client takes a while to load
+
+        fs = WebFiles(*fs.storage_args, **fs.storage_options)
     return fs, str(path)
 
 

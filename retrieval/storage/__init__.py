@@ -11,11 +11,12 @@ from retrieval.storage.keys import FileRecord, is_written_by_us
 from retrieval.storage.marker import KEY as MARKER
 from retrieval.storage.marker import MOST_BYTES as MOST_MARKER_BYTES
 from retrieval.storage.marker import is_marker, marker
+from retrieval.storage.schemes import SCHEMES, check_scheme
 from retrieval.storage.store import TEMPORARY, Store
 from retrieval.storage.writes import LocalWrite
 
 __all__ = [
-    "MARKER", "MOST_MARKER_BYTES", "REPAIR", "TEMPORARY", "FileRecord", "LocalWrite", "Store",
-    "damaged_copy", "default_cache", "is_marker", "is_written_by_us", "marker", "sha256_of",
+    "MARKER", "MOST_MARKER_BYTES", "REPAIR", "SCHEMES", "TEMPORARY", "FileRecord", "LocalWrite", "Store",
+    "check_scheme", "damaged_copy", "default_cache", "is_marker", "is_written_by_us", "marker", "sha256_of",
     "storage_errors", "sweep_cache",
 ]  # fmt: skip

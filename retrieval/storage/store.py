@@ -20,13 +20,14 @@ from urllib.parse import quote
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from retrieval.errors import IndexDamaged, StorageError
+from retrieval.errors import ConfigError, IndexDamaged, StorageError
 from retrieval.storage import atomic
 from retrieval.storage.conditional import create_object, replace_object
 from retrieval.storage.copies import REPAIR, copied, sha256_of
 from retrieval.storage.errors import storage_errors
 from retrieval.storage.keys import FileRecord, check_key
 from retrieval.storage.marker import KEY as MARKER
+from retrieval.storage.schemes import check_scheme
 from retrieval.storage.writes import LocalFolder, LocalWrite
 from retrieval.strict_json import MOST_BYTES, parse
 
@@ -37,12 +38,17 @@ HASH_BLOCK = 1 << 20
 class Store:
     """A folder whose keys are relative paths with forward slashes.
 
-    `options` go to fsspec; they may hold secrets and are never written anywhere.
+    `options` go to fsspec; they may hold secrets and are never written anywhere. Raises StorageError for a
+    URL of another kind than `SCHEMES`.
     """
 
     def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
         self.url = url.rstrip("/") if len(url) > 1 else url
         self.options = options or {}
+        try:
+            check_scheme(url, "index")
+        except ConfigError as error:
+            raise StorageError(error.message, hint=error.hint) from error
         with storage_errors(url):
             self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **self.options)
         self.root = root.rstrip("/")

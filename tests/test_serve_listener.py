@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from retrieval.serve.settings import Limits
 from tests.listener_tools import LARGE, Running, everything, head, listening, statuses
 
 CLOSE = b"connection: close\r\n"
@@ -252,6 +253,11 @@ def test_who_has_a_key_gives_way_when_idle_and_never_while_answered() -> None:
         assert statuses(everything_of(running, head("/v1/echo", running.known, CLOSE, length=1) + b"a")) == [
             200
         ]
+
+
+def test_shares_that_do_not_fit_are_told() -> None:
+    with pytest.raises(ValueError, match="strangers must be fewer"):
+        Limits(connections=10, strangers=10)
 
 
 def closed(found: socket.socket) -> bool:

@@ -77,9 +77,7 @@ class Rules:
         if head.method != "POST" or head.path not in self._bodies:
             scope = {"type": "http", "method": head.method, "path": head.path, "root_path": "", "headers": []}
             if all(route.matches(scope)[0] is Match.NONE for route in self._routes):
-                return NotFound(
-                    f"there is no {head.path[:100]!a}", hint="GET /openapi.json lists all routes."
-                )
+                return NotFound("Not Found", hint="GET /openapi.json lists all routes.")
             return TooLarge(f"{head.method} {head.path[:100]!a} takes no body")
         length = head.named.get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > self._limits.body_bytes:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import ray
 
 from retrieval.errors import ModelError
 from retrieval.models import resolve
@@ -28,9 +29,9 @@ MODULE = (sys.executable, "-m", "jobs")  # Python itself looks for `jobs` in the
 BEHIND = ("jobs", "contextlib", "functools", "types", "warnings")  # what that would import from there
 
 
-def command(way: tuple[str, ...], folder: Path, *words: str) -> Any:
+def command(way: tuple[str, ...], folder: Path, *words: str, **variables: str) -> Any:
     """Run a command in a folder; the JSON that it prints."""
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | variables
     done = subprocess.run(
         [*way, *words, "--json"], cwd=folder, env=environment, capture_output=True, text=True, timeout=280
     )
@@ -38,48 +39,54 @@ def command(way: tuple[str, ...], folder: Path, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def expected(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the commands print in an empty folder."""
-    return {
-        words[0]: command(SCRIPT, tmp_path_factory.mktemp("empty"), *words) for words in asked(served_index)
-    }
-
-
-def asked(index: Path) -> list[list[str]]:
-    """Commands that start no Ray."""
-    question = "Who built the lighthouse of Brell?"
-    return [
-        ["search", str(index), question, "-k", "3"],
-        ["status", str(index)],
-        ["verify", str(index)],
-        ["ask", str(index), question],
-        ["doctor"],
-    ]
+QUESTION = "Who built the lighthouse of Brell?"
+SOME = ("search", "doctor")
+ALL = (*SOME, "status", "verify", "ask", "evaluate")
 
 
 @pytest.mark.parametrize(
-    "way",
+    ("way", "names"),
     [
-        pytest.param(SCRIPT, id="script"),
-        pytest.param(SAFE, id="-P -m", marks=pytest.mark.slow),
-        pytest.param(MODULE, id="-m", marks=pytest.mark.slow),
+        pytest.param(SCRIPT, SOME, id="script"),
+        pytest.param(SCRIPT, ALL[2:], id="script, the others", marks=pytest.mark.slow),
+        pytest.param(SAFE, ALL, id="-P -m", marks=pytest.mark.slow),
+        pytest.param(MODULE, ALL, id="-m", marks=pytest.mark.slow),
     ],
 )
 def test_commands_import_nothing_from_their_folder(
-    way: tuple[str, ...], served_index: Path, expected: dict[str, Any], tmp_path: Path
+    way: tuple[str, ...], names: tuple[str, ...], served_index: Path, tmp_path: Path
 ) -> None:
     trapped = plant(tmp_path / "trapped", *(() if way is MODULE else BEHIND))
-    for words in asked(served_index):
-        found = command(way, trapped, *words)
-        assert _without_times(found) == _without_times(expected[words[0]]), words[0]
-        assert imported(trapped) == "", words[0]
+    (tmp_path / "empty").mkdir()
+    index = str(served_index)
+    words = {
+        "search": [index, QUESTION, "-k", "3"], "ask": [index, QUESTION],
+        "status": [index], "verify": [index],
+        "evaluate": [index, "--beir", str(_dataset(tmp_path)), "--plot", str(tmp_path / "plot.png")],
+        "doctor": [],
+    }  # fmt: skip
+    for name in names:
+        found, expected = (
+            _without_times(command(way, folder, name, *words[name]))
+            for folder in (trapped, tmp_path / "empty")
+        )
+        assert found == expected, name
+        assert imported(trapped) == "", name
 
 
-def _without_times(answer: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in answer.items() if name not in ("timings_ms", "checks")} | {
-        "checks": [(check["name"], check["ok"]) for check in answer.get("checks", [])]
-    }
+def _dataset(folder: Path) -> Path:
+    (folder / "qrels").mkdir()
+    (folder / "queries.jsonl").write_text(json.dumps({"_id": "q1", "text": QUESTION}) + "\n")
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tf1\t1\n")
+    return folder
+
+
+def _without_times(answer: Any) -> Any:
+    """What a command says, but how long it took and what was free."""
+    if isinstance(answer, dict):
+        times = {"timings_ms", "seconds", "queries_per_second", "latency_ms", "found", "created"}
+        return {name: _without_times(value) for name, value in answer.items() if name not in times}
+    return [_without_times(value) for value in answer] if isinstance(answer, list) else answer
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,21 @@ def test_a_build_listens_on_loopback_and_leaves_nothing(built: Built) -> None:
     assert built.reached == []
     assert not any(folder.exists() for folder in built.folders)
     assert not built.home.exists(), "a token lies there"
+
+
+@pytest.mark.slow
+def test_a_build_on_a_cluster_imports_nothing_from_its_folder(
+    build: Callable[..., Any], tmp_path: Path
+) -> None:
+    trapped = plant(tmp_path / "trapped", *BEHIND)
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", make_documents(6))
+    address = ray.get_runtime_context().gcs_address
+    words = ["build", "--corpus", str(corpus), "--index", str(tmp_path / "index")]
+    built = command(SCRIPT, trapped, *words, RAY_ADDRESS=address, RAY_AUTH_MODE="token")
+    assert imported(trapped) == ""
+    assert built["documents"] == 6
+    assert ray.get_runtime_context().gcs_address == address  # it goes on
+    assert build(corpus, tmp_path / "index").changed is False
 
 
 def test_a_model_is_a_folder_only_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def test_code_in_any_model_runs_for_who_allows_it_alone(index: Path, marker: Pat
     assert not marker.exists()
     assert CliRunner().invoke(app, [*words, "--allow-pickle"]).exit_code == 1
     assert not marker.exists()
-    CliRunner().invoke(app, [*words, "--trust-remote-code"])
+    assert CliRunner().invoke(app, [*words, "--trust-remote-code"]).exit_code == 0
     assert marker.exists()
 
 

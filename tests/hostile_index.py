@@ -23,9 +23,9 @@ from transformers import BertConfig, BertModel, BertForSequenceClassification
 class Config(BertConfig):
     pass
 class Model(BertModel):
-    pass
+    config_class = Config
 class Head(BertForSequenceClassification):
-    pass
+    config_class = Config
 """
 AUTO_MAP = {
     "AutoConfig": "x.Config", "AutoModel": "x.Model", "AutoModelForSequenceClassification": "x.Head",

@@ -89,7 +89,7 @@ def test_code_in_any_model_runs_for_who_allows_it_alone(index: Path, marker: Pat
     assert not marker.exists()
     assert CliRunner().invoke(app, [*words, "--allow-pickle"]).exit_code == 1
     assert not marker.exists()
-    CliRunner().invoke(app, [*words, "--trust-remote-code"])
+    assert CliRunner().invoke(app, [*words, "--trust-remote-code"]).exit_code == 0
     assert marker.exists()
 
 
@@ -219,14 +219,15 @@ def test_a_name_in_an_index_is_no_folder_of_this_machine(
     for name in (str(honest.parent / source), "someone/model", "./someone/model", "~/model", "../x"):
 
         def change(value: dict[str, Any], name: str = name) -> None:
-            own = value["model"] if section in ("embedding", "query") else value[section]
-            settings = own["settings"] if "settings" in own and "name" in own["settings"] else None
-            settings = settings or own["settings"]["model"]
-            settings["query_name" if section == "query" else "name"] = name
-            if section != "query":
-                value["model_files"] = []
+            if section in ("embedding", "query"):
+                card, settings = value["model"], value["model"]["settings"]
             else:
-                own["query"]["fingerprint"] = "0" * 64
+                card, settings = value[section]["model"], value[section]["settings"]["model"]
+            settings["query_name" if section == "query" else "name"] = name
+            if section == "query":
+                card["query"]["fingerprint"] = "0" * 64
+            own = f"models/{card['query']['fingerprint'][:16]}/"
+            value["model_files"] = [file for file in value["model_files"] if not file["key"].startswith(own)]
 
         shutil.copytree(honest / "versions", index / "versions", dirs_exist_ok=True)
         rewrite(index, change)
@@ -235,5 +236,5 @@ def test_a_name_in_an_index_is_no_folder_of_this_machine(
             with Searcher.open(str(index), trust_remote_code=True, allow_pickle=True) as searcher:
                 searcher(QUERY, 1, rerank=RERANK[section])
 
-        with pytest.raises(ModelError, match="holds no copy"):
+        with pytest.raises(ModelError, match=f"asks for the model {name!r}, and holds no copy"):
             search()

@@ -203,7 +203,7 @@ def test_arrow_types_that_unpickle_are_refused(tmp_path: Path, nested: bool) -> 
     documents = pa.table({"_id": ["a", "b"], "title": ["", ""], "text": ["x", "y"]})
     documents = documents.append_column(field.with_name("extra"), values)
     pq.write_table(documents, tmp_path / "corpus.parquet")
-    found, rejects = read_all(tmp_path / "corpus.parquet", fields={"metadata": {"extra": "string"}})
+    found, rejects = read_all(tmp_path / "corpus.parquet", metadata={"extra": "string"})
     assert len(found) + len(rejects) == 2
     assert not marker.exists()
     pq.read_table(tmp_path / "corpus.parquet").slice(0, 1).to_pylist()

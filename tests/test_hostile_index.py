@@ -86,14 +86,14 @@ def try_all(
     return told
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(3000, marks=FAULTS)])
+@pytest.mark.parametrize("examples", [30, pytest.param(3000, marks=FAULTS)])
 def test_any_manifest_and_latest(index: HostileIndex, worker: Worker, examples: int) -> None:
     assert worker.ask("search", str(index.root))["told"] == "answered"  # which loads the models
     drawn = files(index, "versions/", "LATEST")
     assert "refused" in try_all(index, worker, examples, drawn, "search")
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(2000, marks=FAULTS)])
+@pytest.mark.parametrize("examples", [18, pytest.param(2000, marks=FAULTS)])
 def test_any_bytes_in_what_a_search_reads(index: HostileIndex, worker: Worker, examples: int) -> None:
     assert worker.ask("search", str(index.root))["told"] == "answered"
     drawn = files(index, "dense/", "quantizer/", "lexical/", "passages/", "tokens/", "vectors/")

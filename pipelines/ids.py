@@ -39,11 +39,12 @@ def read_ids(store: Store, record: FileRecord, first: int, last: int) -> np.ndar
     path = store.path(record.key)
     with storage_errors(store.url):
         table = store.fs.cat_file(path, start=0, end=_TABLE_BYTES)
+    if len(table) != _TABLE_BYTES:
+        raise _damaged(store, record)
     # Both headers have 128 bytes, and the table is all that is read of them.
     offsets = np.frombuffer(table[_TABLE_BYTES - 8 * (PREFIXES + 1) :], "<i8").tolist()
     rows = (record.bytes - _HEADER_BYTES) // 16
-    sound = len(table) == _TABLE_BYTES and offsets[0] == 0 and offsets[-1] == rows
-    if not sound or any(later < earlier for earlier, later in pairwise(offsets)):
+    if offsets[0] != 0 or offsets[-1] != rows or any(later < earlier for earlier, later in pairwise(offsets)):
         raise _damaged(store, record)
     span = [_HEADER_BYTES + 16 * offsets[place] for place in (first, last)]
     with storage_errors(store.url):

@@ -23,7 +23,9 @@ def reading_model() -> Iterator[None]:
         yield
     except CorpusmillError:
         raise
-    except Exception as error:  # JSON of any types, tokenizers that raise Exception itself, torch's own
+    except BaseException as error:  # JSON of any types, tokenizers that raise Exception itself, torch's own
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's
+            raise
         reason = ascii(f"{type(error).__name__}: {error}"[:300])[1:-1]
         raise ModelError(f"the model cannot be used: {reason}", hint="Copy or download it again.") from error
 

@@ -86,21 +86,21 @@ def try_all(
     return told
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(3000, marks=FAULTS)])
+@pytest.mark.parametrize("examples", [30, pytest.param(3000, marks=FAULTS)])
 def test_any_manifest_and_latest(index: HostileIndex, worker: Worker, examples: int) -> None:
-    assert worker.check("whole", "search", str(index.root)) == "answered"
+    assert worker.ask("search", str(index.root))["told"] == "answered"  # which loads the models
     drawn = files(index, "versions/", "LATEST")
     assert "refused" in try_all(index, worker, examples, drawn, "search")
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(2000, marks=FAULTS)])
+@pytest.mark.parametrize("examples", [18, pytest.param(2000, marks=FAULTS)])
 def test_any_bytes_in_what_a_search_reads(index: HostileIndex, worker: Worker, examples: int) -> None:
-    folders = ("dense/", "quantizer/", "lexical/", "passages/", "tokens/", "vectors/")
-    drawn = files(index, *folders)
+    assert worker.ask("search", str(index.root))["told"] == "answered"
+    drawn = files(index, "dense/", "quantizer/", "lexical/", "passages/", "tokens/", "vectors/")
     assert try_all(index, worker, examples, drawn, "search") == {"answered", "refused"}
 
 
-@pytest.mark.parametrize("examples", [30, pytest.param(1500, marks=FAULTS)])
+@pytest.mark.parametrize("examples", [40, pytest.param(1500, marks=FAULTS)])
 def test_any_bytes_in_what_a_builder_reads(index: HostileIndex, worker: Worker, examples: int) -> None:
     folders = ("ledger/", "lease/", "progress.json", "parts/", "vectors/", "tokens/", "dense/", "LATEST")
     whole = [worker.check("whole", reader, str(index.root)) for reader in ("state", "parts", "verify")]
@@ -115,7 +115,7 @@ def test_verification_of_any_bytes(index: HostileIndex, worker: Worker, examples
     try_all(index, worker, examples, drawn, "verify")
 
 
-@pytest.mark.parametrize("examples", [12, pytest.param(800, marks=FAULTS)])
+@pytest.mark.parametrize("examples", [20, pytest.param(800, marks=FAULTS)])
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_any_bytes_in_a_dense_index(kind: str, worker: Worker, tmp_path: Path, examples: int) -> None:
     built = build_dense(tmp_path, KINDS[kind], clustered(ROWS * 2 if kind == "ivf_pq8" else ROWS, 0), [])

@@ -18,6 +18,7 @@ from retrieval.errors import IndexDamaged
 
 T = TypeVar("T")
 _MOST = 1e6  # of a value: what is trained on float16 vectors has none as large
+_MOST_LEVELS = 64  # FAISS has none for a chance below 1e-9
 _SQ_FP16 = 4  # faiss.ScalarQuantizer.QT_fp16
 
 
@@ -141,9 +142,10 @@ def _graph(walk: _Walk, spec: DenseSpec, nodes: int) -> None:
     walk.array("<f8")  # chances of a level, for building
     ends, levels = walk.array("<i4"), walk.array("<i4", nodes)
     # 2 M neighbours at level 0 and M above: where those of a level begin among a node's own.
-    if not len(ends) or not np.array_equal(ends[1:], spec.hnsw_m * np.arange(2, len(ends) + 1)) or ends[0]:
+    expected = np.concatenate([[0], spec.hnsw_m * np.arange(2, len(ends) + 1)])
+    if not 2 <= len(ends) <= _MOST_LEVELS or not np.array_equal(ends, expected):
         raise walk.damaged("its levels are not those of the spec")
-    if nodes and not (levels.min() >= 1 and levels.max() < len(ends)):
+    if not (levels.min() >= 1 and levels.max() < len(ends)):
         raise walk.damaged("a node has a level that there is not")
     offsets = walk.array("<u8", nodes + 1)
     wanted = np.concatenate([[0], np.cumsum(ends[levels], dtype=np.int64)]).astype(np.uint64)
@@ -159,7 +161,7 @@ def _graph(walk: _Walk, spec: DenseSpec, nodes: int) -> None:
         if (levels[found[found >= 0]] <= level).any():
             raise walk.damaged(f"a neighbour at level {level} is not there")
     entry, highest = walk.value("i"), walk.value("i")
-    if not (-1 < entry < nodes and levels[entry] == highest + 1) and (nodes or entry != -1):
+    if not (0 <= entry < nodes and levels[entry] == highest + 1):
         raise walk.damaged("it is not entered at a node of its highest level")
     walk.value("i"), walk.value("i")  # widths of searches, which bring their own
     walk.values(upper_beam=("i", 1))

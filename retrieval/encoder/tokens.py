@@ -144,6 +144,7 @@ class Tokenizer:
         encoding = self._encode([self.prompt], "prompt")[0]
         return len(encoding.ids) - (1 if encoding.special_tokens_mask[-1] else 0)
 
+    @reading_model()
     def _tokens(self, texts: list[str]) -> Tokens:
         lengths = np.zeros(len(texts) + 1, np.int64)
         truncated = np.zeros(len(texts), np.bool_)

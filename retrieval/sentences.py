@@ -1,6 +1,7 @@
 """Sentences of a text by its punctuation and blank lines: linear in its length, for any script."""
 
 import re
+from collections.abc import Iterator
 
 # One character class first, so that the regex engine skips to candidates at the speed of a scan. No
 # repetition is unbounded except over white space, so that "....." costs linear time.
@@ -41,14 +42,17 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
     A sentence ends at terminal punctuation that no lower-case letter follows, and at a blank line. All
     non-space characters lie in exactly one span.
     """
+    return list(each_sentence(text, start, end))
+
+
+def each_sentence(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """`sentences`, one after another: a text may have millions."""
     stop = len(text) if end is None else end
-    spans = []
     at = skip_space(text, start, stop)
     for match in SENTENCE_END.finditer(text, start, stop):
         if match.end() <= at:
             continue
-        spans.append((at, trim_end(text, at, match.end())))
+        yield at, trim_end(text, at, match.end())
         at = skip_space(text, match.end(), stop)
     if at < stop:
-        spans.append((at, trim_end(text, at, stop)))
-    return spans
+        yield at, trim_end(text, at, stop)

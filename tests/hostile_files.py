@@ -1,6 +1,7 @@
 """Files that cost much more than they weigh, by name: what a corpus from elsewhere may hold."""
 
 import io
+import os
 import zlib
 from collections.abc import Sequence
 
@@ -78,5 +79,7 @@ def parquet_bomb(characters: int = 20_000_000, rows: int = 3) -> bytes:
     """One long value in every row, stored once."""
     text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * characters]))
     sink = io.BytesIO()
-    pq.write_table(pa.table({"text": text}), sink, compression="zstd", store_schema=False)
+    room = [os.urandom(characters // 1000).hex()] * rows  # so that the bound of expansion allows it
+    table = pa.table({"text": text, "room": room})
+    pq.write_table(table, sink, compression="zstd", store_schema=False)
     return sink.getvalue()

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pipelines.chunking.boundaries import sentences
+from retrieval.sentences import each_sentence
 
+MOST_UNITS = 16_384  # of a document that are embedded, an even number: bounds time and memory
 _BATCH_SENTENCES = 512  # embedded in one call: bounds memory
 _SENTENCE_CHARACTERS = 2000  # of a sentence, read by the encoder: more would only be truncated
 
@@ -18,9 +19,10 @@ def semantic_groups(
     """Spans of the groups of sentences of each text, between its breaks.
 
     A break is where the cosine distance of two neighbouring sentences is above the given percentile of
-    the document's distances. A text of fewer than three sentences is one group.
+    the document's distances. A text of fewer than three sentences is one group; of one of very many, some
+    neighbours count as one sentence.
     """
-    spans = [sentences(text) for text in texts]
+    spans = [_units(text) for text in texts]
     counted = [one if len(one) >= 3 else [] for one in spans]
     similarities = _neighbour_similarities(texts, counted, embed)
     groups: list[Spans] = []
@@ -33,6 +35,24 @@ def semantic_groups(
         starts = [one[0][0], *(one[index][0] for index in breaks.tolist())]
         groups.append(list(zip(starts, [*starts[1:], len(text)], strict=True)))
     return groups
+
+
+def _units(text: str) -> Spans:
+    """The sentences of a text, or equal runs of them where there are more than MOST_UNITS."""
+    units: Spans = []
+    run = held = 1  # sentences of a unit, and of the last one
+    for start, end in each_sentence(text):
+        if held < run:
+            units[-1] = (units[-1][0], end)
+            held += 1
+            continue
+        if len(units) == MOST_UNITS:
+            pairs = zip(units[::2], units[1::2], strict=True)
+            units = [(first[0], second[1]) for first, second in pairs]
+            run *= 2
+        units.append((start, end))
+        held = 1
+    return units
 
 
 def _neighbour_similarities(

@@ -133,7 +133,7 @@ class Extractor:
         `request` is that of `tables.pieces`, which runs in the process. Raises BadData as `extract`, and
         what reading `source` raises.
         """
-        request |= {"size": source.seek(0, 2), "from_row": 0}
+        request |= {"size": source.seek(0, 2), "from_row": 0, "given": 0}
 
         def ask() -> Generator[tuple[int, memoryview | str], None, None]:
             self._say(TABLE, request)
@@ -147,6 +147,7 @@ class Extractor:
                     self._stop(source)
                     raise
                 request["from_row"] = after
+                request["given"] += len(body)
                 kind, head, body = self._reply({PIECE, ROW_REFUSED, END}, source)
 
         yield from self._again(ask)

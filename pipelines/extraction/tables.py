@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.extraction.errors import BadData
+from pipelines.extraction.errors import EXPANSION_SLACK, MAX_EXPANSION, BadData
 
 _BUFFER_BYTES = 8 << 20
 _BATCH_BYTES = 4 << 20
 BATCH_ROWS = 512  # bounds a batch whose rows repeat one long value, which the file's sizes do not show
 _FEWER = 32  # times fewer rows where a batch does not fit in memory
 _PIECE_BYTES = 16 << 20
+_ROW_BYTES = 8
+_OF_BYTES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _VALUE_BYTES = 64  # of an element of a list, once it is a Python object
 MOST_COLUMNS = 10_000  # a wider file holds no documents
 _DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError)
@@ -40,8 +43,8 @@ def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
 def pieces(source: Any, request: dict[str, Any], memory: int) -> Iterator[Piece]:
     """Pieces of row groups [start, end) from row `from_row` on; what is damaged costs the rows after it.
 
-    request: `start`, `end` (-1: to the last), `columns` (null: all), `from_row`. Raises MemoryError, and
-    BadData for a file of too many columns.
+    request: `start`, `end` (-1: to the last), `columns` (null: all), `from_row`, the file's `size`, and
+    the bytes `given` before that row. Raises MemoryError, and BadData for a file of too many columns.
     """
     row = 0
     try:
@@ -55,10 +58,21 @@ def pieces(source: Any, request: dict[str, Any], memory: int) -> Iterator[Piece]
                 raise BadData(f"{footer.num_columns} columns, more than {MOST_COLUMNS}")
             row = sum(footer.row_group(i).num_rows for i in range(request["start"]))
             names = [n for n in parquet.schema_arrow.names if columns is None or n in columns]
+            most = _most_bytes(parquet, set(names), request["size"])
+            allowed, given = 0, request["given"]
             for i in range(request["start"], last):
+                allowed += most[i]
                 skip = max(0, request["from_row"] - row)
                 row += min(skip, footer.row_group(i).num_rows)
                 for batch in _batches(parquet, i, names, skip):
+                    given += _given(batch)
+                    if given > allowed:
+                        yield (
+                            row,
+                            row,
+                            f"the rows expand more than {MAX_EXPANSION} times, the rest is not read",
+                        )
+                        return
                     for count, found in _cut(batch, memory // 2):
                         yield row, row + count, found
                         row += count
@@ -66,6 +80,35 @@ def pieces(source: Any, request: dict[str, Any], memory: int) -> Iterator[Piece]
         raise
     except _DAMAGED as error:
         yield row, row, f"damaged Parquet file, its rows from here on are lost: {error}"
+
+
+def _most_bytes(parquet: pq.ParquetFile, names: set[str], size: int) -> list[int]:
+    """What the rows of each row group may take, by its compressed bytes; raises BadData for false ones.
+
+    All of a file may take no more than it could as a compressed text, however it is cut.
+    """
+    footer, schema = parquet.metadata, parquet.schema
+    wanted = [i for i in range(footer.num_columns) if schema.column(i).path.split(".")[0] in names]
+    groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+    compressed = [sum(max(0, group.column(i).total_compressed_size) for i in wanted) for group in groups]
+    if sum(compressed) > size:
+        raise BadData("damaged Parquet file: its row groups have more bytes than the file, or share some")
+    return [MAX_EXPANSION * count + EXPANSION_SLACK // len(groups) for count in compressed]
+
+
+def _given(batch: pa.RecordBatch) -> int:
+    """Bytes of the batch with its dictionaries written out, and some for each row: it becomes an object."""
+    return _ROW_BYTES * batch.num_rows + sum(map(_written_out, batch.columns))
+
+
+def _written_out(column: pa.Array) -> int:
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    kind = column.type.value_type
+    if any(test(kind) for test in _OF_BYTES):
+        lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
+        return pc.sum(lengths).as_py() or 0
+    return int(column.indices.nbytes)
 
 
 def _batches(parquet: pq.ParquetFile, group: int, names: list[str], skip: int) -> Iterator[pa.RecordBatch]:

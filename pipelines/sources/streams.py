@@ -12,7 +12,7 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
-from pipelines.extraction.errors import BadData
+from pipelines.extraction.errors import EXPANSION_SLACK, MAX_EXPANSION, BadData
 from pipelines.sources.files import InputFile
 from pipelines.sources.storage import file_system, storage_error, version_of
 from retrieval.errors import CorpusmillError, StorageError
@@ -25,9 +25,6 @@ else:
 BLOCK_BYTES = 1 << 20
 _LEAST_BLOCK_BYTES = 64 << 10  # of decompressed data, but for the last one
 REQUEST_BYTES = 8 << 20  # most that one read of remote storage asks for
-# How far compressed data may grow: no text grows more, and a bomb costs in proportion to its size.
-MAX_EXPANSION = 1000
-_EXPANSION_SLACK = 16 << 20
 _LINE_SLACK = 256 << 10  # bytes beyond a range that most last lines end in
 
 
@@ -127,7 +124,7 @@ def _checked(blocks: Iterator[bytes], source: _Source) -> Iterator[bytes]:
     size = 0
     for block in blocks:
         size += len(block)
-        if size > MAX_EXPANSION * source.bytes_read + _EXPANSION_SLACK:
+        if size > MAX_EXPANSION * source.bytes_read + EXPANSION_SLACK:
             raise BadData(f"the data expand more than {MAX_EXPANSION} times, the rest is not read")
         yield block
 

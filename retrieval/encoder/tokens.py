@@ -1,6 +1,6 @@
 """Token ids of texts, ragged and Arrow-friendly, and the tokenizer that makes them without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +18,16 @@ from retrieval.models import read_json, resolve_side
 from retrieval.settings import ModelSettings
 from retrieval.trust import Trust
 
-# Texts handed to the tokenizer at a time: bounds its intermediate objects, not the result.
+# Texts, and characters of them, handed to the tokenizer at a time: bounds its intermediate objects, not the
+# result.
 _CHUNK = 1024
+_CHUNK_CHARACTERS = 1 << 19
 _HURRIED = 32  # of them where there is a deadline, at which it looks between chunks
+# Characters of a text that are tokenized at first, for each token of the window: ordinary ones have 4 to 8.
+_TOKEN_CHARACTERS = 24
+_LEAST_CHARACTERS = 4096
+_MOST_CHARACTERS = 1 << 18  # and no more of any text: what comes after so much white space does not count
+_WORD_TOKENS = 128  # of a word: WordPiece knows none that is longer
 # Of `BertNormalizer`: its own names, and those in tokenizer_config.json.
 _BERT_SETTINGS = {
     "lowercase": "do_lower_case",
@@ -88,7 +95,10 @@ class Tokenizer:
         self._tokenizer = _load_tokenizer(self.tokenizer_file, layout)
         self.special_tokens: int = self._tokenizer.num_special_tokens_to_add(False)
         config = read_json(layout.input_folder / "tokenizer_config.json") or {}
-        self._tokenizer.enable_truncation(self.max_tokens, direction=config.get("truncation_side", "right"))
+        side = config.get("truncation_side", "right")
+        self._tokenizer.enable_truncation(self.max_tokens, direction=side)
+        self._keeps_end = side == "left"
+        self._most_characters = max(_LEAST_CHARACTERS, _TOKEN_CHARACTERS * self.max_tokens)
         self.prefix = lru_cache(maxsize=4096)(self._prefix)
         # The chunker budgets a title the same way: half of what special tokens and the prompt leave.
         prompt = len(self._encode([self.prompt], "title")[0].ids) if self.prompt else 0
@@ -120,11 +130,11 @@ class Tokenizer:
         if len(titles) != len(texts):
             raise ValueError(f"{len(titles)} titles for {len(texts)} texts")
         pairs = zip(titles, texts, strict=True)
-        return self._tokens([self.prefix(title or "") + text for title, text in pairs])
+        return self._tokens([(self.prefix(title or ""), text) for title, text in pairs])
 
     def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
         """Tokens of "{prompt}{query}". Raises InputError for lone surrogates."""
-        return self._tokens([self.prompt + text for text in texts])
+        return self._tokens([(self.prompt, text) for text in texts])
 
     def pieces(self, text: str) -> tuple[list[str], list[tuple[int, int]]]:
         """The tokens of a text as the model sees them, special ones included, and their spans in it."""
@@ -145,20 +155,59 @@ class Tokenizer:
         return len(encoding.ids) - (1 if encoding.special_tokens_mask[-1] else 0)
 
     @reading_model()
-    def _tokens(self, texts: list[str]) -> Tokens:
+    def _tokens(self, texts: list[tuple[str, str]]) -> Tokens:
+        """Tokens of texts, each with what stands in front of it."""
         lengths = np.zeros(len(texts) + 1, np.int64)
         truncated = np.zeros(len(texts), np.bool_)
         pieces: list[npt.NDArray[np.int32]] = []
-        step = _HURRIED if hurried() else _CHUNK
-        for start in range(0, len(texts), step):
+        for some in self._batches(texts):
             look()
-            for row, encoding in enumerate(self._encode(texts[start : start + step], "text", start), start):
+            check_unicode([text for _, text in texts[some.start : some.stop]], "text", some.start)
+            starts = [self._start(*texts[row], self._most_characters) for row in some]
+            for row, encoding in zip(some, self._encode(starts, "text", some.start), strict=True):
+                encoding, whole = self._decided(encoding, *texts[row])
                 ids = np.array(encoding.ids, np.int32)
                 pieces.append(ids)
                 lengths[row + 1] = len(ids)
-                truncated[row] = bool(encoding.overflowing)
+                truncated[row] = bool(encoding.overflowing) or not whole
         ids = np.concatenate(pieces) if pieces else np.empty(0, np.int32)
         return Tokens(ids, np.cumsum(lengths), truncated)
+
+    def _batches(self, texts: list[tuple[str, str]]) -> Iterator[range]:
+        """Rows that are tokenized at a time: bounds the tokenizer's objects, not the result."""
+        most = _HURRIED if hurried() else _CHUNK
+        start = held = 0
+        for row, (prefix, text) in enumerate(texts):
+            characters = min(len(prefix) + len(text), self._most_characters)
+            if row > start and (row - start == most or held + characters > _CHUNK_CHARACTERS):
+                yield range(start, row)
+                start, held = row, 0
+            held += characters
+        if start < len(texts):
+            yield range(start, len(texts))
+
+    def _start(self, prefix: str, text: str, most: int) -> str:
+        """The `most` characters of a text that is cut to the window: its first ones, or its last."""
+        if self._keeps_end and len(text) > most:
+            return text[-most:]
+        return prefix + text[:most]
+
+    def _decided(self, encoding: Any, prefix: str, text: str) -> tuple[Any, bool]:
+        """The encoding of as much of a text as decides what the window holds, and whether that is all of it.
+
+        A passage may have millions of characters, and the window takes some thousand. The start of one is
+        enough where it gives so many tokens beyond the window that no word reaches from there to its end;
+        white space and words of the vocabulary's unknown give few, so then more is read.
+        """
+        most = self._most_characters
+        while (longer := len(text) > most) and not self._is_enough(encoding) and most < _MOST_CHARACTERS:
+            most = min(4 * most, _MOST_CHARACTERS)
+            (encoding,) = self._encode([self._start(prefix, text, most)], "text")
+        return encoding, not longer
+
+    def _is_enough(self, encoding: Any) -> bool:
+        found = len(encoding.ids) + sum(len(more.ids) for more in encoding.overflowing)
+        return found >= 2 * self.max_tokens + _WORD_TOKENS
 
     def _encode(self, texts: list[str], what: str, first: int = 0) -> list[Any]:
         check_unicode(texts, what, first)

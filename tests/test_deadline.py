@@ -198,7 +198,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "by document": {"per_document": 1, "k": 50},
     "late interaction": {"rerank": "late-interaction"},
     "cross-encoder": {"rerank": "cross-encoder"},
-    "explained": {"rerank": "late-interaction", "explain": True},
+    "explained": {"rerank": "late-interaction", "explain": True, "k": 2},
 }
 
 

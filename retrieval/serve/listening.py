@@ -7,7 +7,7 @@ import ray
 from ray._common.network_utils import build_address, is_localhost
 from ray.serve._private import replica
 
-HOST_VARIABLE = "CORPUSMILL_SERVE_HOST"  # set by `corpusmill serve`, where the replica listens itself
+HOST_VARIABLE = "_CORPUSMILL_SERVE_HOST"  # `corpusmill serve` tells replicas that listen themselves
 _start_http = replica.start_asgi_http_server
 _add_port = replica.add_port_to_grpc_server
 

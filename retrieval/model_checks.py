@@ -60,7 +60,10 @@ def check_files(name: str, folder: Path, trust: Trust) -> None:
         )
     folders = list(module_folders(folder))
     if not trust.remote_code and (found := next(named_code(folder), None)):
-        raise ModelError(f"model {name!r} would run code: {found}", hint=trust.code_hint)
+        raise ModelError(
+            f"model {name!r} would run code (its own Python code, or other that it names): {found}",
+            hint=trust.code_hint,
+        )
     for part in folders:
         if (part / "adapter_config.json").is_file():
             raise ModelError(

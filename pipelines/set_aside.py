@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 LINK = "link"
 INDEX = "index of corpusmill"
+UNREADABLE = "unreadable"
 ODD_EXTENSION = "odd extension"
 MORE_EXTENSIONS = "other extension"
 MOST_EXTENSIONS = 20  # that are counted one by one

@@ -12,7 +12,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from pipelines.chunking.semantic import MOST_UNITS, semantic_groups
+from retrieval.cross_encoder import CrossEncoder
 from retrieval.encoder import Encoder, Tokenizer
+from retrieval.search_settings import CrossEncoderSettings
 from retrieval.sentences import sentences
 from retrieval.settings import ModelSettings
 from tests.chunking_samples import prose, soup
@@ -151,3 +153,18 @@ def test_sentences_without_number_are_embedded_in_bounds(count: int) -> None:
     assert all(end == start for (_, end), (start, _) in itertools.pairwise(groups))
     if count < 100_000:
         assert {start for start, _ in groups} <= {start for start, _ in sentences(text)}
+
+
+@pytest.mark.parametrize("name", ["prose", "long words", "Chinese", "code", "table", "numbers"])
+def test_a_cross_encoder_reads_as_much_of_a_passage(cross_encoder: CrossEncoder, name: str) -> None:
+    pair = ("which function solves it?", TEXTS[name](60_000))
+    (cut,) = cross_encoder._prepared([pair], 0)
+    assert len(cut[1]) < len(pair[1])
+    ours, whole = (cross_encoder._runtime.tokenize([each]) for each in (cut, pair))
+    assert ours.encodings[0].ids == whole.encodings[0].ids
+    assert ours.truncated.tolist() == whole.truncated.tolist() == [True]
+
+
+@pytest.fixture(scope="module")
+def cross_encoder() -> CrossEncoder:
+    return CrossEncoder.open(CrossEncoderSettings(), threads=1)

@@ -158,7 +158,7 @@ def _unprivileged():
         os.seteuid(0)
 
 
-def test_what_may_not_be_read_is_a_storage_error():
+def test_what_may_not_be_read_is_a_storage_error_where_it_is_named_and_left_out_below():
     with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to other users
         folder = Path(name)
         folder.chmod(0o755)
@@ -167,7 +167,9 @@ def test_what_may_not_be_read_is_a_storage_error():
             assert _names(folder / "b.jsonl") == ["b.jsonl"]
         (folder / "in").chmod(0)
         try:
-            with _unprivileged(), pytest.raises(StorageError, match="PermissionError"):
-                _names(folder)
+            with _unprivileged():
+                assert _names(folder) == ["b.jsonl"]
+                with pytest.raises(StorageError, match="PermissionError"):
+                    _names(folder / "in")
         finally:
             (folder / "in").chmod(0o700)

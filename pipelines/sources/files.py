@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pipelines.config import CorpusSettings
-from pipelines.set_aside import LeftOut, told
+from pipelines.set_aside import UNREADABLE, LeftOut, told
 from pipelines.sources.find import Found, find
 from pipelines.sources.storage import version_of
 from retrieval.errors import InputError
@@ -141,6 +141,9 @@ def _take(item: Found, selection: _Selection) -> None:
         version = version_of(item.fs, item.path, item.info)
     except FileNotFoundError:
         selection.left_out.add(item.url, "gone since it was listed", "gone")
+        return
+    except PermissionError as error:
+        selection.left_out.add(item.url, f"it cannot be read: {error.strerror}", UNREADABLE)
         return
     selection.urls.add(item.url)
     size = item.info.get("size")

@@ -14,7 +14,7 @@ from pipelines.config import CorpusSettings
 from pipelines.set_aside import INDEX
 from pipelines.sources.indexes import Indexes, below
 from pipelines.sources.storage import file_system, storage_error
-from pipelines.sources.walk import Entry, Walk, folder_link, special
+from pipelines.sources.walk import Entry, Walk, folder_link, may_read, special
 from retrieval.errors import CorpusmillError, InputError
 
 _MAGIC = frozenset("*?[")
@@ -74,6 +74,8 @@ class _Finder:
                 raise
             raise InputError(f"corpus.paths: {self._given} is a link to itself") from error
         self._check_no_index(path if info["type"] == "directory" else posixpath.dirname(path))
+        if self._local and not special(os.stat(path).st_mode):
+            self._check_readable(path, info["type"] == "directory")
         if info["type"] == "directory":
             yield from self._in_folder(path, path, Walk(path, self._indexes, follow=self._follow))
             return
@@ -144,6 +146,13 @@ class _Finder:
                 f"corpus.paths: {self._given} lies in an index of corpusmill, {index}",
                 hint="Name the documents that the index was built from.",
             )
+
+    def _check_readable(self, path: str, is_folder: bool) -> None:
+        """Raise OSError for what is named and may not be read; what lies below it is left out."""
+        if is_folder:
+            os.stat(posixpath.join(path, "."))  # which asks whether its entries may be looked at
+        if not may_read(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     def _missing(self, what: str | None, path: str) -> InputError:
         told = f"{self._given} {what}" if what else f"nothing matches {self._given}"

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.set_aside import INDEX, LINK
+from pipelines.set_aside import INDEX, LINK, UNREADABLE
 from pipelines.sources.indexes import Indexes
 
 _SPECIAL = (
@@ -29,6 +29,17 @@ def folder_link(path: str) -> Entry:
     return _link(path, "a link to a folder: name the folder in corpus.paths")
 
 
+def unreadable(path: str, error: OSError | None = None) -> Entry:
+    """What this user may not read, or what the system cannot: a path may be too long for it."""
+    reason = (error and error.strerror) or "no permission"
+    return Entry(path, label=UNREADABLE, reason=f"it cannot be read: {reason}")
+
+
+def may_read(path: str) -> bool:
+    """Whether this user may read a local file."""
+    return os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def special(mode: int) -> str:
     """What something is that is neither a file nor a folder, in a word; "" for those."""
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
@@ -46,24 +57,33 @@ class Walk:
         self._entered: set[tuple[int, int]] = set()  # folders by device and number, against circles of links
 
     def below(self, folder: str) -> Iterator[Entry]:
-        """Everything below a folder, linked folders last. Raises OSError for one that may not be read."""
+        """Everything below a folder, linked folders last; a folder that cannot be read is an entry."""
         folders, links = [folder], list[str]()
         while folders or links:
             current = folders.pop() if folders else links.pop(0)
-            if not self._enter(current):
-                yield _link(current, "a link to a folder that is read already")
-            elif self._indexes.is_index(current):
-                yield Entry(current, label=INDEX, reason="an index of corpusmill")
-            else:
-                for path, is_link, is_folder in _listed(current):
-                    if is_folder:
-                        folders.append(path)
-                        continue
-                    entry = self.look(path, is_link=is_link)
-                    if entry is None and self._follow:
-                        links.append(path)
-                    else:
-                        yield entry or folder_link(path)
+            try:
+                left_out = self._left_out(current)
+                found = [] if left_out else _listed(current)
+            except OSError as error:
+                left_out, found = unreadable(current, error), []
+            if left_out:
+                yield left_out
+            for path, is_link, is_folder in found:
+                if is_folder:
+                    folders.append(path)
+                    continue
+                entry = self.look(path, is_link=is_link)
+                if entry is None and self._follow:
+                    links.append(path)
+                else:
+                    yield entry or folder_link(path)
+
+    def _left_out(self, folder: str) -> Entry | None:
+        if not self._enter(folder):
+            return _link(folder, "a link to a folder that is read already")
+        if self._indexes.is_index(folder):
+            return Entry(folder, label=INDEX, reason="an index of corpusmill")
+        return None
 
     def look(self, path: str, *, is_link: bool) -> Entry | None:
         """What `path` is, a link resolved; None for a folder."""
@@ -78,15 +98,12 @@ class Walk:
         except FileNotFoundError:
             return _link(path, "a link to nothing" if is_link else "it is gone")
         except OSError as error:
-            if error.errno != errno.ELOOP and not is_link:
-                raise
-            itself = error.errno == errno.ELOOP
-            return _link(path, "a link to itself" if itself else f"a link that cannot be followed: {error}")
+            return _link(path, "a link to itself") if error.errno == errno.ELOOP else unreadable(path, error)
         if stat.S_ISDIR(status.st_mode):
             return None
         if kind := special(status.st_mode):
             return Entry(path, label=kind, reason=f"{kind}: neither a file nor a folder")
-        return Entry(path, status.st_size)
+        return Entry(path, status.st_size) if may_read(path) else unreadable(path)
 
     def _enter(self, folder: str) -> bool:
         if not self._follow:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from retrieval.cross_encoder.packaged import PackagedPairs, packaged_model
 from retrieval.deadline import look, to_the_end
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
-from retrieval.encoder.tokens import check_unicode
+from retrieval.encoder.tokens import check_unicode, most_characters
 from retrieval.errors import ConfigError, ModelError
 from retrieval.model_errors import reading_model
 from retrieval.models import ResolvedModel, resolve_side
@@ -64,6 +64,7 @@ class CrossEncoder:
     def __init__(self, runtime: Runtime, model: ModelSettings | None, card: dict[str, Any]) -> None:
         self.card = card
         self._runtime = runtime
+        self._most = most_characters(int(runtime.description["max_tokens"]))
         self._query_prompt = (model.query_prompt if model else None) or ""
         self._passage_prompt = (model.passage_prompt if model else None) or ""
 
@@ -128,7 +129,10 @@ class CrossEncoder:
     def _prepared(self, pairs: Sequence[Pair], first: int) -> list[Pair]:
         check_unicode([query for query, _ in pairs], "query", first)
         check_unicode([passage for _, passage in pairs], "passage", first)
-        return [(self._query_prompt + query, self._passage_prompt + passage) for query, passage in pairs]
+        return [
+            (self._query_prompt + query[: self._most], self._passage_prompt + passage[: self._most])
+            for query, passage in pairs
+        ]
 
 
 def cross_encoder_card(settings: CrossEncoderSettings, trust: Trust = Trust()) -> dict[str, Any]:

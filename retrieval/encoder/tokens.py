@@ -139,7 +139,7 @@ class Tokenizer:
     def pieces(self, text: str) -> tuple[list[str], list[tuple[int, int]]]:
         """The tokens of a text as the model sees them, special ones included, and their spans in it."""
         check_unicode([text], "text")
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(self._start("", text, _MOST_CHARACTERS))
         return list(encoding.tokens), list(encoding.offsets)
 
     def token_id(self, token: str) -> int | None:
@@ -214,6 +214,11 @@ class Tokenizer:
         # Titles are cut at character offsets, which the fast variant does not compute.
         encode = self._tokenizer.encode_batch if what == "title" else self._tokenizer.encode_batch_fast
         return list(encode(texts, add_special_tokens=what != "title"))
+
+
+def most_characters(window: int) -> int:
+    """So many of a text fill a window of tokens, whatever it is written in; more need not be tokenized."""
+    return max(4 * _LEAST_CHARACTERS, 32 * window)
 
 
 def check_unicode(texts: Sequence[str], what: str, first: int = 0) -> None:

@@ -15,7 +15,7 @@ from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.encoder import BATCH_TOKENS, choose_device, choose_dtype
 from retrieval.encoder.layout import TASKS, Side
 from retrieval.encoder.loading import load_model
-from retrieval.encoder.tokens import check_unicode
+from retrieval.encoder.tokens import check_unicode, most_characters
 from retrieval.errors import ConfigError, ModelError
 from retrieval.late_interaction.encoder import Token, TokenEncoder, spans_in_text
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
@@ -73,7 +73,7 @@ class CheckpointTokenEncoder(TokenEncoder):
         check_unicode([title or "", text], "text")
         front = self._prompts["passage"] + self._front(title or "")
         found = self._backend(
-            front + text, truncation=True, max_length=self._window, return_offsets_mapping=True,
+            front + self._start(text), truncation=True, max_length=self._window, return_offsets_mapping=True,
             return_tensors="pt",
         )  # fmt: skip
         pieces = self._backend.convert_ids_to_tokens(found["input_ids"][0].tolist())
@@ -87,9 +87,13 @@ class CheckpointTokenEncoder(TokenEncoder):
 
     def _passages(self, titles: list[str], texts: list[str]) -> TokenVectors:
         check_unicode(titles, "title")
-        return self._encode(
-            "passage", [self._front(title) + text for title, text in zip(titles, texts, strict=True)]
-        )
+        check_unicode(texts, "text")
+        pairs = zip(titles, texts, strict=True)
+        return self._encode("passage", [self._front(title) + self._start(text) for title, text in pairs])
+
+    def _start(self, text: str) -> str:
+        """As much of a text as fills the window."""
+        return text if self._backend.truncation_side == "left" else text[: most_characters(self._window)]
 
     def _front(self, title: str) -> str:
         """The title as it stands in front of the text, capped to half the room."""

@@ -2,11 +2,12 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import ByteSize, Field, ValidationError, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from pipelines.corpus_settings import CorpusSettings
 from retrieval.errors import ConfigError
 from retrieval.search_settings import (
     CrossEncoderSettings,
@@ -14,120 +15,8 @@ from retrieval.search_settings import (
     LexicalSettings,
     SearchSettings,
 )
-from retrieval.settings import Bytes, DenseSettings, ModelSettings, Settings
+from retrieval.settings import DenseSettings, ModelSettings, Settings
 from retrieval.storage import SCHEMES, check_scheme
-
-MetadataType = Literal[
-    "string", "integer", "float", "boolean", "date",
-    "list[string]", "list[integer]", "list[float]", "list[boolean]", "list[date]",
-]  # fmt: skip
-
-MOST_METADATA_FIELDS = 1000  # each is a column of every passage, also where it has no value
-MOST_NAME_CHARACTERS = 200
-
-# One string or a list of them: what the validators below take, an editor must accept.
-Strings = Annotated[
-    list[str],
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-
-
-def is_field_name(name: str) -> bool:
-    """Whether a metadata field may have this name: it is shown, and typed in filters."""
-    return 0 < len(name) <= MOST_NAME_CHARACTERS and name.isprintable() and not name.isspace()
-
-
-class FieldSettings(Settings):
-    """Which fields of a record are what. The first name that a record has is taken."""
-
-    id: Strings = Field(
-        ["_id", "id", "doc_id", "docid"], description="Field with the document's id, first match."
-    )
-    title: Strings = Field(["title"], description="Field with the title, first match.")
-    text: Strings = Field(
-        ["text", "contents", "content", "body"], min_length=1, description="Field with the text, first match."
-    )
-
-    @field_validator("id", "title", "text", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-
-class CorpusSettings(Settings):
-    """The input: where it lies, how its records are read, and what is done with bad ones."""
-
-    paths: Strings = Field(
-        min_length=1,
-        description="Files, folders, globs or URLs (s3://, gs://, http://, https://), read in this order.",
-    )
-    format: Literal["auto", "jsonl", "parquet", "csv", "tsv", "text", "markdown", "html", "pdf", "beir"] = (
-        Field("auto", description="Format of the files; auto: by their names.")
-    )
-    follow_links: bool = Field(
-        False,
-        description="Whether symbolic links are followed that lead out of a folder of `paths`, and links to "
-        "folders; otherwise they are left out.",
-    )
-    fields: FieldSettings = Field(default_factory=FieldSettings, description="Field mapping.")
-    metadata: dict[str, MetadataType] | Literal["auto", "none"] = Field(
-        "auto",
-        description="Metadata fields and their types, for filters. auto: scalar fields beside id, "
-        "title and text, with the types that a sample shows; at most 1000, those that most of its records "
-        "have, with printable names of at most 200 characters.",
-    )
-    on_type_mismatch: Literal["coerce", "reject"] = Field(
-        "coerce",
-        description="A metadata value of another type: coerce what converts without loss and reject the "
-        "rest, or reject at once.",
-    )
-    max_reject_share: float = Field(
-        0.01, ge=0, le=1, description="Share of rejected documents beyond which the build fails."
-    )
-    duplicates: Literal["fail", "keep_first", "keep_last"] = Field(
-        "fail", description="Two documents with one id: fail, or keep the first or the last one."
-    )
-    slice_bytes: Bytes = Field(
-        ByteSize(8_000_000),
-        gt=0,
-        description="Input that one task reads: a byte range, row groups, small files.",
-    )
-    max_document_bytes: Bytes = Field(
-        ByteSize(256_000_000), gt=0, description="A longer record is rejected instead of held in memory."
-    )
-    extract_memory: Bytes = Field(
-        ByteSize(1_000_000_000),
-        ge=200_000_000,
-        description="Memory of the process that parses foreign files (HTML, PDF, Parquet); a document that "
-        "needs more is rejected.",
-    )
-    extract_seconds: float = Field(
-        60, gt=0, description="Time for it; a document that needs longer is rejected."
-    )
-    storage_options: dict[str, Any] = Field(
-        default_factory=dict,
-        description="fsspec options of the corpus's file system (endpoint_url, ...); keep secrets in the "
-        "environment.",
-    )
-
-    @field_validator("paths", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("metadata")
-    @classmethod
-    def _usable_names(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            for name in value:
-                if not is_field_name(name):
-                    raise ValueError(
-                        f"{name[:40]!a} cannot be the name of a field: names are printable and have 1 to "
-                        f"{MOST_NAME_CHARACTERS} characters"
-                    )
-            if len(value) > MOST_METADATA_FIELDS:
-                raise ValueError(f"{len(value)} fields are too many: at most {MOST_METADATA_FIELDS}")
-        return value
 
 
 class IndexSettings(Settings):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import BuildConfig, MetadataType
+from pipelines.config import BuildConfig
+from pipelines.corpus_settings import MetadataType
 from pipelines.trust import configured_trust
 from retrieval.errors import ModelError, StorageError
 from retrieval.model_files import use_files

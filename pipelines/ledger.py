@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pipelines.config import CorpusSettings, MetadataType
+from pipelines.corpus_settings import CorpusSettings, MetadataType
 from pipelines.sources.files import InputFile
 from pipelines.sources.slices import Slice
 from retrieval.errors import IndexBusy, IndexDamaged

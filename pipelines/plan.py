@@ -6,8 +6,9 @@ from itertools import islice
 from typing import Any
 
 from pipelines import ledger
-from pipelines.config import BuildConfig, MetadataType
+from pipelines.config import BuildConfig
 from pipelines.context import Context
+from pipelines.corpus_settings import MetadataType
 from pipelines.dense.choose import choose
 from pipelines.queries import read_queries
 from pipelines.sources.files import Listing, list_files

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.sources import Document, Reject, cut, infer_schema, list_files, read
 from pipelines.sources.streams import zstd
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.extraction import Limits, extractor
 from pipelines.sources import cut, list_files
 from pipelines.sources.pages import limits

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.status import lines, status
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.read import Tally, batches
 from pipelines.rejects import (
     IN_FULL,
@@ -31,7 +31,7 @@ from tests.conftest import make_documents
 
 READ = """
 import resource, sys
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.read import Tally, batches
 from pipelines.rejects import RejectWriter
 from pipelines.sources import cut, list_files, read

@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.sources import cut, list_files, read
 from retrieval.errors import ConfigError, InputError, StorageError
 from tests.source_samples import ROWS, jsonl, read_all

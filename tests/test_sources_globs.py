@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pipelines.config import CorpusSettings, validate
+from pipelines.config import validate
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.sources import Listing, list_files, web
 from pipelines.sources.web import is_below
 from retrieval.errors import ConfigError, InputError, StorageError

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.sources import arrow_type, convert, cut, infer_schema, list_files
 from tests.source_samples import jsonl, parquet, read_all
 

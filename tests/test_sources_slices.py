@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.sources import Document, Slice, cut, list_files, read
 from pipelines.sources.files import InputFile
 from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all

@@ -8,7 +8,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from moto.server import ThreadedMotoServer
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.sources import cut, list_files, read
 from retrieval.errors import InputError, StorageError
 from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all

@@ -15,7 +15,7 @@ from tests.source_samples import ROWS, jsonl
 
 _AS_NOBODY = """
 import json, os, sys
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.sources import cut, list_files, read
 from retrieval.errors import CorpusmillError
 if not os.geteuid():

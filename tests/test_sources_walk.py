@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from jobs.status import lines, status
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.set_aside import MORE_EXTENSIONS, MOST_EXTENSIONS, ODD_EXTENSION, told
 from pipelines.sources import Listing, cut, list_files, read
 from retrieval.errors import InputError, StorageError

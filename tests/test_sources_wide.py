@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.config import MOST_METADATA_FIELDS, CorpusSettings, validate
+from pipelines.config import validate
+from pipelines.corpus_settings import MOST_METADATA_FIELDS, CorpusSettings
 from pipelines.extraction.tables import MOST_COLUMNS
 from pipelines.sources import cut, infer_schema, list_files
 from retrieval.errors import ConfigError

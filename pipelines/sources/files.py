@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.set_aside import UNREADABLE, LeftOut, told
 from pipelines.sources.find import Found, find
 from pipelines.sources.storage import version_of

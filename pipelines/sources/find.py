@@ -10,7 +10,7 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.set_aside import INDEX
 from pipelines.sources.indexes import Indexes, below
 from pipelines.sources.storage import file_system, storage_error

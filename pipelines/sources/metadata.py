@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from pipelines.config import (
+from pipelines.corpus_settings import (
     MOST_METADATA_FIELDS,
     MOST_NAME_CHARACTERS,
     CorpusSettings,

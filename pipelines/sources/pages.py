@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
-from pipelines.config import CorpusSettings
+from pipelines.corpus_settings import CorpusSettings
 from pipelines.extraction import BadData, Limits, extractor
 from pipelines.extraction.decoding import decoded
 from pipelines.sources.documents import Reject, reject

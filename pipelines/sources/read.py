@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.config import CorpusSettings, MetadataType
+from pipelines.corpus_settings import CorpusSettings, MetadataType
 from pipelines.sources import delimited, jsonl, pages, parquet
 from pipelines.sources.documents import Document, FieldMapper, Reject, reject
 from pipelines.sources.files import InputFile

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from pipelines.config import MetadataType
+from pipelines.corpus_settings import MetadataType
 
 Mode = Literal["coerce", "reject"]
 

@@ -28,7 +28,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._running: dict[str, float] = {}
-        self._failed: dict[str, str] = Field(default_factory=dict)
+        self._failed: dict[str, str] = {}
         self._begun: dict[str, int] = {}
 
     def started(self, key: str) -> None:

@@ -86,6 +86,8 @@ def random_filter(generator: random.Random, depth: int = 3) -> dict[str, Any]:
     values = [_plain(value) for value in _VALUES[item]] + (
         ["On bees", "On", "d1"] if item == "string" else []
     )
+    if operator in ("contains", "starts with", ">="):  # which an empty text makes true of everything
+        values = [value for value in values if value != ""]
     value: Any = generator.choice(values)
     if operator in ("in", "not in"):
         value = generator.sample(values, generator.randrange(1, len(values)))

@@ -34,7 +34,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "elements.html": (lambda: b"<p>" * 1_600_000 + b"x", "extract_memory"),
     "deep.html": (lambda: b"<div>" * 100_000 + b"x", "nested too deeply"),
-    "value.parquet": (hostile.parquet_bomb, "longer than max_document_bytes"),
+    "value.parquet": (hostile.parquet_bomb, "longer than max_document_bytes|expand more than"),
     "gz.txt.gz": (lambda: COMPRESS[".gz"](b"x" * 10**8), "max_document_bytes"),
     "lines.jsonl.bz2": (lambda: COMPRESS[".bz2"](b"\n" * 10**8), "1000 times"),
     "metadata.jsonl": (

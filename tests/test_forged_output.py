@@ -207,7 +207,7 @@ def test_the_log_of_the_service_has_no_line_of_its_own(letter: str, capsys: Any)
         log.removeHandler(handler)
     told = capsys.readouterr().err
     lines = told.split("\n")
-    assert [line for line in told.splitlines() if line.lstrip().startswith("ERROR 2026")] == []
+    assert [line for line in told.splitlines() if line.startswith("ERROR 2026")] == []
     assert len([line for line in lines if line.startswith("ERROR ")]) == 3
     assert all(line.isprintable() for line in lines)
     assert all(line.startswith(("ERROR ", "  ")) for line in lines if line)

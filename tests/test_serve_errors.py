@@ -58,7 +58,7 @@ def all_kinds() -> set[type[CorpusmillError]]:
 def test_no_kind_of_error_tells_a_client_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
     found = all_kinds()
     assert len(found) > 18
-    for kind in found - set(errors.OWN):
+    for kind in (kind for kind in found if not issubclass(kind, errors.OWN)):
         caplog.clear()
         error = kind(SECRET, hint=f"hint {SECRET}")
         for body in (error_body(error, "id-1"), error_response(None, error, "id-1").body):
@@ -86,10 +86,14 @@ def test_what_may_be_told_is_raised_by_the_service_alone() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names):
                 continue
-            assert path.parent.name == "serve", path
+            assert "serve" in path.parent.parts, path
             raised += 1
             used = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-            used |= {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+            used |= {
+                one.attr
+                for one in ast.walk(node)
+                if isinstance(one, ast.Attribute) and ast.unparse(one.value) != "head"  # of the request
+            }
             checked = path.name == "errors.py"  # `checking`, of errors of a request
             assert checked or not used & {"error", "path", "url", "store", "folder", "key"}, ast.dump(node)
     assert raised > 15

@@ -60,7 +60,7 @@ class Entrance:
             await self._app(scope, receive, send)
             return
         request_id = valid_id(Headers(scope=scope).get("x-request-id", ""))
-        wrong = _wrong(scope)
+        wrong = wrong_host(scope["headers"], scope.get("http_version", "1.1"))
         scope["headers"] = [*_clean(scope["headers"]), (b"x-request-id", request_id.encode())]
         if scope["type"] == "websocket":
             await (_close(send) if wrong else self._app(scope, receive, send))
@@ -115,10 +115,10 @@ def _clean(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return kept
 
 
-def _wrong(scope: Scope) -> str:
-    """What HTTP says has to be refused: no host, several, or one that is none."""
-    hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
-    if len(hosts) > 1 or (not hosts and scope.get("http_version", "1.1") == "1.1"):
+def wrong_host(headers: list[tuple[bytes, bytes]], http_version: str) -> str:
+    """What HTTP says has to be refused: no host, several, or one that is none; empty if nothing is."""
+    hosts = [value for name, value in headers if name.lower() == b"host"]
+    if len(hosts) > 1 or (not hosts and http_version == "1.1"):
         return "a request has one Host header"
     return "the Host header is no name of a host" if hosts and not _HOST.match(hosts[0]) else ""
 

@@ -106,7 +106,8 @@ class Connection(HttpToolsProtocol):
         self._reading, self._read, self._came = "body", 0, 0
         self._step()
         path = (httptools.parse_url(self.url).path or b"").decode("ascii")
-        head = Head(self.parser.get_method().decode("ascii"), path, self._size, self.headers)
+        method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
+        head = Head(method, path, version, self._size, self.headers)
         denial = self._hall.rules.denial(head, self.server, self.client)
         objection = self._hall.rules.objection(head, denial) or self._place(denial is None)
         if objection is not None:

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Match
 
 from retrieval.errors import CorpusmillError
 from retrieval.serve.access import Door
+from retrieval.serve.entrance import wrong_host
 from retrieval.serve.errors import HeadTooLarge, Malformed, NotAllowed, NotFound, PathTooLong, TooLarge
 from retrieval.serve.guard import is_guarded
 from retrieval.serve.settings import Limits
@@ -16,10 +17,11 @@ from retrieval.serve.settings import Limits
 
 @dataclass
 class Head:
-    """Of one request. size: bytes. headers: names in lower case, as they came."""
+    """Of one request. version: of HTTP, as `1.1`. size: bytes. headers: names in lower case, as they came."""
 
     method: str
     path: str
+    version: str
     size: int
     headers: list[tuple[bytes, bytes]]
     named: dict[bytes, bytes] = field(init=False)
@@ -60,6 +62,8 @@ class Rules:
         """Why a request is not taken at all."""
         if head.size > self._limits.head_bytes:
             return self.too_long(len(head.path))
+        if wrong := wrong_host(head.headers, head.version):
+            return Malformed(wrong)
         if head.named.get(b"upgrade", b"").lower() == b"websocket":
             return Malformed("there are no websockets here")
         if denial is not None and is_guarded(head.path) and head.method != "OPTIONS":

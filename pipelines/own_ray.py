@@ -97,7 +97,10 @@ def _private_folder() -> Path:
 @contextlib.contextmanager
 def _variables(folder: Path) -> Iterator[None]:
     """Variables of this process and of those that Ray starts, while it runs."""
-    changed: dict[str, str | None] = {"PYTHONSAFEPATH": "1"}  # `python -c` and `-m` leave their folder out
+    changed: dict[str, str | None] = {
+        "PYTHONSAFEPATH": "1",  # `python -c` and `-m` leave their folder out
+        "AUTOSCALER_METRIC_PORT": "-1",  # the autoscaler, which has nothing to do, would listen on 44217
+    }
     if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token":
         token = folder / "auth_token"
         with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -16,7 +16,7 @@ import ray
 import torch
 from ray import serve
 
-from pipelines.own_ray import Job, own_ray
+from pipelines.own_ray import Job, own_ray, read_authentication
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.serve import entrance
 from retrieval.serve.access import Keys, is_loopback
@@ -161,6 +161,7 @@ def _ray(settings: ServeSettings) -> Iterator[Path | None]:
             yield folder
         return
     if not ray.is_initialized():
+        read_authentication()
         ray.init(job_config=Job(), log_to_driver=False, logging_level=logging.ERROR)
     yield None
 

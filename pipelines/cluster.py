@@ -14,7 +14,7 @@ import psutil
 import ray
 
 from pipelines.config import RaySettings
-from pipelines.own_ray import Job, own_ray
+from pipelines.own_ray import Job, own_ray, read_authentication
 from retrieval.errors import ConfigError
 
 OBJECT_STORE_BYTES = 2_000_000_000  # parts on their way are a few megabytes each
@@ -58,6 +58,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[None]:
+    read_authentication()  # a Ray of our own may have been here before, with another token
     try:
         ray.init(address=address, job_config=Job(), **QUIET)
         yield

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,21 +54,28 @@ def own_ray(**options: Any) -> Iterator[Path]:
     Raises ConfigError where the folder cannot be, and what `ray.init` raises.
     """
     folder = _private_folder()
-    try:
-        with _variables(folder):
-            try:
-                with _on_loopback():
-                    ray.init(address="local", _temp_dir=str(folder / "ray"), job_config=Job(), **options)
-                yield folder
-            finally:
-                ray.shutdown()
-    except Exception:
-        _keep_logs(folder)
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    failed = False
+    with _variables(folder):
+        read_authentication()
+        try:
+            with _on_loopback():
+                ray.init(address="local", _temp_dir=str(folder / "ray"), job_config=Job(), **options)
+            yield folder
+        except Exception:
+            failed = True
+            raise
+        finally:
+            ray.shutdown()
+            if failed:
+                _keep_logs(folder)
+            else:
+                _remove(folder)
+
+
+def read_authentication() -> None:
+    """Have Ray read its mode and token again, of which it keeps the first. For a time when none is joined."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def temporary_folder() -> Path:
@@ -111,12 +119,10 @@ def _variables(folder: Path) -> Iterator[None]:
         }  # fmt: skip
     before = {name: os.environ.get(name) for name in changed}
     _set(changed)
-    _read_again()
     try:
         yield
     finally:
         _set(before)
-        _read_again()
 
 
 def _set(variables: dict[str, str | None]) -> None:
@@ -125,12 +131,6 @@ def _set(variables: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-def _read_again() -> None:
-    """Ray keeps the mode and the token that it read first."""
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager
@@ -145,6 +145,14 @@ def _on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(10):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.2)  # a process that is ending has written another file
 
 
 def _keep_logs(folder: Path) -> None:

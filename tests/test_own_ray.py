@@ -1,6 +1,7 @@
 """The Ray that is started for one process: where its files are, and what stays of them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,4 @@ def test_after_a_failure_logs_stay_for_their_user_alone() -> None:
     assert not (folder / "auth_token").exists()
     assert folder.stat().st_mode & 0o777 == 0o700
     assert reachable(folder) == []
+    shutil.rmtree(folder)

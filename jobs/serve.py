@@ -158,12 +158,24 @@ def _ray(settings: ServeSettings) -> Iterator[Path | None]:
             include_dashboard=False, num_cpus=SPARE_CPUS + math.ceil(cpus), resources=resources,
             object_store_memory=OBJECT_STORE_BYTES, log_to_driver=False, logging_level=logging.ERROR,
         ) as folder:  # fmt: skip
+            _end_on_sigterm()
             yield folder
         return
     if not ray.is_initialized():
         read_authentication()
         ray.init(job_config=Job(), log_to_driver=False, logging_level=logging.ERROR)
+        _end_on_sigterm()
     yield None
+
+
+def _end_on_sigterm() -> None:
+    """Have SIGTERM end what is being started as Ctrl-C does. Ray's own handler aborts the process at once."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def _reason(error: RuntimeError, folder: Path | None) -> CorpusmillError:

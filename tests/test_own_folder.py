@@ -44,6 +44,7 @@ SOME = ("search", "doctor")
 ALL = (*SOME, "status", "verify", "ask", "evaluate")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("way", "names"),
     [

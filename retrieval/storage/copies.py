@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fsspec.callbacks import Callback
 
@@ -22,16 +22,27 @@ from retrieval.errors import IndexDamaged, StorageError
 from retrieval.storage.errors import storage_errors
 from retrieval.storage.keys import FileRecord, is_written_by_us
 
-if TYPE_CHECKING:
-    from retrieval.storage.store import Store
-
 REPAIR = "Run `corpusmill verify` for the whole damage; delete what it names and build again."
 NOTES = ".checked"  # folder of the notes, inside the folder of the copies
 PARTIAL = ".partial"
 NAME_CHARACTERS = 40
 
 
-def default_cache(store: "Store") -> Path:
+class Source(Protocol):
+    """Where copies come from: a Store."""
+
+    url: str
+    fs: Any
+
+    @property
+    def endpoint(self) -> str:
+        """The server, where it is not the usual one."""
+
+    def path(self, key: str) -> str:
+        """Path of a key in `fs`."""
+
+
+def default_cache(store: Source) -> Path:
     """Where copies of an index are kept: CORPUSMILL_CACHE, else a folder of the user's own cache.
 
     The name carries a hash of the whole place, so that no two indexes share a folder.
@@ -50,7 +61,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def copied(store: "Store", record: FileRecord, folder: Path) -> Path:
+def copied(store: Source, record: FileRecord, folder: Path) -> Path:
     """A copy of a file in `folder` that has the record's content, made or fetched again where it has not.
 
     Raises IndexDamaged where the file is missing or differs from its record.
@@ -112,7 +123,7 @@ def _is_intact(path: Path, record: FileRecord, folder: Path) -> bool:
     return True
 
 
-def _fetch(store: "Store", path: Path, record: FileRecord, folder: Path) -> None:
+def _fetch(store: Source, path: Path, record: FileRecord, folder: Path) -> None:
     url = f"{store.url}/{record.key}"
     partial = folder / NOTES / f"{uuid.uuid4().hex}{PARTIAL}"
     try:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from retrieval.errors import CorpusmillError
 from retrieval.serve.access import is_loopback
@@ -15,13 +15,30 @@ from retrieval.serve.listener.turns import Turns
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.settings import Limits
 
-if TYPE_CHECKING:
-    from retrieval.serve.listener.connection import Connection
-
 SWEEP_S = 0.5
 GRACE_S = 0.25  # in which a new connection may show its key, even in a rush of others
 RUSH = 2  # times as many as have places are there at most then
 PARTING_S = 2  # for a client to see why it was refused, before the connection breaks
+
+
+class Guest(Protocol):
+    """A connection, as the hall sees it."""
+
+    since: float  # when it came its last step further, of time.monotonic()
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request of it is being answered."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that its next step may take."""
+
+    def abort(self) -> None:
+        """End it at once."""
+
+    def expire(self) -> None:
+        """End it for having taken too long."""
 
 
 class Hall:
@@ -42,8 +59,8 @@ class Hall:
         self._metrics = metrics
         self._free = free
         self._origins = frozenset(origins)
-        self._strangers: OrderedDict[Connection, None] = OrderedDict()
-        self._known: OrderedDict[Connection, None] = OrderedDict()
+        self._strangers: OrderedDict[Guest, None] = OrderedDict()
+        self._known: OrderedDict[Guest, None] = OrderedDict()
         self._places = {False: limits.strangers, True: limits.connections - limits.strangers}
         self._shortest = min(PARTING_S, limits.head_s, limits.body_s, limits.taking_s, limits.idle_s)
 
@@ -75,7 +92,7 @@ class Hall:
 
         loop.call_later(SWEEP_S, again)
 
-    def enter(self, connection: "Connection", known: bool) -> None:
+    def enter(self, connection: Guest, known: bool) -> None:
         """Give a connection a place among those that are known, or the others; who stands still longest gives
         way. Raises Overloaded where all of those who are known are being answered."""
         places = self._known if known else self._strangers
@@ -92,7 +109,7 @@ class Hall:
         oldest = next(iter(self._strangers))
         return now - oldest.since <= GRACE_S and len(self._strangers) < RUSH * self._places[False]
 
-    def _give_way(self, places: "OrderedDict[Connection, None]", known: bool) -> None:
+    def _give_way(self, places: OrderedDict[Guest, None], known: bool) -> None:
         first = next((found for found in places if not (known and found.answering)), None)
         if first is None:
             raise Overloaded(
@@ -102,12 +119,12 @@ class Hall:
         del places[first]  # its goodbye comes later
         first.abort()
 
-    def leave(self, connection: "Connection") -> None:
+    def leave(self, connection: Guest) -> None:
         """Free the place of a connection."""
         self._known.pop(connection, None)
         self._strangers.pop(connection, None)
 
-    def changed(self, connection: "Connection") -> None:
+    def changed(self, connection: Guest) -> None:
         """A connection has come a step further."""
         places = self._known if connection in self._known else self._strangers
         if connection in places:

@@ -59,3 +59,7 @@ class IndexBusy(CorpusmillError):
 
 class BuildFailed(CorpusmillError):
     """Some parts failed; what is finished stays, and the same command goes on."""
+
+
+class GenerationError(CorpusmillError):
+    """A generator did not answer, or not to the end."""

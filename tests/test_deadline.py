@@ -282,7 +282,7 @@ def test_an_endpoint_is_left_at_the_deadline(first_s: float) -> None:
 
 
 def test_the_generators_own_time_is_another_error() -> None:
-    from retrieval.generation.generators import GenerationError
+    from retrieval.errors import GenerationError
 
     with server(slow_server(threading.Event(), 0.0)) as url:
         settings = GenerationSettings(kind="openai", model="m", base_url=url)

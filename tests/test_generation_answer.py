@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
+from retrieval.errors import GenerationError
 from retrieval.generation.answer import Answer, answer
 from retrieval.generation.evidence import Evidence
 from retrieval.generation.extractive import extract
-from retrieval.generation.generators import GenerationError
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import support

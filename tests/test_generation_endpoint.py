@@ -14,10 +14,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from retrieval.errors import ConfigError
+from retrieval.errors import ConfigError, GenerationError
 from retrieval.generation import local_model
 from retrieval.generation.endpoint import OpenAIGenerator
-from retrieval.generation.generators import GenerationError
 from retrieval.generation.settings import GenerationSettings
 from tests.generation_tools import collect, prompt, reply, server, write
 

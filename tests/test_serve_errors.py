@@ -17,11 +17,11 @@ from retrieval.errors import (
     ConfigError,
     CorpusmillError,
     DeadlineExceeded,
+    GenerationError,
     IndexDamaged,
     ModelError,
     StorageError,
 )
-from retrieval.generation.generators import GenerationError
 from retrieval.serve import errors, health
 from retrieval.serve.errors import (
     BadRequest,

@@ -14,8 +14,7 @@ import pytest
 from ray.serve.exceptions import BackPressureError
 
 from retrieval.deadline import Deadline
-from retrieval.errors import IndexDamaged
-from retrieval.generation.generators import GenerationError
+from retrieval.errors import GenerationError, IndexDamaged
 from retrieval.manifest import Manifest, read_manifest
 from retrieval.search import Searcher
 from retrieval.search.cache import VectorCache

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from retrieval.deadline import Deadline, within
-from retrieval.errors import DeadlineExceeded
+from retrieval.errors import DeadlineExceeded, GenerationError
 from retrieval.generation.citations import Citation, CitationFilter, attribute, cite, quote
 from retrieval.generation.evidence import Evidence, Judge
 from retrieval.generation.extractive import extract
-from retrieval.generation.generators import GenerationError, Generator
+from retrieval.generation.generators import Generator
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt, make_prompt
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import Support, support

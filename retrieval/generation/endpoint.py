@@ -7,9 +7,8 @@ from typing import Any
 
 import httpx2
 
-from retrieval.errors import ConfigError
+from retrieval.errors import ConfigError, GenerationError
 from retrieval.event_stream import LineReader
-from retrieval.generation.generators import GenerationError
 from retrieval.generation.prompt import Prompt, estimate_tokens
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.whole_text import whole, whole_pieces

@@ -3,13 +3,9 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from retrieval.errors import ConfigError, CorpusmillError
+from retrieval.errors import ConfigError
 from retrieval.generation.prompt import Prompt
 from retrieval.generation.settings import GenerationSettings
-
-
-class GenerationError(CorpusmillError):
-    """A generator did not answer, or not to the end."""
 
 
 class Generator(Protocol):

@@ -11,8 +11,7 @@ import torch
 from retrieval.deadline import Deadline, look, within
 from retrieval.encoder.encoder import choose_device, choose_dtype
 from retrieval.encoder.looks import look_between_layers
-from retrieval.errors import ConfigError, DeadlineExceeded, ModelError
-from retrieval.generation.generators import GenerationError
+from retrieval.errors import ConfigError, DeadlineExceeded, GenerationError, ModelError
 from retrieval.generation.local_model import GEMMA, model_folder
 from retrieval.generation.prompt import Prompt
 from retrieval.generation.stops import StopFilter

@@ -12,12 +12,12 @@ from retrieval.errors import (
     ConfigError,
     CorpusmillError,
     DeadlineExceeded,
+    GenerationError,
     IndexDamaged,
     InputError,
     ModelError,
     StorageError,
 )
-from retrieval.generation.generators import GenerationError
 from retrieval.serve.logs import log
 
 

@@ -10,9 +10,8 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from retrieval.errors import ConfigError
+from retrieval.errors import ConfigError, GenerationError
 from retrieval.event_stream import split_lines
-from retrieval.generation.generators import GenerationError
 from retrieval.generation.prompt import Prompt, estimate_tokens
 from retrieval.serve.settings import ServeSettings
 

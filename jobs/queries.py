@@ -95,11 +95,7 @@ def ask(
         settings = generation(generator, model, base_url, api_key_env)
         store = open_store(where)
 
-        def print_part(text: str) -> None:
-            out.print(text, end="")
-
-        # What a model writes is no line of this program: it stands indented, as passages do.
-        writer = BlockWriter(print_part, INDENT, out.width if out.is_terminal else None)
+        writer = _answer_writer()
 
         def write(piece: str) -> None:
             if not json_:
@@ -119,6 +115,11 @@ def ask(
             out.print(line)
 
     run(work)
+
+
+def _answer_writer() -> BlockWriter:
+    """What a model writes is no line of this program: it stands indented, as passages do."""
+    return BlockWriter(lambda text: out.print(text, end=""), INDENT, out.width if out.is_terminal else None)
 
 
 def serve(

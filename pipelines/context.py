@@ -11,8 +11,8 @@ from pipelines.config import BuildConfig
 from pipelines.corpus_settings import MetadataType
 from pipelines.trust import configured_trust
 from retrieval.errors import ModelError, StorageError
-from retrieval.model_files import use_files
 from retrieval.models import model_card
+from retrieval.models.files import use_files
 from retrieval.settings import ModelSettings, fingerprint
 from retrieval.storage import FileRecord, Store
 

@@ -31,7 +31,7 @@ from pipelines.trust import configured_trust
 from pipelines.tuning import tune
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.manifest import Manifest, latest_version, read_manifest, versions
-from retrieval.model_files import publish
+from retrieval.models.files import publish
 from retrieval.storage import Store
 
 

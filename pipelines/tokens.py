@@ -33,7 +33,7 @@ from retrieval.late_interaction.model import late_model
 from retrieval.late_interaction.ragged import offsets_of
 from retrieval.late_interaction.stored import write_tokens
 from retrieval.manifest import Manifest
-from retrieval.model_files import check_same, use_files
+from retrieval.models.files import check_same, use_files
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord
 

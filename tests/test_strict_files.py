@@ -20,7 +20,7 @@ from retrieval.dense.quantizer import INDEX
 from retrieval.dense.shard import GRAPH
 from retrieval.errors import CorpusmillError, IndexDamaged, ModelError
 from retrieval.manifest import latest_version, parse_latest
-from retrieval.model_errors import check_weights
+from retrieval.models.errors import check_weights
 from retrieval.npy import map_npy
 from retrieval.parts import part_schema
 from retrieval.passages import Passages, write_passages

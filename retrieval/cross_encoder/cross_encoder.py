@@ -12,8 +12,8 @@ from retrieval.deadline import look, to_the_end
 from retrieval.encoder.batches import length_sorted_batches, run_splitting
 from retrieval.encoder.tokens import check_unicode, most_characters
 from retrieval.errors import ConfigError, ModelError
-from retrieval.model_errors import reading_model
 from retrieval.models import ResolvedModel, resolve_side
+from retrieval.models.errors import reading_model
 from retrieval.search_settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
 from retrieval.trust import Trust

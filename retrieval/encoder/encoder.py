@@ -14,8 +14,8 @@ from retrieval.encoder.loading import load_model
 from retrieval.encoder.side import LoadedSide
 from retrieval.encoder.tokens import Tokenizer, Tokens
 from retrieval.errors import ConfigError, ModelError
-from retrieval.model_errors import reading_model
 from retrieval.models import resolve_side
+from retrieval.models.errors import reading_model
 from retrieval.settings import ModelSettings
 from retrieval.trust import Trust
 

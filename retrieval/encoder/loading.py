@@ -7,8 +7,8 @@ import torch
 
 from retrieval.encoder.looks import look_between_layers
 from retrieval.errors import ModelError
-from retrieval.model_errors import check_weights
 from retrieval.models import ResolvedModel
+from retrieval.models.errors import check_weights
 from retrieval.trust import Trust
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 from retrieval.deadline import hurried, look
 from retrieval.encoder.layout import ModelLayout, Side, read_layout
 from retrieval.errors import ConfigError, InputError, ModelError
-from retrieval.model_errors import reading_model
 from retrieval.models import read_json, resolve_side
+from retrieval.models.errors import reading_model
 from retrieval.settings import ModelSettings
 from retrieval.trust import Trust
 

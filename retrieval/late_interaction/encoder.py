@@ -12,8 +12,8 @@ from retrieval.deadline import to_the_end
 from retrieval.errors import ModelError
 from retrieval.late_interaction.model import is_checkpoint, late_card, late_model
 from retrieval.late_interaction.ragged import TokenVectors, Vectors
-from retrieval.model_errors import reading_model
 from retrieval.models import resolve_side
+from retrieval.models.errors import reading_model
 from retrieval.search_settings import LateInteractionSettings
 from retrieval.settings import ModelSettings
 from retrieval.trust import Trust

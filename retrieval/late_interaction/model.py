@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.manifest import Manifest
-from retrieval.model_files import opened_model
 from retrieval.models import model_card, read_json, resolve_side
+from retrieval.models.files import opened_model
 from retrieval.search_settings import LateInteractionSettings
 from retrieval.settings import ModelSettings
 from retrieval.storage import Store

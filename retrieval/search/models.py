@@ -13,7 +13,7 @@ from retrieval.encoder import Encoder
 from retrieval.errors import ModelError
 from retrieval.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
 from retrieval.manifest import Manifest
-from retrieval.model_files import opened_model
+from retrieval.models.files import opened_model
 from retrieval.passages import Passage
 from retrieval.search.cache import VectorCache
 from retrieval.search.interfaces import Pairs

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import ModelError
-from retrieval.model_places import cached_snapshot, packaged_folder
-from retrieval.models import model_card, model_paths, resolve_side, suffixes
+from retrieval.models.places import cached_snapshot, packaged_folder
+from retrieval.models.resolve import model_card, model_paths, resolve_side, suffixes
 from retrieval.settings import ModelSettings
 from retrieval.storage import FileRecord, Store, sha256_of
 from retrieval.trust import Trust

@@ -11,23 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from retrieval.model_checks import PICKLES, check_files, read_json
-from retrieval.model_errors import reading_model
-from retrieval.model_places import OTHER_BACKENDS, is_path, locate
+from retrieval.models.checks import PICKLES, check_files
+from retrieval.models.errors import reading_model
+from retrieval.models.places import OTHER_BACKENDS, is_path, locate
 from retrieval.settings import ModelSettings
 from retrieval.trust import Trust
 
-__all__ = [
-    "ResolvedModel",
-    "fingerprint_folder",
-    "is_local_folder",
-    "model_card",
-    "model_paths",
-    "read_json",
-    "resolve",
-    "resolve_side",
-    "suffixes",
-]
 # `.metadata` holds the settings of Stanford's ColBERT checkpoints.
 _MATTERS = {".json", ".safetensors", ".txt", ".model", ".jinja", ".metadata"}
 _BYSTANDERS = {"data_config.json", "train_results.json", "LICENSE.txt", "requirements.txt"}

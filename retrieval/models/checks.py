@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import ModelError
-from retrieval.model_places import OTHER_BACKENDS
+from retrieval.models.places import OTHER_BACKENDS
 from retrieval.trust import Trust
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})

@@ -134,7 +134,7 @@ def error_body(error: CorpusmillError, request_id: str, *, full: bool = False) -
     """
     message, hint = error.message, error.hint
     if not full and not isinstance(error, OWN):
-        log.error("request %s: %s: %s", request_id, type(error).__name__, ascii(str(error)))
+        log.error("request %s: %s: %s", request_id, type(error).__name__, error)
         message, hint = public(error), _HINT
     return {"type": type(error).__name__, "message": message, "hint": hint, "request_id": request_id}
 

@@ -60,7 +60,7 @@ class Latest:
         if problem is None and old is not None:
             log.info("LATEST names a version again")
         elif problem is not None and _kind(problem) != _kind(old):
-            log.error("LATEST cannot be followed: %s", ascii(str(problem)))
+            log.error("LATEST cannot be followed: %s", problem)
 
 
 class Health:
@@ -127,7 +127,7 @@ class Health:
         if problem is None and old is not None:
             log.info("searches succeed again")
         elif problem is not None and _kind(problem) != _kind(old):
-            log.error("every search fails: %s: %s", type(problem).__name__, ascii(str(problem)))
+            log.error("every search fails: %s: %s", type(problem).__name__, problem)
 
 
 def _kind(problem: CorpusmillError | None) -> tuple[str, str]:

@@ -144,7 +144,7 @@ async def answered(service: Service, question: str, asked: Options, writing: dic
     results = await service.run(lambda deadline: service.search([question], deadline, **options), whole=whole)
     result = results[0]
     values = result.as_json()
-    with service.turns.turn():
+    with service.admission.turn():
         async with aclosing(service.answers.stream(question, result.hits, writing, whole)) as pieces:
             await anext(pieces)  # a place to write: whoever gets none is told by the status
             yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}

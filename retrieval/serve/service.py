@@ -12,6 +12,7 @@ from retrieval.deadline import Deadline, within
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.manifest import versions
 from retrieval.search.result import Result
+from retrieval.serve.admission import Admission
 from retrieval.serve.answering import Answers
 from retrieval.serve.backends import Backend
 from retrieval.serve.errors import Incomplete, Overloaded, Unavailable, checking
@@ -22,7 +23,6 @@ from retrieval.serve.pieces import pool
 from retrieval.serve.proof import check_search, opening, probe
 from retrieval.serve.searching import Ask, Searching, computed
 from retrieval.serve.settings import ServeSettings
-from retrieval.serve.turns import Turns
 
 T = TypeVar("T")
 START_S = 600  # that the parts of the service may need until they answer, together
@@ -41,7 +41,7 @@ class Service:
         self.answers = answers
         self.metrics = Metrics()
         self.version = 0  # before the first is open
-        self.turns = Turns(settings.limits, self.metrics)
+        self.admission = Admission(settings.limits, self.metrics)
         self.refused: RefusedVersion | None = None
         self.latest = Latest(backend.place)
         self.health = Health(self._probe)
@@ -91,7 +91,7 @@ class Service:
                     return
                 except CorpusmillError as error:
                     self.backend.drop(version)
-                    log.error("version %s cannot be served either: %s", version, ascii(str(error)))
+                    log.error("version %s cannot be served either: %s", version, error)
 
     async def run(
         self, work: Callable[[Deadline], Awaitable[T]], timeout_s: float | None = None,
@@ -108,7 +108,7 @@ class Service:
         deadline = Deadline(until, of=[whole] if whole else [])
 
         async def counted() -> T:
-            with self.turns.turn():
+            with self.admission.turn():
                 return await work(deadline)
 
         task = asyncio.ensure_future(counted())
@@ -134,7 +134,7 @@ class Service:
                 return work()
 
         run = contextvars.copy_context().run  # request ids and traces go on in the thread
-        with self.turns.slow_turn() if slow else contextlib.nullcontext():
+        with self.admission.slow_turn() if slow else contextlib.nullcontext():
             future = (self._slow if slow else self._pool).submit(run, in_time)
             with deadline.calling(future.cancel):  # where it still waits for a thread
                 return await asyncio.wrap_future(future)
@@ -157,7 +157,7 @@ class Service:
                     checked = path.options(**options)  # what cannot be searched is told before it waits
                 read = computed(self.settings.limits, checked, len(queries), path.manifest)
                 ask = Ask(version, queries, asked, deadline, read)
-                with self.turns.slow_turn() if self._searching.is_slow(ask) else contextlib.nullcontext():
+                with self.admission.slow_turn() if self._searching.is_slow(ask) else contextlib.nullcontext():
                     results = await self._searching.search(ask)
         except Exception as error:
             self.health.bad(error)
@@ -213,7 +213,7 @@ class Service:
     def _refuse(self, refused: RefusedVersion | None) -> None:
         old, self.refused = self.refused, refused
         if refused and (old is None or (old.version, old.why) != (refused.version, refused.why)):
-            stays, why = self.version or "none", ascii(str(refused.error))
+            stays, why = self.version or "none", refused.error
             log.error("version %s is refused, %s stays: %s", refused.version, stays, why)
         self._tell()
 
@@ -263,7 +263,7 @@ class Service:
         """Set what seldom changes again and again: Ray forgets a gauge that was not set for some seconds."""
         while True:
             self._tell()
-            self.metrics.under_way.set(self.turns.under_way)
+            self.metrics.under_way.set(self.admission.under_way)
             await asyncio.sleep(GAUGES_S)
 
     async def _watch(self) -> None:

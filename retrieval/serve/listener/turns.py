@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 PAUSE_S = 0.004
-REST = 3  # times as long as a request took is the pause after it, at least
+REST = 7  # times as long as a request took is the pause after it, at least
 BURST_S = 0.5  # of pauses that are left out after a quiet time: a page brings some twenty files
 
 

@@ -8,7 +8,7 @@ from retrieval.serve.metrics import Metrics
 from retrieval.serve.settings import Limits
 
 
-class Turns:
+class Admission:
     """Places for requests, `under_way` and of those `slow`. Used in one event loop."""
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:

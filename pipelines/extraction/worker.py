@@ -7,6 +7,7 @@ process asks for bytes of the file by READ, and the parent answers by DATA.
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -14,6 +15,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from pipelines.extraction.errors import BadData
@@ -78,9 +80,16 @@ def _refusing(answer: Callable[[], tuple[bytes, bytes, bytes]]) -> tuple[bytes, 
     return REFUSED, reason[:1000].encode("utf-8", "replace"), b""
 
 
+@cache
+def _parser(format: str) -> Any:
+    """The module that parses a format. What it imported is no garbage: collections need not look at it again."""
+    parser = importlib.import_module(_PARSERS[format])
+    gc.freeze()
+    return parser
+
+
 def _text(request: dict[str, Any], data: bytes) -> tuple[bytes, bytes, bytes]:
-    parser = importlib.import_module(_PARSERS[request["format"]])
-    title, text = parser.extract(data, request["max_bytes"])
+    title, text = _parser(request["format"]).extract(data, request["max_bytes"])
     return TEXT, title[:5000].encode("utf-8", "replace"), text.encode("utf-8", "replace")
 
 

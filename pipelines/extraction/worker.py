@@ -82,7 +82,7 @@ def _refusing(answer: Callable[[], tuple[bytes, bytes, bytes]]) -> tuple[bytes, 
 
 @cache
 def _parser(format: str) -> Any:
-    """The module that parses a format. What it imported is no garbage: collections need not look at it again."""
+    """The module that parses a format. What it imported is no garbage: no collection looks at it again."""
     parser = importlib.import_module(_PARSERS[format])
     gc.freeze()
     return parser

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import torch
 from sentence_transformers import SentenceTransformer
 
-from retrieval.encoder import Encoder
-from retrieval.models import resolve_side
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.models.resolved_model import resolve_side
 from retrieval.settings import ModelSettings
 
 Vectors = npt.NDArray[np.float32]

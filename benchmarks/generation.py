@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.generation.citations import CitationFilter
-from retrieval.generation.local import LocalGenerator
+from retrieval.generation.generators.local import LocalGenerator
 from retrieval.generation.prompt import make_prompt
-from retrieval.passages import Passage
+from retrieval.format.passages import Passage
 
 _CITED = re.compile(r"\s*\[[\d, ]+\]")
 

@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from retrieval.encoder import Encoder
-from retrieval.manifest import read_manifest
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.format.manifest import read_manifest
 from retrieval.settings import ModelSettings
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 
 STARTUP_PASSAGES = 512
 ALONE_PASSAGES = 3000

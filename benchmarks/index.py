@@ -22,14 +22,15 @@ from watch import ready, run_watched, say
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines.dense.choose import choose
-from pipelines.dense.merge import merge
-from pipelines.dense.pieces import build_piece
-from pipelines.dense.train import sample_rows, train
-from pipelines.dense.tune import combine, evaluate_shard, grid
-from retrieval.dense import DenseShard, Quantizer
+from retrieval.dense.making.choice import choose
+from retrieval.dense.making.merging import merge
+from retrieval.dense.making.add import build_piece
+from retrieval.dense.making.training import sample_rows, train
+from retrieval.dense.making.tune import combine, evaluate_shard, grid
+from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.dense_shard import DenseShard
 from retrieval.settings import DenseSettings
-from retrieval.vectors import ShardVectors, exact_search, open_vectors, write_vectors
+from retrieval.format.vectors import ShardVectors, exact_search, open_vectors, write_vectors
 
 K = 10
 PART = 4096

@@ -27,12 +27,15 @@ import tantivy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.lexical import BM25, Analyzer, LexicalQuery, LexicalShard, Statistics, make_query
+from retrieval.lexical.analyzer import Analyzer
+from retrieval.lexical.bm25 import BM25, LexicalQuery, make_query
+from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.statistics import Statistics
 from retrieval.lexical.candidates import ROW, TERMS, Candidates
 from retrieval.lexical.statistics import merge_statistics
 from retrieval.lexical.writer import ShardWriter
-from retrieval.search_settings import LexicalSettings
-from retrieval.vectors import best
+from retrieval.settings import LexicalSettings
+from retrieval.format.vectors import best
 
 DEPTHS = (10, 100, 1000)
 PART = 4096

@@ -25,11 +25,14 @@ import numpy as np
 import torch
 from sentence_transformers.util import maxsim as library_maxsim
 
-from retrieval.encoder import Encoder
-from retrieval.late_interaction import ShardTokens, TokenCodec, TokenEncoder, TokenVectors, maxsim
-from retrieval.late_interaction.ragged import offsets_of
-from retrieval.late_interaction.stored import write_tokens
-from retrieval.search_settings import LateInteractionSettings
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.token_codes.codec import TokenCodec
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.token_vectors import TokenVectors, maxsim
+from retrieval.token_codes.shard_codes import ShardTokens
+from retrieval.models.late_interaction.token_vectors import offsets_of
+from retrieval.token_codes.shard_codes import write_tokens
+from retrieval.settings import LateInteractionSettings
 from retrieval.settings import ModelSettings
 
 CANDIDATES, TOKENS, QUERY_TOKENS = 100, 150, 32

@@ -17,11 +17,12 @@ from watch import ready, run_watched, say
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines.dense.merge import merge
-from pipelines.dense.pieces import build_piece
-from pipelines.dense.train import train
-from retrieval.dense import DenseSpec, Quantizer
-from retrieval.vectors import ShardVectors
+from retrieval.dense.making.merging import merge
+from retrieval.dense.making.add import build_piece
+from retrieval.dense.making.training import train
+from retrieval.dense.quantizer import Quantizer
+from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.vectors import ShardVectors
 
 DIMENSION = 64
 PIECE = 250_000

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.search import Searcher
+from retrieval.search.searcher import Searcher
 from retrieval.search.ranking import Ranking, reciprocal_rank_fusion
-from retrieval.storage import Store
-from retrieval.vectors import open_vectors
+from retrieval.storage.store import Store
+from retrieval.format.vectors import open_vectors
 
 K = 10
 CANDIDATES = 100

@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from benchmarks.serve import running, words_of  # noqa: E402
-from retrieval.serve.access import hashed, new_key  # noqa: E402
+from retrieval.serve.http.access import hashed, new_key  # noqa: E402
 from tests.stalled import KINDS, Searches, stalled  # noqa: E402
 
 

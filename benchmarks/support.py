@@ -22,12 +22,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from retrieval.encoder import Encoder
+from retrieval.models.encoders.encoder import Encoder
 from retrieval.generation.evidence import Evidence, Judge
 from retrieval.generation.extractive import extract
 from retrieval.generation.support import BY_CROSS_ENCODER, BY_TOKENS, Calibration, features
-from retrieval.passages import Passage
-from retrieval.search import Searcher
+from retrieval.format.passages import Passage
+from retrieval.search.searcher import Searcher
 from retrieval.settings import ModelSettings
 
 K = 5

@@ -18,21 +18,22 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines import lease as leases
-from pipelines.cluster import connected
-from pipelines.config import BuildConfig, validate
+from pipelines.runtime import lease as leases
+from pipelines.runtime.cluster import connected
+from pipelines.config.build_settings import BuildConfig, validate
 from pipelines.index import build
-from pipelines.markers import attempt, write_marker
-from pipelines.plan import make_plan, record_plan
-from pipelines.progress import Progress, start_tracker
-from pipelines.read import read_slices
-from pipelines.slice_results import finished_slices
-from pipelines.stage import Limits
-from pipelines.usage import Usage
-from retrieval.encoder import Encoder
+from pipelines.runtime.markers import attempt, write_marker
+from pipelines.planning.plan import make_plan, record_plan
+from pipelines.runtime.progress import Progress, start_tracker
+from pipelines.stages.read import read_slices
+from pipelines.parts.slice_results import finished_slices
+from pipelines.runtime.stage_runner import Limits
+from pipelines.runtime.usage import Usage
+from retrieval.models.encoders.encoder import Encoder
 from retrieval.settings import ModelSettings
-from retrieval.storage import FileRecord, Store
-from retrieval.vectors import write_vectors
+from retrieval.storage.keys import FileRecord
+from retrieval.storage.store import Store
+from retrieval.format.vectors import write_vectors
 
 NOISE = 0.35  # length of the noise beside two embeddings of length 1
 FILE_ROWS = 50_000

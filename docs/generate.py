@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipelines.config import BuildConfig
+from pipelines.config.build_settings import BuildConfig
 from retrieval.serve.settings import Autoscaling, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent

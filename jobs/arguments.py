@@ -11,9 +11,9 @@ import typer
 from pydantic import ValidationError
 
 from jobs.terminal import tell
-from pipelines.config import BuildConfig, load_config, validate, without_credentials
+from pipelines.config.build_settings import BuildConfig, load_config, validate, without_credentials
 from retrieval.errors import ConfigError, CorpusmillError
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 
 if TYPE_CHECKING:
     from retrieval.generation.settings import GenerationSettings

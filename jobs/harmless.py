@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from retrieval.printable import line
+from retrieval.text.printable import line
 
 MOST_FIELD = 200  # columns of a title or an id that is printed in a line
 INDENT = "  "

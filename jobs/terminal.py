@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.harmless import line, lines
-from pipelines.set_aside import told, told_reasons
+from pipelines.sources.files.left_out import told, told_reasons
 
 PLAIN_SECONDS = 5.0
 

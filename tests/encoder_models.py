@@ -10,7 +10,7 @@ from sentence_transformers.base.modules import Dense, Normalize, Router, Transfo
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
-from retrieval.models import resolve
+from retrieval.models.resolved_model import resolve
 
 WORDS = "solve linear least squares problem matrix river city Café naïve index vector search 42".split()
 TITLES = ["Algebra", "", "A Rather Long Title", "Rivers"] * 6

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.verify import verify
-from retrieval.manifest import Manifest, read_manifest
-from retrieval.search import Searcher
-from retrieval.storage import Store
+from pipelines.upkeep.verification import verify
+from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.search.searcher import Searcher
+from retrieval.storage.store import Store
 
 COLUMNS = ["doc_id", "passage", "title", "text", "start", "end", "position"]
 MARKED = ("parts/", "vectors/", "passages/", "quantizer/", "dense/", "lexical/", "tokens/")  # with markers

@@ -22,8 +22,8 @@ def die() -> None:
 
 def arm(stage: str, occurrence: int, results: int, seconds: float) -> None:
     """Make the build die in the stage."""
-    import pipelines.commit
-    from pipelines.progress import Progress
+    import pipelines.stages.committing
+    from pipelines.runtime.progress import Progress
 
     entered, counted = 0, 0
     enter, count = Progress.stage, Progress.finished
@@ -50,7 +50,7 @@ def arm(stage: str, occurrence: int, results: int, seconds: float) -> None:
 
     Progress.stage, Progress.finished = entering, counting  # type: ignore[method-assign, assignment]
     if stage == "commit":
-        pipelines.commit.announce = lambda *_: die()  # type: ignore[assignment]
+        pipelines.stages.committing.announce = lambda *_: die()  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from typing import Any
 import httpx2 as httpx
 import psutil
 
-from retrieval.manifest import read_manifest
-from retrieval.storage import Store
+from retrieval.format.manifest import read_manifest
+from retrieval.storage.store import Store
 from tests.conftest import TOPICS
 from tests.serve_load import Outcome
 from tests.serve_tools import Service

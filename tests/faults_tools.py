@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.conftest import make_documents
 from tests.encoder_models import model_folder
 from tests.faults_checks import assert_sound, contents

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from retrieval.parts import METADATA_PREFIX, part_schema
-from retrieval.passages import Passages, write_passages
+from retrieval.format.parquet_schema import METADATA_PREFIX, part_schema
+from retrieval.format.passages import Passages, write_passages
 
 SCHEMA = {
     "lang": "string", "year": "integer", "score": "float", "open": "boolean", "seen": "date",

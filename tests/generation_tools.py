@@ -8,9 +8,9 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from retrieval.generation.evidence import Judge
-from retrieval.generation.generators import Generator
+from retrieval.generation.generators.generator import Generator
 from retrieval.generation.prompt import Prompt, make_prompt
-from retrieval.passages import Passage
+from retrieval.format.passages import Passage
 from retrieval.search.result import Hit
 
 Handler = Callable[[BaseHTTPRequestHandler], None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from retrieval.serve.access import hashed, new_key
+from retrieval.serve.http.access import hashed, new_key
 from tests.generation_tools import reply, server
 from tests.serve_tools import Service, serving
 

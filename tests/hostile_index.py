@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from retrieval.manifest import read_manifest, version_key
-from retrieval.models import fingerprint_folder, suffixes
-from retrieval.storage import FileRecord, Store, sha256_of
+from retrieval.format.manifest import read_manifest, version_key
+from retrieval.models.resolved_model import fingerprint_folder, suffixes
+from retrieval.storage.copies import sha256_of
+from retrieval.storage.keys import FileRecord
+from retrieval.storage.store import Store
 
 # Sections of a manifest that name a model, and the second stage that loads it.
 RERANK = {

@@ -16,22 +16,28 @@ from typing import Any
 
 import numpy as np
 
-from jobs.status import lines, status
-from pipelines import lease, ledger
-from pipelines.ids import read_ids
-from pipelines.markers import read_markers
-from pipelines.part_reader import read_part
-from pipelines.progress import read_progress
-from pipelines.verify import verify as verify_version
-from retrieval.dense import DenseShard, DenseSpec, Quantizer
-from retrieval.dense.spec import SearchParameters
+from jobs.commands.index_status import lines, status
+from pipelines.runtime import lease
+from pipelines.planning import ledger
+from pipelines.parts.id_hashes import read_ids
+from pipelines.runtime.markers import read_markers
+from pipelines.parts.part_reader import read_part
+from pipelines.runtime.progress import read_progress
+from pipelines.upkeep.verification import verify as verify_version
+from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.dense_shard import DenseShard
+from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.dense_spec import SearchParameters
 from retrieval.errors import CorpusmillError, IndexDamaged
-from retrieval.lexical import LexicalShard, Statistics, make_query
-from retrieval.manifest import Manifest, read_manifest
-from retrieval.search import Searcher
-from retrieval.search.models import Models
-from retrieval.storage import Store, default_cache
-from retrieval.vectors import ShardVectors
+from retrieval.lexical.bm25 import make_query
+from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.statistics import Statistics
+from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.search.searcher import Searcher
+from retrieval.search.search_models import Models
+from retrieval.storage.copies import default_cache
+from retrieval.storage.store import Store
+from retrieval.format.vectors import ShardVectors
 from tests.lexical_tools import ANALYZER, BM25
 
 MARKER = re.compile(

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.lexical import BM25, Analyzer, LexicalShard, Statistics
+from retrieval.lexical.analyzer import Analyzer
+from retrieval.lexical.bm25 import BM25
+from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.statistics import Statistics
 from retrieval.lexical.statistics import merge_statistics
 from retrieval.lexical.writer import ShardWriter
-from retrieval.search_settings import LexicalSettings
-from retrieval.vectors import best
+from retrieval.settings import LexicalSettings
+from retrieval.format.vectors import best
 
 ANALYZER = Analyzer(LexicalSettings())
 PART = 300

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from retrieval.serve.access import Door, Keys, hashed, new_key
+from retrieval.serve.http.access import Door, Keys, hashed, new_key
 from retrieval.serve.listener.connection import Connection
 from retrieval.serve.listener.hall import Hall
 from retrieval.serve.listener.rules import Rules

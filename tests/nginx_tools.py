@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from retrieval.serve.access import hashed, new_key
+from retrieval.serve.http.access import hashed, new_key
 from tests.serve_tools import Service, free_port, serving
 
 CONFIG = Path(__file__).resolve().parent.parent / "deploy" / "nginx.conf"

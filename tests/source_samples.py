@@ -9,9 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.sources import Document, Reject, cut, infer_schema, list_files, read
-from pipelines.sources.streams import zstd
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.documents import Document, Reject
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.metadata import infer_schema
+from pipelines.sources.slice_reader import read
+from pipelines.sources.slices import cut
+from pipelines.sources.files.streams import zstd
 
 COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd.compress, "": bytes}
 

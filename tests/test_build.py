@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.verify import verify
-from retrieval.manifest import read_manifest
-from retrieval.search import Searcher
-from retrieval.storage import Store
+from pipelines.upkeep.verification import verify
+from retrieval.format.manifest import read_manifest
+from retrieval.search.searcher import Searcher
+from retrieval.storage.store import Store
 from tests.build_tools import passages, snapshot, vectors
 from tests.conftest import make_documents, write_jsonl
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.config import validate
-from pipelines.verify import verify
+from pipelines.config.build_settings import validate
+from pipelines.upkeep.verification import verify
 from retrieval.errors import IndexDamaged, InputError
-from retrieval.search import Searcher
-from retrieval.storage import Store
+from retrieval.search.searcher import Searcher
+from retrieval.storage.store import Store
 from tests.build_tools import passages, vectors
 from tests.conftest import make_documents, write_jsonl
 

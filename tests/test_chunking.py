@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from pipelines.chunking import sentences
+from pipelines.chunking.boundaries import sentences
 from tests.chunking_samples import (
     PIECES,
     WORDPIECE,

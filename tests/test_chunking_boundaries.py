@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.chunking import Chunker, sentences
-from pipelines.config import ChunkSettings
+from pipelines.chunking.boundaries import sentences
+from pipelines.chunking.chunker import Chunker
+from pipelines.config.build_settings import ChunkSettings
 from retrieval.errors import ConfigError, ModelError
 from tests.chunking_samples import check_spans, chunker, hashed_vectors
 

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from retrieval.client import Client, ServiceError
-from retrieval.serve.examples import ANSWER
-from retrieval.serve.schemas import AnswerResponse
+from retrieval.serve.http.examples import ANSWER
+from retrieval.serve.http.schemas import AnswerResponse
 from tests.generation_tools import server
 from tests.serve_tools import Service, free_port
 

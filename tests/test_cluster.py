@@ -16,9 +16,9 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pipelines.context import worker_cache
-from retrieval.manifest import read_manifest
-from retrieval.storage import Store
+from pipelines.config.context import worker_cache
+from retrieval.format.manifest import read_manifest
+from retrieval.storage.store import Store
 from tests.faults_checks import assert_sound, contents
 from tests.faults_tools import MARK, ROOT, Build, settings, shared_place, wait_until, write_config
 

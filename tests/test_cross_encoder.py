@@ -11,10 +11,11 @@ from sentence_transformers import CrossEncoder as Reference
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from retrieval.cross_encoder import CrossEncoder, cross_encoder_card, packaged
+from retrieval.models.cross_encoders.cross_encoder import CrossEncoder, cross_encoder_card
+from retrieval.models.cross_encoders import packaged
 from retrieval.errors import ConfigError, InputError, ModelError
-from retrieval.models import resolve
-from retrieval.search_settings import CrossEncoderSettings
+from retrieval.models.resolved_model import resolve
+from retrieval.settings import CrossEncoderSettings
 from retrieval.settings import ModelSettings
 from tests.encoder_models import TEXTS, TITLES, WORDS, model_folder, transformer_folder
 
@@ -75,7 +76,7 @@ def test_long_pairs_are_cut_and_counted(saved: Path) -> None:
 
 def test_many_chunks_keep_the_order(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _open(saved).score(PAIRS)
-    monkeypatch.setattr("retrieval.cross_encoder.cross_encoder.CHUNK_PAIRS", 7)
+    monkeypatch.setattr("retrieval.models.cross_encoders.cross_encoder.CHUNK_PAIRS", 7)
     chunked = _open(saved).score(PAIRS)
     np.testing.assert_allclose(chunked.scores, whole.scores, atol=2e-5)
     assert chunked.truncated.tolist() == whole.truncated.tolist()

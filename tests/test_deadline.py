@@ -17,18 +17,18 @@ import pytest
 import torch
 from torch import nn
 
-from retrieval import Searcher
-from retrieval.cross_encoder import CrossEncoder
+from retrieval.search.searcher import Searcher
+from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.deadline import Deadline, handed, look, to_the_end, within
-from retrieval.encoder import Encoder
-from retrieval.encoder.looks import look_between_layers
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.models.layer_checks import look_between_layers
 from retrieval.errors import DeadlineExceeded
-from retrieval.filters import parse
-from retrieval.generation.answer import answer
-from retrieval.generation.endpoint import OpenAIGenerator
+from retrieval.filters.filter import parse
+from retrieval.generation.answering import answer
+from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.settings import GenerationSettings
-from retrieval.late_interaction import TokenEncoder
-from retrieval.search_settings import CrossEncoderSettings, LateInteractionSettings
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.settings import CrossEncoderSettings, LateInteractionSettings
 from retrieval.settings import ModelSettings
 from tests.generation_tools import HITS, collect, judge, server
 

@@ -5,11 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-from pipelines.dense.merge import merge, merge_shards
-from pipelines.dense.pieces import build_piece
-from retrieval.dense import DenseShard, Quantizer, SearchParameters
+from retrieval.dense.making.merging import merge, merge_shards
+from retrieval.dense.making.add import build_piece
+from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.dense_shard import DenseShard
+from retrieval.format.dense_spec import SearchParameters
 from retrieval.errors import ConfigError, CorpusmillError, IndexDamaged, StorageError
-from retrieval.vectors import ShardVectors, exact_search
+from retrieval.format.vectors import ShardVectors, exact_search
 from tests.dense_data import Built, build, build_with, clustered, ivf, overlap, stored, trained
 
 COUNT = 3000
@@ -77,7 +79,7 @@ def test_an_assignment_is_shared_and_equals_a_search_of_its_own(pq4, queries):
 @pytest.mark.parametrize("name", ["pq4", "ivf_flat", "hnsw", "flat"])
 @pytest.mark.parametrize("exact_rows", [0, 20_000])
 def test_a_selection_is_all_that_is_searched(tmp_path, vectors, queries, name, exact_rows, monkeypatch):
-    monkeypatch.setattr("retrieval.dense.shard.EXACT_ROWS", exact_rows)
+    monkeypatch.setattr("retrieval.dense.dense_shard.EXACT_ROWS", exact_rows)
     built = build(tmp_path, SPECS[name], vectors, [])
     chosen = np.arange(5, COUNT, 3)
     _, wanted = exact_search(queries, built.vectors, 10, rows=chosen)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from pipelines.dense.choose import choose
-from pipelines.dense.train import sample_rows, train
-from pipelines.dense.tune import combine, evaluate_shard, grid, lower_bound, recall
-from retrieval.dense import DenseSpec
+from retrieval.dense.making.choice import choose
+from retrieval.dense.making.training import sample_rows, train
+from retrieval.dense.making.tune import combine, evaluate_shard, grid, lower_bound, recall
+from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import BuildFailed, ConfigError
 from retrieval.settings import DenseSettings
-from retrieval.vectors import ShardVectors, exact_search
+from retrieval.format.vectors import ShardVectors, exact_search
 from tests.dense_data import build, build_with, clustered, ivf, overlap
 
 GB = 10**9

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import IndexDamaged, ModelError
-from retrieval.vectors import ShardVectors, exact_search, open_vectors, write_vectors
+from retrieval.format.vectors import ShardVectors, exact_search, open_vectors, write_vectors
 from tests.dense_data import clustered, stored
 
 

@@ -17,11 +17,11 @@ from ray._common.utils import import_attr
 from ray.serve.schema import HTTPOptionsSchema, ServeApplicationSchema, ServeDeploySchema
 
 from jobs.cli import app as command_line
-from jobs.serve import check_gpus, reserved
-from jobs.submit import cluster_config
-from pipelines.config import load_config
+from jobs.commands.serve import check_gpus, reserved
+from jobs.commands.submission import cluster_config
+from pipelines.config.build_settings import load_config
 from retrieval.errors import ConfigError
-from retrieval.serve.access import is_loopback
+from retrieval.serve.http.access import is_loopback
 from retrieval.serve.configuration import read_settings
 from retrieval.serve.settings import Placement, ServeSettings
 

@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from jobs.cli import app
-from pipelines.config import load_config
+from pipelines.config.build_settings import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

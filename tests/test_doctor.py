@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from jobs.doctor import Check, check_cluster, check_faiss, check_model, check_python, checks
-from pipelines.config import BuildConfig
+from jobs.commands.doctor import Check, check_cluster, check_faiss, check_model, check_python, checks
+from pipelines.config.build_settings import BuildConfig
 from retrieval.settings import ModelSettings
 
 

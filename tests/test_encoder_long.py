@@ -12,10 +12,11 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from pipelines.chunking.semantic import MOST_UNITS, semantic_groups
-from retrieval.cross_encoder import CrossEncoder
-from retrieval.encoder import Encoder, Tokenizer
-from retrieval.search_settings import CrossEncoderSettings
-from retrieval.sentences import sentences
+from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.models.encoders.tokenizer import Tokenizer
+from retrieval.settings import CrossEncoderSettings
+from retrieval.text.sentence_split import sentences
 from retrieval.settings import ModelSettings
 from tests.chunking_samples import prose, soup
 
@@ -102,7 +103,7 @@ def test_vectors_are_those_of_the_whole_text() -> None:
 
 _COST = """
 import resource, sys, time
-from retrieval.encoder import Tokenizer
+from retrieval.models.encoders import Tokenizer
 from retrieval.settings import ModelSettings
 from tests.test_encoder_long import TEXTS
 tokenizer = Tokenizer.open(ModelSettings())

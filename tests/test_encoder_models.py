@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from retrieval.errors import ModelError
-from retrieval.models import model_card, resolve
+from retrieval.models.resolved_model import model_card, resolve
 from retrieval.settings import ModelSettings
-from retrieval.trust import Trust
+from retrieval.models.trust import Trust
 from tests.encoder_models import dense, model_folder, router_folder
 
 

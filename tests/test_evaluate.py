@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from retrieval.search import Searcher
+from retrieval.search.searcher import Searcher
 from tests.conftest import TOPICS, make_documents, write_jsonl
 
 QUERIES = 12

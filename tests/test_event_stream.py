@@ -13,16 +13,16 @@ import pytest
 from playwright._impl._driver import compute_driver_executable
 
 from retrieval.client import Client, ServiceError
-from retrieval.event_stream import Event, EventReader, LineReader, split_lines
-from retrieval.generation.endpoint import OpenAIGenerator
+from retrieval.text.event_stream import Event, EventReader, LineReader, split_lines
+from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.settings import GenerationSettings
-from retrieval.generation.whole_text import whole, whole_pieces
-from retrieval.serve.guard import to_json
+from retrieval.text.surrogates import whole, whole_pieces
+from retrieval.serve.http.guard import to_json
 from tests.generation_tools import collect, prompt, server, write
 
 # What str.splitlines takes for the end of a line, and other letters that parsers trip over.
 ODD = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\x00j\u202ek\ufeffl😀m: data: x"
-SSE_JS = Path(__file__).parent.parent / "retrieval/serve/playground/sse.js"
+SSE_JS = Path(__file__).parent.parent / "retrieval/serve/http/playground/sse.js"
 EVENTS = [
     ("token", {"text": ODD}),
     ("odd", {"text": "data: [DONE]\n\nevent: answer\rdata: {}"}),

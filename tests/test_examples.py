@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from pipelines.config import BuildConfig
+from pipelines.config.build_settings import BuildConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

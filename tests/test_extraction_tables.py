@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.extraction import Limits, extractor
-from pipelines.sources import cut, list_files
-from pipelines.sources.pages import limits
-from pipelines.sources.read import records
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.extraction.process import Limits, extractor
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.slices import cut
+from pipelines.sources.formats.pages import limits
+from pipelines.sources.slice_reader import records
 from tests.source_samples import ROWS, parquet, read_all
 
 MB = 1_000_000

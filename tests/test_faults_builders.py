@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import lease as leases
-from retrieval.storage import Store
+from pipelines.runtime import lease as leases
+from retrieval.storage.store import Store
 from tests.faults_checks import assert_sound, contents, files_of, markers
 from tests.faults_tools import Build, run, shared_place, wait_until, write_config
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.faults_checks import assert_sound, assert_untouched, contents, files_of, finished, markers
 from tests.faults_tools import Build, Place, run, shared_place, wait_until
 

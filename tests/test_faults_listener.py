@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from retrieval.serve.access import hashed, new_key
+from retrieval.serve.http.access import hashed, new_key
 from tests.serve_tools import Service, serving
 from tests.stalled import KINDS, Searches, stalled
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.manifest import read_manifest
-from retrieval.storage import Store
+from retrieval.format.manifest import read_manifest
+from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
 from tests.faults_checks import assert_sound, assert_untouched, contents, files_of, finished
 from tests.faults_tools import Place, run, settings, shared_place, write_config

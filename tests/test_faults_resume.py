@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jobs.status import status
-from retrieval.storage import Store
+from jobs.commands.index_status import status
+from retrieval.storage.store import Store
 from tests.faults_checks import assert_sound, assert_untouched, contents, finished, pieces
 from tests.faults_tools import Build, Place, run, shared_place, wait_until
 

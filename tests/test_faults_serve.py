@@ -10,8 +10,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from retrieval.manifest import read_manifest
-from retrieval.storage import Store
+from retrieval.format.manifest import read_manifest
+from retrieval.storage.store import Store
 from tests.conftest import write_jsonl
 from tests.faults_serve_tools import (
     APART,

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.faults_checks import assert_sound, contents, markers
 from tests.faults_tools import Build, Place, progress, run, shared_place, wait_until
 

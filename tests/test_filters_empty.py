@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from retrieval import Searcher
+from retrieval.search.searcher import Searcher
 from retrieval.client import Client, ServiceError
 from retrieval.errors import ConfigError
-from retrieval.filters import parse
+from retrieval.filters.filter import parse
 from tests.serve_tools import Service
 
 SCHEMA = {"year": "integer", "tags": "list[string]"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from retrieval.errors import ConfigError
-from retrieval.filters import parse
+from retrieval.filters.filter import parse
 from tests.filter_samples import SCHEMA, as_expression, random_filter
 
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 
 from retrieval.errors import IndexDamaged
-from retrieval.filters import evaluate, parse
-from retrieval.parts import part_schema
-from retrieval.passages import Passages
+from retrieval.filters.filter import parse
+from retrieval.filters import evaluate
+from retrieval.format.parquet_schema import part_schema
+from retrieval.format.passages import Passages
 from tests.filter_samples import SCHEMA, make_rows, open_rows, passes, random_filter
 
 
@@ -112,7 +113,7 @@ import random, sys
 from pathlib import Path
 from retrieval.errors import IndexDamaged
 from retrieval.filters import parse
-from retrieval.passages import Passages
+from retrieval.format.passages import Passages
 from tests.filter_samples import SCHEMA
 
 path, rows = Path(sys.argv[1]), int(sys.argv[2])

@@ -19,7 +19,7 @@ from jobs.harmless import BlockWriter, block, field, line, lines
 from jobs.terminal import show
 from retrieval.client import Client
 from retrieval.serve.logs import log
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
 from tests.generation_tools import server
 from tests.serve_tools import serving

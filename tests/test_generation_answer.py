@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from retrieval.errors import GenerationError
-from retrieval.generation.answer import Answer, answer
+from retrieval.generation.answering import Answer, answer
 from retrieval.generation.evidence import Evidence
 from retrieval.generation.extractive import extract
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt

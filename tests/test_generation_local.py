@@ -8,11 +8,11 @@ import pytest
 
 from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError, DeadlineExceeded, ModelError
-from retrieval.generation import local_model
-from retrieval.generation.answer import answer
-from retrieval.generation.generators import open_generator
+from retrieval.generation.generators.generator import local_model
+from retrieval.generation.answering import answer
+from retrieval.generation.generators.generator import open_generator
 from retrieval.generation.settings import GenerationSettings
-from retrieval.generation.stops import StopFilter
+from retrieval.generation.generators.stop_texts import StopFilter
 from tests.generation_tools import HITS, collect, judge, prompt, write
 
 QUESTION = "When did the 1973 oil crisis begin?"
@@ -20,7 +20,7 @@ QUESTION = "When did the 1973 oil crisis begin?"
 
 @pytest.fixture(scope="module")
 def gemma():  # type: ignore[no-untyped-def]
-    from retrieval.generation.local import LocalGenerator
+    from retrieval.generation.generators.local import LocalGenerator
 
     generator = LocalGenerator.open()
     yield generator

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from retrieval.generation.inert import inert
+from retrieval.generation.neutralized import inert
 from retrieval.generation.prompt import Prompt, estimate_tokens, make_prompt
 from retrieval.generation.settings import GenerationSettings
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from retrieval.encoder import Tokenizer
+from retrieval.models.encoders.tokenizer import Tokenizer
 from retrieval.errors import CorpusmillError
-from retrieval.models import resolve
+from retrieval.models.resolved_model import resolve
 from retrieval.settings import ModelSettings
 from tests.encoder_models import transformer_folder
 from tests.hostile_tools import attack, mutations

@@ -11,12 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from pipelines.claim import sweep_temporary
-from pipelines.prune import prune
+from pipelines.runtime.index_claim import sweep_temporary
+from pipelines.upkeep.pruning import prune
 from retrieval.errors import ConfigError, IndexDamaged, InputError
-from retrieval.manifest import read_manifest, version_key
-from retrieval.search import Searcher
-from retrieval.storage import Store, default_cache
+from retrieval.format.manifest import read_manifest, version_key
+from retrieval.search.searcher import Searcher
+from retrieval.storage.copies import default_cache
+from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
 
 MINE = [

@@ -5,11 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
-from pipelines.verify import verify
-from retrieval.late_interaction import ShardTokens, TokenCodec, TokenEncoder, settings_of_index
-from retrieval.manifest import Manifest, read_manifest
+from pipelines.upkeep.verification import verify
+from retrieval.token_codes.codec import TokenCodec
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.resolve_model import settings_of_index
+from retrieval.token_codes.shard_codes import ShardTokens
+from retrieval.format.manifest import Manifest, read_manifest
 from retrieval.settings import ModelSettings
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.build_tools import passages, snapshot
 from tests.conftest import make_documents, write_jsonl
 from tests.encoder_models import model_folder

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from retrieval.errors import ConfigError, IndexDamaged
-from retrieval.late_interaction import ShardTokens, TokenCodec, TokenVectors, best_pairs, maxsim, ragged
-from retrieval.late_interaction.codec import CENTROIDS, CODEBOOKS, HEADER, code_groups
-from retrieval.late_interaction.ragged import offsets_of
-from retrieval.late_interaction.stored import CODES, OFFSETS, write_tokens
+from retrieval.token_codes.codec import TokenCodec
+from retrieval.models.late_interaction.token_vectors import TokenVectors, best_pairs, maxsim
+from retrieval.token_codes.shard_codes import ShardTokens
+from retrieval.models.late_interaction import token_vectors as ragged
+from retrieval.token_codes.codec import CENTROIDS, CODEBOOKS, HEADER, code_groups
+from retrieval.models.late_interaction.token_vectors import offsets_of
+from retrieval.token_codes.shard_codes import CODES, OFFSETS, write_tokens
 
 RNG = np.random.default_rng(3)
 COUNTS = [1, 30, 7, 0, 64, 5, 12, 33]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import lease as leases
+from pipelines.runtime import lease as leases
 from retrieval.errors import IndexBusy
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 
 HOLD = """
 import sys, time
-from pipelines import lease
+from pipelines.runtime import lease
 from retrieval.storage import Store
 lease.HEARTBEAT_SECONDS = 0.2
 with lease.holding(Store(sys.argv[1])):

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.verify import verify
-from retrieval.lexical import BM25, Analyzer, LexicalShard, Statistics, make_query
-from retrieval.manifest import Manifest, read_manifest
-from retrieval.passages import Passages
-from retrieval.search_settings import LexicalSettings
-from retrieval.storage import Store
+from pipelines.upkeep.verification import verify
+from retrieval.lexical.analyzer import Analyzer
+from retrieval.lexical.bm25 import BM25, make_query
+from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.statistics import Statistics
+from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.format.passages import Passages
+from retrieval.settings import LexicalSettings
+from retrieval.storage.store import Store
 from tests.build_tools import snapshot
 from tests.conftest import make_documents, write_jsonl
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from retrieval.errors import IndexDamaged
-from retrieval.lexical import LexicalShard, Statistics, make_query
+from retrieval.lexical.bm25 import make_query
+from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.statistics import Statistics
 from tests.lexical_tools import ANALYZER, Corpus, make_corpus, make_passages, make_queries
 
 ROWS = 500

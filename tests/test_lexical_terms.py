@@ -2,9 +2,9 @@
 
 import pytest
 
-from retrieval.lexical import Analyzer
+from retrieval.lexical.analyzer import Analyzer
 from retrieval.lexical.analyzer import LONGEST_TERM, codes
-from retrieval.search_settings import LexicalSettings
+from retrieval.settings import LexicalSettings
 
 
 def terms(text: str, **settings: object) -> list[str]:

@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipelines.markers import read_markers, write_marker
-from retrieval.storage import Store
+from pipelines.runtime.markers import read_markers, write_marker
+from retrieval.storage.store import Store
 
 USAGE = {"cpu_seconds": 1.0, "gpu_seconds": 0.0, "wall_seconds": 1, "peak_memory_bytes": 5}
 VECTORS = {

@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from retrieval.errors import ModelError
-from retrieval.models import resolve
+from retrieval.models.resolved_model import resolve
 from tests.build_tools import passages, vectors
 from tests.conftest import make_documents, write_jsonl
 from tests.listening_tools import listening, outside, private_folder, reachable

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.own_ray import own_ray
+from pipelines.runtime.local_ray import own_ray
 from retrieval.errors import ConfigError
 from tests.listening_tools import reachable
 
@@ -26,7 +26,7 @@ def test_a_place_that_cannot_hold_rays_files_is_told(tmp_path: Path, monkeypatch
 
 FAILING = """
 import ray
-from pipelines.own_ray import own_ray
+from pipelines.runtime.local_ray import own_ray
 with own_ray(num_cpus=1, include_dashboard=False, object_store_memory=100_000_000) as folder:
     print(folder, flush=True)
     raise ValueError("the work failed")

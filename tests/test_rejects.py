@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from jobs.status import lines, status
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.read import Tally, batches
-from pipelines.rejects import (
+from jobs.commands.index_status import lines, status
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.stages.read import Tally, batches
+from pipelines.parts.rejects import (
     IN_FULL,
     MOST_REASONS,
     OTHER,
@@ -23,18 +23,21 @@ from pipelines.rejects import (
     count_rejects,
     reason_kind,
 )
-from pipelines.sources import cut, list_files, read
-from pipelines.sources.read import Reject
-from pipelines.verify import verify
-from retrieval.storage import Store
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.slice_reader import read
+from pipelines.sources.slices import cut
+from pipelines.sources.slice_reader import Reject
+from pipelines.upkeep.verification import verify
+from retrieval.storage.store import Store
 from tests.conftest import make_documents
 
 READ = """
 import resource, sys
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.read import Tally, batches
-from pipelines.rejects import RejectWriter
-from pipelines.sources import cut, list_files, read
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.stages.read import Tally, batches
+from pipelines.parts.rejects import RejectWriter
+from pipelines.sources import cut, list_files
+from pipelines.sources import slice_reader as read
 from retrieval.storage import Store
 
 corpus = CorpusSettings(paths=sys.argv[1] + "/bad.jsonl.gz")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from retrieval.errors import ConfigError, CorpusmillError, InputError
-from retrieval.search import Searcher
-from retrieval.search_settings import SearchSettings
+from retrieval.search.searcher import Searcher
+from retrieval.settings import SearchSettings
 from tests.conftest import make_documents, write_jsonl
 
 CODE = "0x80070057"

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.verify import verify
+from pipelines.upkeep.verification import verify
 from retrieval.errors import CorpusmillError, IndexDamaged
-from retrieval.manifest import read_manifest, version_key
-from retrieval.search import Searcher
-from retrieval.storage import Store
+from retrieval.format.manifest import read_manifest, version_key
+from retrieval.search.searcher import Searcher
+from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent

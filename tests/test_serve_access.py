@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from retrieval.errors import ConfigError
-from retrieval.serve.access import Door, Keys, hashed, is_loopback
+from retrieval.serve.http.access import Door, Keys, hashed, is_loopback
 from retrieval.serve.errors import Forbidden, NotAllowed
 from retrieval.serve.settings import Access
 from tests.guarded_tools import ORIGIN, Guarded

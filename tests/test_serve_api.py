@@ -9,7 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from retrieval import Searcher
+from retrieval.search.searcher import Searcher
 from tests.serve_tools import HOSTILE, Service
 
 

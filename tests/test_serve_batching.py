@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from retrieval.serve.batching import Batcher
+from retrieval.serve.runtime.batching import Batcher
 
 request_id: ContextVar[str] = ContextVar("request_id", default="none")
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from retrieval.serve.access import hashed, new_key
+from retrieval.serve.http.access import hashed, new_key
 from tests.guarded_tools import Guarded
 from tests.serve_tools import HEADERS, NO_TEXT, Service, serving
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from retrieval.manifest import Manifest
+from retrieval.format.manifest import Manifest
 from retrieval.search.options import Options
-from retrieval.search_settings import SearchSettings
+from retrieval.settings import SearchSettings
 from retrieval.serve.errors import TooLarge
-from retrieval.serve.searching import computed
+from retrieval.serve.runtime.searching import computed
 from retrieval.serve.settings import Limits
 from tests.generation_tools import server
 from tests.serve_tools import Service, serving

@@ -22,7 +22,8 @@ from retrieval.errors import (
     ModelError,
     StorageError,
 )
-from retrieval.serve import errors, health
+from retrieval.serve import errors
+from retrieval.serve.runtime import health
 from retrieval.serve.errors import (
     BadRequest,
     Overloaded,
@@ -33,8 +34,8 @@ from retrieval.serve.errors import (
     public_name,
     status_of,
 )
-from retrieval.serve.guard import error_response
-from retrieval.serve.health import Health
+from retrieval.serve.http.guard import error_response
+from retrieval.serve.runtime.health import Health
 
 SECRET = "/srv/index/dense/x.bin s3://bucket/x http://10.0.0.7:8000/v1 Traceback (most recent call last)"
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
-from retrieval.serve.access import hashed, new_key
+from retrieval.serve.http.access import hashed, new_key
 from tests.listening_tools import listening, outside, private_folder, reachable, tree
 from tests.planted import imported, plant
 from tests.serve_tools import Service, serving

@@ -15,16 +15,17 @@ from ray.serve.exceptions import BackPressureError
 
 from retrieval.deadline import Deadline
 from retrieval.errors import GenerationError, IndexDamaged
-from retrieval.manifest import Manifest, read_manifest
-from retrieval.search import Searcher
-from retrieval.search.cache import VectorCache
+from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.search.searcher import Searcher
+from retrieval.search.embedding_cache import VectorCache
 from retrieval.serve.errors import Overloaded
-from retrieval.serve.pieces import OPENING_S, Layout, Place, SearcherVersions
-from retrieval.serve.proof import check_files, check_shards, served_files
-from retrieval.serve.remote import result_of
+from retrieval.serve.runtime.served_index import OPENING_S, Layout, Place, SearcherVersions
+from retrieval.serve.runtime.startup_checks import check_files, check_shards, served_files
+from retrieval.serve.distributed.remote import result_of
 from retrieval.serve.settings import ServeSettings
-from retrieval.serve.vllm import _pieces
-from retrieval.storage import Store, sweep_cache
+from retrieval.serve.distributed.vllm import _pieces
+from retrieval.storage.copies import sweep_cache
+from retrieval.storage.store import Store
 from tests.serve_load import until
 
 

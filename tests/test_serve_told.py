@@ -13,9 +13,9 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from retrieval.manifest import read_manifest, version_key
-from retrieval.serve.access import hashed, new_key
-from retrieval.storage import Store
+from retrieval.format.manifest import read_manifest, version_key
+from retrieval.serve.http.access import hashed, new_key
+from retrieval.storage.store import Store
 from tests.serve_tools import Service, serving
 
 WAIT_S = 60

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from retrieval.errors import GenerationError
-from retrieval.generation.endpoint import OpenAIGenerator
+from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.serve.errors import error_body
 from tests.conftest import make_documents, write_jsonl

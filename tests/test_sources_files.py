@@ -8,8 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.sources import cut, list_files, read
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.slice_reader import read
+from pipelines.sources.slices import cut
 from retrieval.errors import ConfigError, InputError, StorageError
 from tests.source_samples import ROWS, jsonl, read_all
 

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pipelines.config import validate
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.sources import Listing, list_files, web
-from pipelines.sources.web import is_below
+from pipelines.config.build_settings import validate
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.files.listing import Listing, list_files
+from pipelines.sources.files.listing import web
+from pipelines.sources.files.web import is_below
 from retrieval.errors import ConfigError, InputError, StorageError
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.source_samples import ROWS, jsonl
 
 pytestmark = pytest.mark.timeout(120)

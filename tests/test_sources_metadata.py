@@ -6,8 +6,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.sources import arrow_type, convert, cut, infer_schema, list_files
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.metadata import arrow_type, convert, infer_schema
+from pipelines.sources.slices import cut
 from tests.source_samples import jsonl, parquet, read_all
 
 DAY = datetime.date(2019, 5, 1)

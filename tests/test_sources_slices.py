@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.sources import Document, Slice, cut, list_files, read
-from pipelines.sources.files import InputFile
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.documents import Document
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.slice_reader import read
+from pipelines.sources.slices import Slice, cut
+from pipelines.sources.files.listing import InputFile
 from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 
 _lines = st.lists(

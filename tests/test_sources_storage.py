@@ -8,8 +8,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from moto.server import ThreadedMotoServer
 
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.sources import cut, list_files, read
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.slice_reader import read
+from pipelines.sources.slices import cut
 from retrieval.errors import InputError, StorageError
 from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 

@@ -15,8 +15,9 @@ from tests.source_samples import ROWS, jsonl
 
 _AS_NOBODY = """
 import json, os, sys
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.sources import cut, list_files, read
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources import cut, list_files
+from pipelines.sources import slice_reader as read
 from retrieval.errors import CorpusmillError
 if not os.geteuid():
     os.setgid(65534)

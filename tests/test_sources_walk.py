@@ -11,12 +11,14 @@ from typing import Any
 import fsspec
 import pytest
 
-from jobs.status import lines, status
-from pipelines.corpus_settings import CorpusSettings
-from pipelines.set_aside import MORE_EXTENSIONS, MOST_EXTENSIONS, ODD_EXTENSION, told
-from pipelines.sources import Listing, cut, list_files, read
+from jobs.commands.index_status import lines, status
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.files.left_out import MORE_EXTENSIONS, MOST_EXTENSIONS, ODD_EXTENSION, told
+from pipelines.sources.files.listing import Listing, list_files
+from pipelines.sources.slice_reader import read
+from pipelines.sources.slices import cut
 from retrieval.errors import InputError, StorageError
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
 from tests.source_samples import ROWS, jsonl
 

@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.config import validate
-from pipelines.corpus_settings import MOST_METADATA_FIELDS, CorpusSettings
+from pipelines.config.build_settings import validate
+from pipelines.config.corpus_settings import MOST_METADATA_FIELDS, CorpusSettings
 from pipelines.extraction.tables import MOST_COLUMNS
-from pipelines.sources import cut, infer_schema, list_files
+from pipelines.sources.files.listing import list_files
+from pipelines.sources.metadata import infer_schema
+from pipelines.sources.slices import cut
 from retrieval.errors import ConfigError
 from tests.source_samples import jsonl, parquet, read_all
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.progress import Progress, start_tracker
-from pipelines.stage import Limits, Step, Task, run
+from pipelines.runtime.progress import Progress, start_tracker
+from pipelines.runtime.stage_runner import Limits, Step, Task, run
 from retrieval.errors import BuildFailed
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 
 
 def enlarge(task: Task, bad: list[str]) -> Task:

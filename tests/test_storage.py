@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import IndexDamaged, StorageError
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from pipelines import lease as leases
-from pipelines.claim import claim
-from pipelines.commit import announce
+from pipelines.runtime import lease as leases
+from pipelines.runtime.index_claim import claim
+from pipelines.stages.committing import announce
 from retrieval.errors import ConfigError, IndexBusy, StorageError
-from retrieval.manifest import LATEST, version_key
-from retrieval.storage import Store, atomic
+from retrieval.format.manifest import LATEST, version_key
+from retrieval.storage.store import Store
+from retrieval.storage import atomic
 from tests.test_storage import store as any_store  # noqa: F401
 
 

@@ -7,7 +7,9 @@ import fsspec
 import pytest
 
 from retrieval.errors import IndexDamaged, StorageError
-from retrieval.storage import FileRecord, Store, damaged_copy, default_cache, sweep_cache
+from retrieval.storage.copies import damaged_copy, default_cache, sweep_cache
+from retrieval.storage.keys import FileRecord
+from retrieval.storage.store import Store
 
 KEY = "passages/0123456789abcdef/0123456789abcdef.arrow"
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import CorpusmillError, IndexDamaged
-from retrieval.storage import FileRecord, Store, is_written_by_us
+from retrieval.storage.keys import FileRecord, is_written_by_us
+from retrieval.storage.store import Store
 
 DIGEST = "0" * 64
 HOSTILE = [

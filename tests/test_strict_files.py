@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.part_reader import read_part
-from retrieval.dense.layout import check_graph, check_index
+from pipelines.parts.part_reader import read_part
+from retrieval.dense.faiss_files import check_graph, check_index
 from retrieval.dense.quantizer import INDEX
-from retrieval.dense.shard import GRAPH
+from retrieval.dense.dense_shard import GRAPH
 from retrieval.errors import CorpusmillError, IndexDamaged, ModelError
-from retrieval.manifest import latest_version, parse_latest
+from retrieval.format.manifest import latest_version, parse_latest
 from retrieval.models.errors import check_weights
-from retrieval.npy import map_npy
-from retrieval.parts import part_schema
-from retrieval.passages import Passages, write_passages
-from retrieval.storage import Store
-from retrieval.strict_json import parse, read_as
+from retrieval.format.npy import map_npy
+from retrieval.format.parquet_schema import part_schema
+from retrieval.format.passages import Passages, write_passages
+from retrieval.storage.store import Store
+from retrieval.storage.strict_json import parse, read_as
 from tests.dense_data import Built, build, clustered, ivf
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -246,7 +246,7 @@ def test_a_model_makes_no_room_for_weights_that_it_has_not(tmp_path: Path, name:
 
 
 def test_headers_are_signed_over_what_is_read(graph: Built, tmp_path: Path) -> None:
-    from retrieval.dense.lists import HEADER, open_stored
+    from retrieval.dense.inverted_lists import HEADER, open_stored
 
     values = json.loads((graph.folder / HEADER).read_bytes())
     values.pop("crc32")

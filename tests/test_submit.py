@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.submit import (
+from jobs.commands.submission import (
     ENTRYPOINT,
     SubmitError,
     cluster_config,
@@ -22,7 +22,7 @@ from jobs.submit import (
     submit,
     working_directory,
 )
-from pipelines.config import BuildConfig
+from pipelines.config.build_settings import BuildConfig
 from retrieval.errors import ConfigError
 
 
@@ -149,7 +149,7 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, di
 CLIENT = """
 import asyncio, sys
 from pathlib import Path
-from jobs.submit import follow, submit
+from jobs.commands.submission import follow, submit
 job = submit(Path(sys.argv[1]), sys.argv[2], shared_disk=True, env=["AWS_REGION"], entrypoint=sys.argv[3])
 print(job.submission_id)
 print(asyncio.run(follow(job, print)))

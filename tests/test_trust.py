@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from retrieval.errors import ModelError
-from retrieval.manifest import read_manifest
-from retrieval.models import resolve
-from retrieval.search import Searcher
-from retrieval.serve.pieces import Place, SearcherVersions
+from retrieval.format.manifest import read_manifest
+from retrieval.models.resolved_model import resolve
+from retrieval.search.searcher import Searcher
+from retrieval.serve.runtime.served_index import Place, SearcherVersions
 from retrieval.serve.settings import ServeSettings
-from retrieval.storage import Store
+from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
 from tests.encoder_models import model_folder
 from tests.hostile_index import RERANK, bring_code, plant, rewrite

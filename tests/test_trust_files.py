@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.part_reader import read_columns
-from retrieval.dense.layout import check_index
-from retrieval.dense.spec import DenseSpec
+from pipelines.parts.part_reader import read_columns
+from retrieval.dense.faiss_files import check_index
+from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import IndexDamaged, ModelError
-from retrieval.models import resolve
-from retrieval.parts import part_schema
-from retrieval.passages import Passages
-from retrieval.search import Searcher
-from retrieval.trust import OPENED, Trust
+from retrieval.models.resolved_model import resolve
+from retrieval.format.parquet_schema import part_schema
+from retrieval.format.passages import Passages
+from retrieval.search.searcher import Searcher
+from retrieval.models.trust import OPENED, Trust
 from tests.conftest import make_documents, write_jsonl
 from tests.encoder_models import dense, model_folder, router_folder
 from tests.hostile_index import edit, rewrite

@@ -14,7 +14,7 @@ import numpy as np
 from jobs.evaluation.dataset import Query
 from jobs.evaluation.runs import Run, strictly_decreasing
 from jobs.evaluation.stages import Stage
-from retrieval import Searcher
+from retrieval.search.searcher import Searcher
 from retrieval.search.options import MAX_K
 
 DOCUMENTS = 100

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from retrieval.errors import ConfigError
-from retrieval.manifest import Manifest
-from retrieval.search_settings import Mode, Rerank, SearchSettings
+from retrieval.format.manifest import Manifest
+from retrieval.settings import Mode, Rerank, SearchSettings
 
 ALL = "all"
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from pipelines.chunking.boundaries import last_boundary, no_boundary, skip_space, trim_end
-from pipelines.chunking.extent import (
+from pipelines.chunking.budget import (
     SEGMENT_CHARACTERS,
     CharacterExtent,
     Extent,
@@ -18,7 +18,7 @@ from pipelines.chunking.extent import (
 )
 from pipelines.chunking.pack import Budget, pack
 from pipelines.chunking.semantic import semantic_groups
-from pipelines.config import ChunkSettings
+from pipelines.config.build_settings import ChunkSettings
 from retrieval.errors import ConfigError, ModelError
 
 Spans = list[tuple[int, int]]

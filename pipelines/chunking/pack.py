@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipelines.chunking.boundaries import Boundary, cluster_start, first_start, skip_space, trim_end
-from pipelines.chunking.extent import Extent
+from pipelines.chunking.budget import Extent
 
 # White space to Python, but control characters that BERT's tokenizer drops, joining the words beside them.
 _JOINING_SPACE = frozenset("\x0b\x0c\x1c\x1d\x1e\x1f\x85")

@@ -1,9 +1,9 @@
 """Sources: input files, cut into slices, read as documents and rejects."""
 
 from pipelines.sources.documents import Document, Reject
-from pipelines.sources.files import InputFile, Listing, list_files
+from pipelines.sources.files.listing import InputFile, Listing, list_files
 from pipelines.sources.metadata import arrow_type, convert, infer_schema
-from pipelines.sources.read import read
+from pipelines.sources.slice_reader import read
 from pipelines.sources.slices import Slice, cut
 
 __all__ = [

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from pipelines.corpus_settings import (
+from pipelines.config.corpus_settings import (
     MOST_METADATA_FIELDS,
     MOST_NAME_CHARACTERS,
     CorpusSettings,
@@ -12,10 +12,10 @@ from pipelines.corpus_settings import (
     is_field_name,
 )
 from pipelines.sources.documents import Reject
-from pipelines.sources.read import records
+from pipelines.sources.slice_reader import records
 from pipelines.sources.slices import Slice
 from pipelines.sources.values import convert, kind_of
-from retrieval.parts import arrow_type
+from retrieval.format.parquet_schema import arrow_type
 
 __all__ = ["arrow_type", "convert", "infer_schema"]
 

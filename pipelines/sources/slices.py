@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pipelines.sources import pages, parquet
-from pipelines.sources.files import InputFile
+from pipelines.sources.formats import pages
+from pipelines.sources.formats import parquet
+from pipelines.sources.files.listing import InputFile
 
 _MAX_FILES = 1000  # in a slice of small files
 _FOOTERS_AT_ONCE = 16

@@ -6,11 +6,11 @@ What needs FAISS and torch is imported when it is asked for: reading a manifest 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from retrieval.dense.spec import DenseSpec, SearchParameters
+from retrieval.format.dense_spec import DenseSpec, SearchParameters
 
 if TYPE_CHECKING:
     from retrieval.dense.quantizer import Assignment, Quantizer
-    from retrieval.dense.shard import DenseShard
+    from retrieval.dense.dense_shard import DenseShard
 
 __all__ = ["Assignment", "DenseShard", "DenseSpec", "Quantizer", "SearchParameters"]
 _LATER = {"Assignment": "quantizer", "Quantizer": "quantizer", "DenseShard": "shard"}

@@ -7,12 +7,12 @@ from typing import Any
 import faiss
 import numpy as np
 
-from retrieval.dense.files import HINT, FileEntry, check_file, crc32_of, read_header, write_header
-from retrieval.dense.layout import check_index, check_transform, read_faiss
-from retrieval.dense.spec import DenseSpec
+from retrieval.format.headers import HINT, FileEntry, check_file, crc32_of, read_header, write_header
+from retrieval.dense.faiss_files import check_index, check_transform, read_faiss
+from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import IndexDamaged
 from retrieval.settings import fingerprint
-from retrieval.strict_json import Shape
+from retrieval.storage.strict_json import Shape
 
 HEADER = "quantizer.json"
 INDEX = "index.faiss"

@@ -11,12 +11,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.cross_encoder import CrossEncoder
+from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.deadline import look
 from retrieval.errors import ModelError
-from retrieval.late_interaction import TokenEncoder, TokenVectors
-from retrieval.search_settings import CrossEncoderSettings, LateInteractionSettings
-from retrieval.sentences import sentences
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.token_vectors import TokenVectors
+from retrieval.settings import CrossEncoderSettings, LateInteractionSettings
+from retrieval.text.sentence_split import sentences
 from retrieval.settings import ModelSettings
 
 Scores = npt.NDArray[np.float32]

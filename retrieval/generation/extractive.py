@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrieval.generation.evidence import Evidence, Sentence
-from retrieval.generation.inert import inert
+from retrieval.generation.neutralized import inert
 
 MOST_SENTENCES = 3
 MARGIN = 0.08  # of similarity below the best sentence: what is further below only makes the answer longer

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from retrieval.generation.evidence import Readable
-from retrieval.generation.inert import inert
-from retrieval.sentences import sentences
+from retrieval.generation.neutralized import inert
+from retrieval.text.sentence_split import sentences
 
 Count = Callable[[str], int]  # tokens of a text
 TITLE_CHARACTERS = 200

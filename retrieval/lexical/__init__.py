@@ -9,7 +9,7 @@ scores, rows = shard.search([make_query(text, analyzer, statistics)], 10, bm25)
 
 from retrieval.lexical.analyzer import Analyzer
 from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch, make_query
-from retrieval.lexical.shard import LexicalShard
+from retrieval.lexical.lexical_shard import LexicalShard
 from retrieval.lexical.statistics import Statistics
 
 __all__ = ["BM25", "Analyzer", "LexicalQuery", "LexicalShard", "Statistics", "TermMatch", "make_query"]

@@ -8,7 +8,7 @@ import string
 
 import tantivy
 
-from retrieval.search_settings import LexicalSettings
+from retrieval.settings import LexicalSettings
 
 LONGEST_TERM = 128  # bytes of a word, characters of a code; longer ones are left out
 # Languages that tantivy has a list of stop words for; the others have a stemmer only.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tantivy
 
-from retrieval.dense.files import HINT
+from retrieval.format.headers import HINT
 from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.lexical.bm25 import BM25, LexicalQuery, idf
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.dense.files import HINT, Count, read_header
+from retrieval.format.headers import HINT, Count, read_header
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.arrays import ArrayEntry, map_array
+from retrieval.lexical.integer_files import ArrayEntry, map_array
 from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch
-from retrieval.strict_json import Shape
+from retrieval.storage.strict_json import Shape
 
 HEADER = "postings.json"
 FILES = {

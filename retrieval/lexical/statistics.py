@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.dense.files import HINT, Count, read_header, write_header
+from retrieval.format.headers import HINT, Count, read_header, write_header
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.arrays import DTYPES, ArrayEntry, ArrayWriter, map_array, smallest_dtype
+from retrieval.lexical.integer_files import DTYPES, ArrayEntry, ArrayWriter, map_array, smallest_dtype
 from retrieval.lexical.bm25 import hashes_of
 from retrieval.lexical.postings import FILES, HEADER, PostingsHeader
 from retrieval.lexical.writer import hash_ranges, terms_between
-from retrieval.strict_json import Shape
+from retrieval.storage.strict_json import Shape
 
 STATISTICS_HEADER = "statistics.json"
 FREQUENCIES = "frequencies.bin"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from retrieval.dense.files import write_header
-from retrieval.lexical.arrays import DTYPES, ArrayWriter, smallest_dtype
+from retrieval.format.headers import write_header
+from retrieval.lexical.integer_files import DTYPES, ArrayWriter, smallest_dtype
 from retrieval.lexical.bm25 import hashes_of
 from retrieval.lexical.candidates import CandidatesWriter
 from retrieval.lexical.postings import FILES, HEADER

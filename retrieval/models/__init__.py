@@ -1,7 +1,7 @@
 """Models: where one lies, whether it may be loaded, which files decide what it computes, its copies."""
 
 from retrieval.models.checks import read_json
-from retrieval.models.resolve import (
+from retrieval.models.resolved_model import (
     ResolvedModel,
     fingerprint_folder,
     is_local_folder,

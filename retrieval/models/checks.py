@@ -12,7 +12,7 @@ from typing import Any
 
 from retrieval.errors import ModelError
 from retrieval.models.places import OTHER_BACKENDS
-from retrieval.trust import Trust
+from retrieval.models.trust import Trust
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 # Large, and read by nothing that could run code.

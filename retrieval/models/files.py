@@ -9,10 +9,12 @@ from typing import Any
 
 from retrieval.errors import ModelError
 from retrieval.models.places import cached_snapshot, packaged_folder
-from retrieval.models.resolve import model_card, model_paths, resolve_side, suffixes
+from retrieval.models.resolved_model import model_card, model_paths, resolve_side, suffixes
 from retrieval.settings import ModelSettings
-from retrieval.storage import FileRecord, Store, sha256_of
-from retrieval.trust import Trust
+from retrieval.storage.copies import sha256_of
+from retrieval.storage.keys import FileRecord
+from retrieval.storage.store import Store
+from retrieval.models.trust import Trust
 
 SIDES = ("passage", "query")
 _NAMES = dict(zip(SIDES, ("name", "query_name"), strict=True))

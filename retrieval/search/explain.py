@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from retrieval.manifest import Manifest
-from retrieval.passages import Passage
-from retrieval.search.interfaces import QueryModels, Shards
-from retrieval.search.pipeline import Trace
+from retrieval.format.manifest import Manifest
+from retrieval.format.passages import Passage
+from retrieval.search.protocols import QueryModels, Shards
+from retrieval.search.stages import Trace
 from retrieval.search.result import Explanation, TermShare, TokenShare
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.encoder.tokens import check_unicode
+from retrieval.models.encoders.tokenizer import check_unicode
 from retrieval.errors import ConfigError
-from retrieval.filters import Filter, parse
-from retrieval.manifest import Manifest
-from retrieval.search_settings import Mode, Rerank, SearchSettings
+from retrieval.filters.filter import Filter, parse
+from retrieval.format.manifest import Manifest
+from retrieval.settings import Mode, Rerank, SearchSettings
 
 MAX_K = 10_000
 MAX_QUERY_CHARACTERS = 100_000

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from retrieval.deadline import Deadline, look, within
-from retrieval.dense.spec import DenseSpec
-from retrieval.manifest import Manifest
-from retrieval.passages import Passage
+from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.manifest import Manifest
+from retrieval.format.passages import Passage
 from retrieval.search.explain import Explainer
-from retrieval.search.interfaces import QueryModels, Shards
+from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
-from retrieval.search.pipeline import Pipeline, QueryTerms, Trace
+from retrieval.search.stages import Pipeline, QueryTerms, Trace
 from retrieval.search.ranking import Ranking
 from retrieval.search.result import Coverage, Hit, Result, StageScore
-from retrieval.search_settings import SearchSettings
+from retrieval.settings import SearchSettings
 
 
 class QueryPath:

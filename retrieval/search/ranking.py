@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval.vectors import best
+from retrieval.format.vectors import best
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 import faiss
 import torch
 
-from retrieval.manifest import Manifest, read_manifest
-from retrieval.search.models import Models
+from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.search.search_models import Models
 from retrieval.search.opening import check_sizes, open_group, open_terms
 from retrieval.search.query_path import QueryPath
-from retrieval.search_settings import SearchSettings
-from retrieval.storage import Store, default_cache
-from retrieval.trust import OPENED, Trust
+from retrieval.settings import SearchSettings
+from retrieval.storage.copies import default_cache
+from retrieval.storage.store import Store
+from retrieval.models.trust import OPENED, Trust
 
 
 class Searcher(QueryPath):

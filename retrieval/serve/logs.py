@@ -2,7 +2,7 @@
 
 import logging
 
-from retrieval.printable import line
+from retrieval.text.printable import line
 
 _format = logging.Formatter()
 

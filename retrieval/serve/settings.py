@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from retrieval.generation.settings import GenerationSettings
 from retrieval.settings import Settings
-from retrieval.trust import Trust
+from retrieval.models.trust import Trust
 
 
 class Autoscaling(Settings):

@@ -8,9 +8,9 @@ path = store.local(record, default_cache(store))
 from retrieval.storage.copies import REPAIR, damaged_copy, default_cache, sha256_of, sweep_cache
 from retrieval.storage.errors import storage_errors
 from retrieval.storage.keys import FileRecord, is_written_by_us
-from retrieval.storage.marker import KEY as MARKER
-from retrieval.storage.marker import MOST_BYTES as MOST_MARKER_BYTES
-from retrieval.storage.marker import is_marker, marker
+from retrieval.storage.index_marker import KEY as MARKER
+from retrieval.storage.index_marker import MOST_BYTES as MOST_MARKER_BYTES
+from retrieval.storage.index_marker import is_marker, marker
 from retrieval.storage.schemes import SCHEMES, check_scheme
 from retrieval.storage.store import TEMPORARY, Store
 from retrieval.storage.writes import LocalWrite

@@ -26,10 +26,10 @@ from retrieval.storage.conditional import create_object, replace_object
 from retrieval.storage.copies import REPAIR, copied, sha256_of
 from retrieval.storage.errors import storage_errors
 from retrieval.storage.keys import FileRecord, check_key
-from retrieval.storage.marker import KEY as MARKER
+from retrieval.storage.index_marker import KEY as MARKER
 from retrieval.storage.schemes import check_scheme
 from retrieval.storage.writes import LocalFolder, LocalWrite
-from retrieval.strict_json import MOST_BYTES, parse
+from retrieval.storage.strict_json import MOST_BYTES, parse
 
 TEMPORARY = "tmp"  # folder of unfinished local writes, inside the index: a rename must not cross disks
 HASH_BLOCK = 1 << 20

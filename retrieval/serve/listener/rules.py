@@ -8,10 +8,10 @@ from urllib.parse import unquote
 from starlette.routing import BaseRoute, Match
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.access import Door
-from retrieval.serve.entrance import wrong_host
+from retrieval.serve.http.access import Door
+from retrieval.serve.http.entrance import wrong_host
 from retrieval.serve.errors import HeadTooLarge, Malformed, NotAllowed, NotFound, PathTooLong, TooLarge
-from retrieval.serve.guard import is_guarded
+from retrieval.serve.http.guard import is_guarded
 from retrieval.serve.settings import Limits
 
 

@@ -1,0 +1,175 @@
+"""Commands that ask an index: search, ask, serve, and keys for the service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.arguments import AllowPickle, Json, TrustCode, Where, generation, open_store, run, show_json
+from jobs.harmless import INDENT, BlockWriter
+from jobs.terminal import out, show, tell
+from retrieval.errors import ConfigError
+from retrieval.settings import Mode, Rerank
+
+Reranker = Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")]
+Condition = Annotated[
+    str | None, typer.Option("--filter", help='Condition, such as: lang = "en" and year >= 2019')
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="Address of an OpenAI-compatible endpoint, for openai.")
+]
+ApiKeyEnv = Annotated[
+    str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
+]
+
+EXAMPLES = {
+    "search": 'Example: corpusmill search indexes/articles "who wrote the origin of species" --explain',
+    "ask": 'Example: corpusmill ask indexes/articles "who built the lighthouse?" --generator local',
+    "serve": "Example: corpusmill serve indexes/articles --port 8000",
+    "key": "Example: corpusmill key search >> keys",
+}
+
+
+def search(
+    where: Where,
+    query: Annotated[str, typer.Argument(help="The question, as plain text.")],
+    k: Annotated[int, typer.Option("--k", "-k", help="Passages to return.")] = 10,
+    mode: Annotated[Mode | None, typer.Option(help="First stage; default: as the index says.")] = None,
+    rerank: Reranker = None,
+    filter_: Condition = None,
+    per_document: Annotated[
+        int | None, typer.Option("--per-document", help="Most passages of one document.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show why each passage was found.")] = False,
+    trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False,
+    json_: Json = False,
+) -> None:
+    """Find the passages that answer a query best."""
+    from jobs.commands.search_output import as_lines
+    from retrieval.search.searcher import Searcher
+
+    def work() -> None:
+        store = open_store(where)
+        with Searcher.open(
+            store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+        ) as searcher:  # fmt: skip
+            result = searcher(
+                query, k, mode=mode, rerank=rerank, filter=filter_, per_document=per_document, explain=explain
+            )
+        if json_:
+            show_json(result.as_json())
+        else:
+            for line in as_lines(result):
+                out.print(line)
+
+    run(work)
+
+
+def ask(
+    where: Where,
+    question: Annotated[str, typer.Argument(help="The question, as plain text.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=20, help="Passages to read.")] = 5,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            help="none (default): the best sentences; local: a language model of the extra local-llm; openai."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or name of a local model.")] = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    rerank: Reranker = None,
+    filter_: Condition = None,
+    trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False,
+    json_: Json = False,
+) -> None:
+    """Answer a question from an index, with citations."""
+    from jobs.commands.ask import ask as ask_index
+    from jobs.commands.ask import citations
+    from retrieval.search.searcher import Searcher
+
+    def work() -> None:
+        settings = generation(generator, model, base_url, api_key_env)
+        store = open_store(where)
+
+        writer = _answer_writer()
+
+        def write(piece: str) -> None:
+            if not json_:
+                writer.feed(piece)
+
+        with Searcher.open(
+            store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+        ) as searcher:  # fmt: skip
+            found, result = ask_index(searcher, question, settings, write, k=k, rerank=rerank, filter=filter_)
+        if json_:
+            show_json(found.as_json(result))
+            return
+        writer.finish()
+        out.print()
+        for line in citations(found):
+            out.print(line)
+
+    run(work)
+
+
+def _answer_writer() -> BlockWriter:
+    """What a model writes is no line of this program: it stands indented, as passages do."""
+    return BlockWriter(lambda text: out.print(text, end=""), INDENT, out.width if out.is_terminal else None)
+
+
+def serve(
+    where: Annotated[
+        str | None, typer.Argument(metavar="INDEX", help="Folder or URL; default: as the configuration says.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings of the service (YAML).")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others need keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
+    generator: Annotated[
+        str | None, typer.Option(help="none, local, openai or vllm; default: as the configuration says.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The generator's model.")] = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False,
+) -> None:
+    """Serve an index over HTTP on this machine, with a playground at /."""
+    from jobs.commands import serve as service
+    from retrieval.serve.configuration import read_settings
+
+    def work() -> None:
+        index = open_store(where).url if where else None
+        settings = read_settings(index, config)
+        chosen = generation(generator, model, base_url, api_key_env, settings.generation)
+        allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+        update = {"generation": chosen, **{name: True for name, yes in allowed.items() if yes}}
+        settings = settings.model_copy(update=update)
+        with service.running(settings, host, port, tell) as address:
+            if told := service.refusal(address):
+                tell(told)
+            service.wait(show, address)
+
+    run(work)
+
+
+def key(
+    role: Annotated[str, typer.Argument(help="search or admin.")],
+) -> None:
+    """Make an API key: the key on standard error, once; the line for the keys file on standard output."""
+    from retrieval.serve.http.access import hashed, new_key
+
+    def work() -> None:
+        if role not in ("search", "admin"):
+            raise ConfigError(
+                f"there is no role {role!r}", hint="corpusmill key search, or: corpusmill key admin"
+            )
+        made = new_key()
+        tell(f"The key, which is kept nowhere else: {made}")
+        show(f"{role} {hashed(made)}")
+
+    run(work)

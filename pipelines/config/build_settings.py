@@ -1,0 +1,207 @@
+"""The configuration file of a build: one YAML file, every key validated, every default here."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from pipelines.config.corpus_settings import CorpusSettings
+from retrieval.errors import ConfigError
+from retrieval.settings import (
+    CrossEncoderSettings,
+    LateInteractionSettings,
+    LexicalSettings,
+    SearchSettings,
+)
+from retrieval.settings import DenseSettings, ModelSettings, Settings
+from retrieval.storage.schemes import SCHEMES, check_scheme
+
+
+class IndexSettings(Settings):
+    """Where the index lies and how it is cut."""
+
+    path: str = Field(min_length=1, description="Folder or URL of the index.")
+    part_passages: int = Field(
+        4096, ge=1, description="Most passages in a part: the unit of work, retry and resume."
+    )
+    shard_passages: int = Field(
+        2_000_000, ge=1, description="Passages that a shard is filled to: the unit of serving."
+    )
+    piece_passages: int = Field(
+        250_000, ge=1, description="Vectors that one task adds before pieces are merged into shards."
+    )
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="fsspec options of the index's file system; keep secrets in the environment.",
+    )
+
+
+class ChunkSettings(Settings):
+    """How documents are cut into passages."""
+
+    method: Literal["recursive", "fixed", "semantic", "none"] = Field(
+        "recursive",
+        description="recursive: at paragraphs, lines, sentences, words. fixed: every `size` tokens. "
+        "semantic: where the similarity of neighbouring sentences drops. none: a document is a passage.",
+    )
+    unit: Literal["tokens", "characters"] = Field(
+        "tokens", description="What `size` and `overlap` count (fixed: tokens only)."
+    )
+    size: int | None = Field(
+        None,
+        ge=8,
+        description="Most units in a passage, title and prompt included; default: the model's window, or "
+        "four times as many characters.",
+    )
+    overlap: int = Field(0, ge=0, description="Units that a passage shares with the one before it.")
+    semantic_percentile: float = Field(
+        90.0, gt=0, lt=100,
+        description="semantic: break where the distance of neighbouring sentences is above this percentile "
+        "of the document's.",
+    )  # fmt: skip
+
+
+class RaySettings(Settings):
+    """Where the build runs."""
+
+    address: str | None = Field(
+        None, description="Ray cluster to join; default: RAY_ADDRESS, else a local one for the build."
+    )
+    cpus: int | None = Field(None, ge=1, description="CPUs of a local Ray; default: all.")
+    embed_workers: int | None = Field(
+        None, ge=1, description="Actors that hold the encoder; default: one a GPU, else one a CPU node."
+    )
+    embed_cpus: int = Field(1, ge=1, description="Logical CPUs of an embedding actor.")
+    embed_gpus: float | None = Field(
+        None, ge=0, description="GPUs of an embedding actor; default: 1 where the cluster has GPUs, else 0."
+    )
+    embed_threads: int | None = Field(
+        None, ge=1, description="Threads of the encoder in an actor on a CPU; default: the node's cores."
+    )
+    max_failed_parts: int = Field(
+        10, ge=0, description="Parts that may fail before a stage stops early; the rest goes on until then."
+    )
+    task_retries: int = Field(3, ge=0, description="Retries of a task whose worker or node died.")
+
+
+class BuildConfig(Settings):
+    """A build: corpus in, index out. Only `corpus.paths` and `index.path` have no default."""
+
+    corpus: CorpusSettings
+    index: IndexSettings
+    chunk: ChunkSettings = Field(default_factory=ChunkSettings, description="Passages.")
+    model: ModelSettings = Field(default_factory=ModelSettings, description="Encoder.")
+    dense: DenseSettings = Field(default_factory=DenseSettings, description="Dense index.")
+    lexical: LexicalSettings = Field(default_factory=LexicalSettings, description="Lexical index.")
+    late_interaction: LateInteractionSettings = Field(
+        default_factory=LateInteractionSettings, description="Late-interaction re-ranking."
+    )
+    cross_encoder: CrossEncoderSettings = Field(
+        default_factory=CrossEncoderSettings, description="Cross-encoder re-ranking."
+    )
+    search: SearchSettings = Field(
+        default_factory=SearchSettings, description="Stages of a search, unless a query says otherwise."
+    )
+    ray: RaySettings = Field(default_factory=RaySettings, description="Workers.")
+
+    @model_validator(mode="after")
+    def _urls_of_all_workers(self) -> "BuildConfig":
+        for path in self.corpus.paths:
+            check_scheme(path, "corpus.paths", SCHEMES)
+        check_scheme(self.index.path, "index.path", SCHEMES)
+        return self
+
+
+def load_config(path: str | Path) -> BuildConfig:
+    """Read and validate a configuration file. Relative paths in it start at its own folder.
+
+    Raises ConfigError that names the file, the key, and the nearest valid key or value.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no configuration file {path}",
+            hint="Start from configs/laptop.yaml, or: corpusmill build --corpus PATH --index PATH",
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{path} cannot be read as YAML: {error}",
+            hint="A corpus is named so: corpusmill build --corpus PATH --index PATH",
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no keys", hint="It needs corpus.paths and index.path at least.")
+    return _relative_to(validate(values, str(path)), path.resolve().parent)
+
+
+def validate(values: dict[str, Any], where: str) -> BuildConfig:
+    """Values as a configuration; raises ConfigError that names every wrong key."""
+    try:
+        return BuildConfig.model_validate(values)
+    except ValidationError as error:
+        lines = list(dict.fromkeys(_explain(item) for item in error.errors()))
+        raise ConfigError(
+            f"{where}: " + ("\n  ".join(["", *lines]) if len(lines) > 1 else lines[0]).lstrip(" "),
+            hint="Every setting is listed in docs/configuration.md and configs/schema.json.",
+        ) from error
+
+
+def _explain(item: Any) -> str:
+    # pydantic names the alternatives of a union too, such as dict[str,...]: no key of a file looks so.
+    place = [str(step) for step in item["loc"] if "[" not in str(step)]
+    key = ".".join(place)
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.0)
+        return f"unknown key {key}; the nearest one is {'.'.join([*place[:-1], *near])}"
+    if item["type"] == "missing":
+        return f"{key} is missing and has no default"
+    given = repr(item["input"])
+    return f"{key}: {item['msg']} (it is {given if len(given) <= 300 else given[:300] + '...'})"
+
+
+def _keys_at(place: list[str]) -> list[str]:
+    model: Any = BuildConfig
+    for step in place:
+        model = model.model_fields[step].annotation
+    return list(model.model_fields)
+
+
+def _relative_to(config: BuildConfig, folder: Path) -> BuildConfig:
+    def absolute(value: str) -> str:
+        return value if "://" in value or "::" in value else str(folder / Path(value).expanduser())
+
+    def own_folder(model: ModelSettings) -> ModelSettings:
+        names = {name: getattr(model, name) for name in ("name", "query_name")}
+        # Other names may be Hugging Face names.
+        local = {name: absolute(value) for name, value in names.items() if value and value[0] in ".~"}
+        return model.model_copy(update=local)
+
+    update: dict[str, Any] = {
+        "corpus": config.corpus.model_copy(
+            update={"paths": [absolute(path) for path in config.corpus.paths]}
+        ),
+        "index": config.index.model_copy(update={"path": absolute(config.index.path)}),
+        "model": own_folder(config.model),
+    }
+    for section in ("late_interaction", "cross_encoder"):
+        settings = getattr(config, section)
+        if settings.model is not None:
+            update[section] = settings.model_copy(update={"model": own_folder(settings.model)})
+    if config.dense.query_file:
+        update["dense"] = config.dense.model_copy(update={"query_file": absolute(config.dense.query_file)})
+    return config.model_copy(update=update)
+
+
+def without_credentials(url: str) -> str:
+    """A URL without user and password, and over HTTP without its query, which may be a signature."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    if scheme.startswith("http"):
+        rest = rest.partition("?")[0]
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

@@ -1,0 +1,77 @@
+"""What reading a slice gave, as its marker tells it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.config.context import Context
+from pipelines.runtime.markers import read_markers
+from retrieval.format.manifest import SliceRecord
+from retrieval.settings import fingerprint
+from retrieval.storage.keys import FileRecord
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """A finished slice. `parts` are `part_writer.WrittenPart`s as plain values."""
+
+    key: str
+    name: str
+    marker: FileRecord
+    read: int
+    documents: int
+    rejected: int
+    duplicates: int
+    passages: int
+    characters: int
+    parts: list[dict[str, Any]]
+    files: list[FileRecord]
+    ids: FileRecord | None
+    reasons: dict[str, int]  # rejects by kind of reason
+    rejects: list[str]  # the first ones, to be shown
+    usage: dict[str, Any]
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> "SliceResult":
+        """A marker's content as an object."""
+        names = (
+            "key",
+            "name",
+            "read",
+            "documents",
+            "rejected",
+            "duplicates",
+            "passages",
+            "characters",
+            "parts",
+            "reasons",
+            "rejects",
+            "usage",
+        )
+        return cls(
+            **{name: values[name] for name in names},
+            marker=FileRecord(**values["marker"]),
+            files=[FileRecord(**file) for file in values["files"]],
+            ids=FileRecord(**values["ids"]) if values["ids"] else None,
+        )
+
+    def record(self) -> SliceRecord:
+        """The entry of the manifest."""
+        return SliceRecord(
+            key=self.key,
+            read=self.read,
+            documents=self.documents,
+            rejected=self.rejected,
+            parts=len(self.parts),
+            files=[self.marker, *self.files],
+        )
+
+
+def slice_name(key: str, drop: dict[str, int] | None) -> str:
+    """Name of a slice's files: with other documents left out, it is another result."""
+    return f"{key}-{fingerprint(drop)[:8]}" if drop else key
+
+
+def finished_slices(context: Context) -> dict[str, SliceResult]:
+    """Results by name, from the markers that lie under this build's fingerprint."""
+    markers = read_markers(context.store, f"parts/{context.parts_fingerprint}")
+    return {name: SliceResult.from_values(values) for name, values in markers.items()}

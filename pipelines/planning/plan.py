@@ -1,0 +1,143 @@
+"""Stage 1: what is to be built: the input's slices in ledger order, the schema, and what exists already."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from pipelines.planning import ledger
+from pipelines.config.build_settings import BuildConfig
+from pipelines.config.context import Context
+from pipelines.config.corpus_settings import MetadataType
+from retrieval.dense.making.choice import choose
+from pipelines.planning.tuning_queries import read_queries
+from pipelines.sources.files.listing import Listing, list_files
+from pipelines.sources.metadata import infer_schema
+from pipelines.sources.slices import Slice, cut
+from pipelines.config.trust import configured_trust
+from retrieval.models.encoders.model_folder import read_layout
+from retrieval.models.late_interaction.resolve_model import late_card, late_model
+from retrieval.format.manifest import FORMAT, Manifest, latest_version, read_manifest, versions
+from retrieval.models.resolved_model import model_card, resolve_side
+from retrieval.settings import fingerprint
+from retrieval.storage.store import Store
+
+MOST_SHOWN = 100  # fields in a message
+MUCH_MEMORY = 2**40  # bytes: what is chosen by memory is chosen later, with the memory that there is
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build has to do. `change` is what the ledger does not know yet."""
+
+    context: Context
+    slices: list[Slice]
+    change: ledger.Change
+    old: ledger.Ledger
+    listing: Listing
+    previous: Manifest | None
+    queries: list[str] | None
+    missing: int  # files that the previous version names and that are gone or truncated
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the version that this build makes: its slices in order and every setting that counts."""
+        config, context = self.context.config, self.context
+        dense = config.dense.fingerprint_values(leave_out={"query_file"})
+        return fingerprint(
+            FORMAT, context.parts_fingerprint, context.vectors_fingerprint, context.model_card,
+            context.late_card,
+            [entry.key for entry in self.slices], config.corpus.duplicates, config.index.shard_passages,
+            config.model.fingerprint_values(leave_out={"device"}), dense,
+            self.queries, config.lexical.fingerprint_values(), config.late_interaction.fingerprint_values(),
+            config.cross_encoder.fingerprint_values(), config.search.fingerprint_values(),
+        )  # fmt: skip
+
+    @property
+    def finished(self) -> bool:
+        """Whether the latest version is exactly this, and whole as far as sizes tell."""
+        same = self.previous is not None and self.previous.fingerprint == self.fingerprint
+        return same and not self.change and not self.missing
+
+
+def make_plan(
+    config: BuildConfig, store: Store, say: Callable[[str], None], listing: Listing | None = None
+) -> Plan:
+    """Look at the input (or take its listing), the ledger and the model; writes nothing."""
+    listing = listing or list_files(config.corpus)
+    _check_dense(config)
+    old = ledger.read(store)
+
+    def cut_files(files: list[Any]) -> list[Slice]:
+        return list(cut(files, int(config.corpus.slice_bytes), config.corpus.storage_options))
+
+    change = ledger.compare(old, listing.files, config.corpus, cut_files)
+    slices = ledger.relocated(old, listing.files, set(change.retired)) + change.added
+    late = late_model(config.late_interaction, config.model)
+    context = Context(
+        config,
+        store,
+        schema(config, old, slices, say),
+        model_card(config.model, configured_trust(config.model)),
+        late_card=late_card(config.late_interaction, config.model, configured_trust(late)),
+    )
+    dense = config.dense
+    queries = read_queries(dense.query_file, dense.tune_queries) if dense.query_file else None
+    previous = read_manifest(store) if latest_version(store) is not None else None
+    missing = len(_missing(store, previous)) if previous else 0
+    if missing:
+        say(f"{missing} files of the latest version are missing or truncated: they are made again.")
+    return Plan(context, slices, change, old, listing, previous, queries, missing)
+
+
+def _check_dense(config: BuildConfig) -> None:
+    """A code length that does not fit the model is told before hours of embedding, not after them."""
+    model = resolve_side(config.model, "passage", configured_trust(config.model))
+    dimension = read_layout(model.folder, "passage").dimension
+    if dimension is not None:
+        choose(config.dense, 1_000_000, dimension, MUCH_MEMORY)
+
+
+def _missing(store: Store, manifest: Manifest) -> list[str]:
+    there = store.find("")
+    return [file.key for file in manifest.files() if there.get(file.key) != file.bytes]
+
+
+def schema(
+    config: BuildConfig, old: ledger.Ledger, slices: list[Slice], say: Callable[[str], None]
+) -> dict[str, MetadataType]:
+    """Metadata fields and types: as declared, as the ledger fixed them, or as a sample shows.
+
+    What the ledger fixed holds while the field mapping is the same.
+    """
+    declared = config.corpus.metadata
+    if declared == "none":
+        return {}
+    if declared != "auto":
+        return dict(declared)
+    if old.metadata is not None and old.mapping == ledger.mapping_values(config.corpus):
+        return dict(old.metadata)
+    found = infer_schema(slices, config.corpus, warn=lambda text: say(f"Warning: {text}"))
+    shown = ", ".join(f"{name}: {kind}" for name, kind in islice(found.items(), MOST_SHOWN)) or "none"
+    if len(found) > MOST_SHOWN:
+        shown += f" and {len(found) - MOST_SHOWN:,} more"
+    say(f"Metadata fields taken from a sample: {shown}. Declare corpus.metadata to change them.")
+    return dict(found)
+
+
+def record_plan(plan: Plan) -> Plan:
+    """Append what changed to the ledger; only the holder of the lease does that."""
+    corpus = plan.context.config.corpus
+    inferred = corpus.metadata == "auto"
+    metadata = plan.context.metadata if inferred else plan.old.metadata
+    if not plan.change and (not inferred or plan.old.mapping == ledger.mapping_values(corpus)):
+        return plan
+    now = ledger.append(plan.context.store, plan.old, plan.change, corpus, metadata)
+    return replace(
+        plan, slices=ledger.relocated(now, plan.listing.files), change=ledger.Change([], []), old=now
+    )
+
+
+def next_version(store: Store) -> int:
+    """Number of the version after all that exist."""
+    return max(versions(store), default=0) + 1

@@ -1,0 +1,43 @@
+"""Foresees a full disk: what a stage is about to write against what is free."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines.sources.slices import Slice
+from retrieval.errors import StorageError
+from retrieval.models.checks import read_json
+from retrieval.storage.store import Store
+
+RESERVE_BYTES = 4_000_000  # manifests, markers and progress still have to fit
+PARQUET_SHARE = 0.4  # compressed passages against plain text; an estimate, low so as not to refuse in vain
+UNPACKED = 2.5  # a compressed input against its size
+
+
+def check_space(store: Store, needed: float, what: str) -> None:
+    """Raise StorageError if about `needed` bytes do not fit the disk of a local index."""
+    free = store.free_bytes()
+    if free is None or free >= needed + RESERVE_BYTES:
+        return
+    raise StorageError(
+        f"{what} need about {(needed + RESERVE_BYTES) / 1e6:,.0f} MB with some to spare, "
+        f"the disk of {store.url} has {free / 1e6:,.0f} MB free",
+        hint="Make space, then run the same command: finished parts are kept.",
+    )
+
+
+def passages_estimate(slices: Iterable[Slice]) -> float:
+    """Bytes that the parts of these slices will take, roughly."""
+    ranges = 0.0
+    whole: dict[str, float] = {}
+    for entry in slices:
+        if entry.format == "jsonl" and entry.end > entry.start:
+            ranges += entry.end - entry.start
+        else:
+            whole |= {file.name: file.size * (UNPACKED if file.compression else 1) for file in entry.files}
+    return (ranges + sum(whole.values())) * PARQUET_SHARE
+
+
+def vectors_estimate(rows: int, model: Path) -> float:
+    """Bytes of the float16 vectors of these passages, by the model's width."""
+    width = (read_json(model / "config.json") or {}).get("hidden_size", 0)
+    return 2.0 * rows * width

@@ -1,0 +1,188 @@
+"""Input files: what `corpus.paths` names, listed in a deterministic order with stable names."""
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.sources.files.left_out import UNREADABLE, LeftOut, told
+from pipelines.sources.files.find import Found, find
+from pipelines.sources.files.file_systems import version_of
+from retrieval.errors import InputError
+
+_FORMATS = {
+    "jsonl": "jsonl", "ndjson": "jsonl", "jsonlines": "jsonl",
+    "parquet": "parquet", "pq": "parquet", "parq": "parquet",
+    "csv": "csv", "tsv": "tsv", "tab": "tsv",
+    "txt": "text", "text": "text", "md": "markdown", "markdown": "markdown",
+    "html": "html", "htm": "html", "xhtml": "html", "pdf": "pdf",
+}  # fmt: skip
+_COMPRESSIONS = {"gz": "gzip", "zst": "zstd", "zstd": "zstd", "bz2": "bz2"}
+_MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of the corpus. `name` is unique in the listing and the same wherever the corpus lies."""
+
+    url: str
+    name: str
+    size: int  # bytes as stored, -1 where the file system does not say
+    version: str
+    format: str  # jsonl, parquet, csv, tsv, text, markdown, html or pdf
+    compression: str | None  # gzip, zstd or bz2
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Input files in order, and what was found but left out: counts by reason, and the first ones."""
+
+    files: list[InputFile]
+    left_out: dict[str, int]
+    skipped: list[tuple[str, str]]  # (URL, reason)
+
+
+@dataclass
+class _Selection:
+    corpus: CorpusSettings
+    files: list[InputFile] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    urls: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+
+
+def list_files(corpus: CorpusSettings) -> Listing:
+    """The input files: paths in the order given, files under a path in the order of their names.
+
+    A file that two paths reach is listed once. A folder is taken with its subfolders; in a BEIR folder
+    only corpus.jsonl is. Links out of a folder are left out unless `corpus.follow_links`, and indexes of
+    corpusmill always. Raises InputError where a path does not exist, is no file or lies in an index, or
+    nothing usable is found, StorageError where the storage cannot be listed, ConfigError for a URL that no
+    file system serves.
+    """
+    selection = _Selection(corpus)
+    for given in corpus.paths:
+        found = find(given, corpus)
+        if corpus.format in ("auto", "beir"):
+            found = _without_beir_queries(found, given, selection)
+        for item in found:
+            _take(item, selection)
+    if not selection.files:
+        raise InputError(
+            f"no input files in {', '.join(corpus.paths)}"
+            + (
+                f"; left out: {left_out}"
+                if (left_out := told(selection.left_out.counts))
+                else ": it is empty"
+            ),
+            hint="Files are known by their extensions (.jsonl, .parquet, .csv, .tsv, .txt, .md, .html, .pdf, "
+            "with .gz, .zst or .bz2); set corpus.format for others.",
+        )
+    return Listing(selection.files, selection.left_out.counts, selection.left_out.first)
+
+
+def _beir_corpus(name: str) -> bool:
+    return posixpath.basename(name).split(".", 2)[:2] == ["corpus", "jsonl"]
+
+
+def _without_beir_queries(found: list[Found], given: str, selection: _Selection) -> list[Found]:
+    """`found` without what lies beside the corpus file in a BEIR folder."""
+    whole = [item for item in found if not item.named and not item.reason]
+    corpora: dict[str, str] = {}
+    for item in whole:
+        if _beir_corpus(item.name):
+            corpora.setdefault(posixpath.dirname(item.name), item.name)
+    beside = {
+        posixpath.dirname(i.name) for i in whole if posixpath.basename(i.name).startswith("queries.jsonl")
+    }
+    beside |= {
+        posixpath.dirname(posixpath.dirname(i.name))
+        for i in whole
+        if posixpath.basename(posixpath.dirname(i.name)) == "qrels"
+    }
+    folders = {folder: corpus for folder, corpus in corpora.items() if folder in beside}
+    if selection.corpus.format == "beir":
+        folders = corpora
+        if whole and not corpora:
+            raise InputError(
+                f"corpus.paths: {given} is not a BEIR folder: it has no corpus.jsonl",
+                hint="Name the folder that holds corpus.jsonl, or set corpus.format to the files' format.",
+            )
+    kept = []
+    for item in found:
+        folder = next((f for f in _ancestors(item.name) if f in folders), None)
+        if item.named or folder is None or item.name == folders[folder]:
+            kept.append(item)
+        else:
+            selection.left_out.add(
+                item.url, "beside the corpus file of a BEIR folder", "beside a BEIR corpus"
+            )
+    return kept
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    while name:
+        name = posixpath.dirname(name)
+        yield name
+
+
+def _take(item: Found, selection: _Selection) -> None:
+    if item.reason:
+        selection.left_out.add(item.url, item.reason, item.label)
+        return
+    if item.url in selection.urls:
+        selection.left_out.add(item.url, "named by two of corpus.paths", "named twice")
+        return
+    format, compression, reason, label = _format_of(item, selection.corpus.format)
+    if reason:
+        selection.left_out.add(item.url, reason, label)
+        return
+    try:
+        version = version_of(item.fs, item.path, item.info)
+    except FileNotFoundError:
+        selection.left_out.add(item.url, "gone since it was listed", "gone")
+        return
+    except PermissionError as error:
+        selection.left_out.add(item.url, f"it cannot be read: {error.strerror}", UNREADABLE)
+        return
+    selection.urls.add(item.url)
+    size = item.info.get("size")
+    name = _unique(item.name, selection.names)
+    selection.files.append(
+        InputFile(item.url, name, -1 if size is None else int(size), version, format, compression)
+    )
+
+
+def _format_of(item: Found, wanted: str) -> tuple[str, str | None, str, str]:
+    """(format, compression, "", "") of a file, or last why it is left out, in full and in a word."""
+    base = posixpath.basename(item.name)
+    if not item.named and any(piece.startswith(".") for piece in item.name.split("/")):
+        return "", None, "hidden", "hidden"
+    if base in _MARKERS:
+        return "", None, "a marker of the program that wrote the folder", "marker of another program"
+    if not item.path.isprintable() or "::" in item.path:
+        return "", None, "its name has characters that cannot be used", "odd name"
+    stem, _, extension = base.rpartition(".")
+    compression = _COMPRESSIONS.get(extension.lower()) if stem else None
+    if compression:
+        stem, _, extension = stem.rpartition(".")
+    known = _FORMATS.get(extension.lower(), "") if stem else ""
+    format = {"auto": known, "beir": "jsonl"}.get(wanted, wanted)
+    if not format and stem:
+        return "", None, f"unknown extension .{extension}", f".{extension}"
+    if not format:
+        return "", None, "no extension", "no extension"
+    if not item.named and known not in ("", format):
+        return "", None, f"{known} by its name, and corpus.format is {wanted}", "of another format"
+    if compression and format == "parquet":
+        return "", None, "a compressed file around Parquet: unpack it", "compressed Parquet"
+    return format, compression, "", ""
+
+
+def _unique(name: str, names: set[str]) -> str:
+    """`name`, or with the first free number behind it; the first file of a name keeps it."""
+    unique, number = name, 2
+    while unique in names:
+        unique, number = f"{name}~{number}", number + 1
+    names.add(unique)
+    return unique

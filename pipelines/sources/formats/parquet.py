@@ -1,0 +1,121 @@
+"""Parquet: rows of a range of row groups as records, only the columns that are needed.
+
+The format itself is read in a process of its own; see `pipelines.extraction`.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.extraction.errors import BadData
+from pipelines.extraction.process import Limits, extractor
+from pipelines.sources.documents import Reject, reject
+from pipelines.sources.files.listing import InputFile
+from pipelines.sources.files.streams import open_source
+from pipelines.sources.values import Unreadable
+from retrieval.format.parquet_schema import python_type
+
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
+_END = struct.Struct("<I4s")  # length of the footer, and the magic bytes
+_TAIL_BYTES = 64 << 10  # read at first: most footers are shorter
+_FOOTER_BYTES = 64 << 20  # a file with a longer one is not cut
+
+
+def footer(file: InputFile, options: Mapping[str, Any]) -> bytes:
+    """The end of the file from its footer on; empty where there is none that can be had."""
+    with open_source(file, options) as source:
+        size = source.seek(0, 2)
+        tail = _last(source, size, _TAIL_BYTES)
+        if len(tail) < _END.size:
+            return b""
+        length = _END.unpack(tail[-_END.size :])[0] + _END.size
+        if length > min(size, _FOOTER_BYTES):
+            return b""
+        return tail if length <= len(tail) else _last(source, size, length)
+
+
+def _last(source: Any, size: int, count: int) -> bytes:
+    source.seek(max(0, size - count))
+    return bytes(source.read(min(size, count)))
+
+
+def row_group_bytes(tail: bytes) -> list[int]:
+    """Uncompressed bytes of each row group, by what `footer` gives; empty where it cannot be read."""
+    try:
+        return [int(size) for size in json.loads(extractor(Limits()).extract("parquet_footer", tail)[1])]
+    except BadData:
+        return []
+
+
+def records(
+    file: InputFile,
+    start: int,
+    end: int,
+    options: Mapping[str, Any],
+    columns: set[str] | None,
+    limits: Limits,
+) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
+    """(row number in the file, record) of row groups [start, end); end -1: to the last. None: all columns.
+
+    What cannot be decoded, or not within the limits, is a `Reject`: of one value or row if only that is
+    wrong, else of the rest of the slice.
+    """
+    row = 0
+    wanted = None if columns is None else sorted(columns)
+    with (
+        open_source(file, options) as source,
+        closing(extractor(limits).pieces(source, start=start, end=end, columns=wanted)) as pieces,
+    ):
+        try:
+            for row, found in pieces:
+                if isinstance(found, str):
+                    yield reject(file.name, row, found)
+                    continue
+                for batch in pa.ipc.open_stream(found):
+                    for record in _records(batch):
+                        yield row, record
+                        row += 1
+        except BadData as error:
+            yield reject(file.name, row, f"its rows from here on are lost: {error}")
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    names = batch.schema.names
+    columns = [_values(column) for column in batch.columns]
+    if not columns:
+        return iter([{} for _ in range(batch.num_rows)])
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The column's values as Python objects; an `Unreadable` for each that cannot be one."""
+    kind = column.type
+    if isinstance(kind, pa.ExtensionType):  # of a library, which may unpickle: the stored values will do
+        return _values(column.storage)
+    if foreign := python_type(kind):
+        return [Unreadable(f"values of the type {foreign}")] * len(column)
+    if pa.types.is_dictionary(kind):
+        values = _values(column.dictionary)
+        return [None if i is None else values[i] for i in column.indices.to_pylist()]
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
+    try:
+        values = column.to_pylist()
+    except _UNREADABLE:
+        values = [_or_unreadable(scalar.as_py) for scalar in column]
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        values = [v if v is None else _or_unreadable(v.decode) for v in values]
+    return values
+
+
+def _or_unreadable(decode: Callable[[], Any]) -> Any:
+    try:
+        return decode()
+    except UnicodeDecodeError as error:
+        return Unreadable(f"invalid UTF-8 at byte {error.start}")
+    except _UNREADABLE as error:
+        return Unreadable(f"a value out of range: {error}")

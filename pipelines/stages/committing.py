@@ -1,0 +1,178 @@
+"""Stage 7b: verify everything, then write the manifest, last and atomically."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.runtime.index_claim import own_version
+from pipelines.config.build_settings import without_credentials
+from pipelines.config.context import Context
+from pipelines.stages.costs import cost, stage_costs
+from pipelines.runtime.lease import Lease
+from pipelines.stages.lexical import Lexical
+from pipelines.parts.ordered_parts import Part, Range
+from pipelines.planning.plan import Plan, next_version
+from pipelines.runtime.progress import Progress
+from pipelines.stages.quantizer import Trained
+from pipelines.parts.rejects import add_reasons
+from pipelines.parts.slice_results import SliceResult
+from pipelines.runtime.stage_runner import Limits
+from pipelines.stages.token_codes import StoredTokens
+from pipelines.config.trust import configured_trust
+from pipelines.stages.tuning import Tuning
+from pipelines.upkeep.verification import verify_on_workers
+from retrieval.errors import IndexBusy
+from retrieval.format.manifest import LATEST, Manifest, ShardRecord, parse_latest, version_key
+from retrieval.models.resolved_model import model_card
+from retrieval.storage.keys import FileRecord
+from retrieval.storage.store import Store
+
+
+def commit(manifest: Manifest, store: Store, lease: Lease, progress: Progress, limits: Limits) -> Manifest:
+    """Verify every artefact, then make the version exist. Before this it does not, after it it is whole."""
+    verify_on_workers(store, manifest, progress, limits)
+    manifest.costs.append(cost(progress, "verify", [], 0))
+    lease.check()
+    data = manifest.to_bytes()
+    if not store.create(version_key(manifest.version), data):
+        raise IndexBusy(
+            f"version {manifest.version} of {store.url} was committed by another builder",
+            hint="Run the same command again: it goes on from there.",
+        )
+    announce(store, manifest.version, lease)
+    return manifest
+
+
+def announce(store: Store, version: int, lease: Lease) -> None:
+    """Make a committed version the one that is opened, unless a newer one is.
+
+    LATEST is replaced only if it is still what it was before the lease was looked at, so that a builder that
+    was stalled here changes nothing once another one has gone on. Raises IndexBusy where that has happened.
+    """
+    while True:
+        known = store.read_or_none(LATEST)
+        current = None if known is None else parse_latest(known)
+        if current is not None and current >= version and store.exists(version_key(current)):
+            return
+        lease.check()
+        if store.replace(LATEST, known, f"{version}\n".encode()):
+            return
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that the stages made; `passages` and `dense` are the markers of the shards."""
+
+    plan: Plan
+    results: list[SliceResult]
+    parts: list[Part]
+    shards: list[Range]
+    passages: list[dict[str, Any]]
+    lexical: Lexical | None
+    tokens: StoredTokens | None
+    trained: Trained
+    dense: list[dict[str, Any]]
+    tuning: Tuning
+
+
+def make_manifest(work: Work, progress: Progress) -> Manifest:
+    """The manifest of the version, not yet written."""
+    plan, parts, trained, tuning = work.plan, work.parts, work.trained, work.tuning
+    context = plan.context
+    spec = trained.spec.model_copy(update={"search": tuning.tuned.parameters})
+    return Manifest(
+        version=next_version(context.store),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        corpusmill=own_version(),
+        fingerprint=plan.fingerprint,
+        config=public_config(plan),
+        model={
+            **context.model_card,
+            "encoder": tuning.encoder,
+            "settings": context.config.model.model_dump(mode="json"),
+        },
+        dense=spec.model_dump(mode="json"),
+        dense_reason=trained.reason,
+        metadata=context.metadata,
+        documents=sum(result.documents for result in work.results),
+        rejected=sum(result.rejected for result in work.results),
+        reject_reasons=add_reasons(result.reasons for result in work.results),
+        left_out=plan.listing.left_out,
+        passages=sum(part.rows for part in parts),
+        truncated=sum(part.vectors.truncated for part in parts),
+        slices=[result.record() for result in work.results],
+        parts=[part.record(work.tokens.parts[part.content] if work.tokens else []) for part in parts],
+        shards=[_shard(work, number) for number in range(len(work.shards))],
+        quantizer=trained.files,
+        quantizer_training=trained.training,
+        model_files=list(context.model_files),
+        late_interaction=_late_interaction(context, work),
+        token_codec=work.tokens.codec if work.tokens else [],
+        cross_encoder=_cross_encoder(context),
+        search=context.config.search.model_dump(mode="json"),
+        recall=_recall(context, tuning),
+        **(work.lexical.manifest_values(context) if work.lexical else {}),
+        costs=stage_costs(
+            progress,
+            plan.previous,
+            work.results,
+            parts,
+            work.passages,
+            work.lexical,
+            work.tokens,
+            work.dense,
+            trained,
+        ),
+        warnings=[tuning.tuned.warning] if tuning.tuned.warning else [],
+    )
+
+
+def public_config(plan: Plan) -> dict[str, Any]:
+    """The configuration without anything that may hold a secret."""
+    values = plan.context.config.model_dump(mode="json")
+    for section in ("corpus", "index"):
+        values[section].pop("storage_options")
+    values["corpus"]["paths"] = [without_credentials(path) for path in values["corpus"]["paths"]]
+    values["index"]["path"] = without_credentials(values["index"]["path"])
+    return values
+
+
+def _recall(context: Context, tuning: Tuning) -> dict[str, Any]:
+    return {
+        "queries": tuning.queries,
+        "k": context.config.dense.recall_k,
+        "target": context.config.dense.recall_target,
+        "chosen": tuning.tuned.parameters.model_dump(),
+        "table": tuning.tuned.table,
+    }
+
+
+def _late_interaction(context: Context, work: Work) -> dict[str, Any]:
+    codec = {"codec": work.tokens.training} if work.tokens else {}
+    settings = context.config.late_interaction.model_dump(mode="json")
+    return {"settings": settings, "model": context.late_card, **codec}
+
+
+def _cross_encoder(context: Context) -> dict[str, Any]:
+    settings = context.config.cross_encoder
+    values: dict[str, Any] = {"settings": settings.model_dump(mode="json")}
+    if settings.model is not None:
+        values["model"] = model_card(settings.model, configured_trust(settings.model))
+    return values
+
+
+def _shard(work: Work, number: int) -> ShardRecord:
+    shard, arrow, lists = work.shards[number], work.passages[number], work.dense[number]
+    own = shard.of(work.parts)
+    dense = [FileRecord(**file) for file in [*lists["files"], lists["marker"]]]
+    return ShardRecord(
+        name=lists["marker"]["key"].rpartition("/")[2].removesuffix(".json"),
+        base=shard.base,
+        rows=shard.rows,
+        first_part=shard.first,
+        end_part=shard.end,
+        content=[part.content for part in own],
+        passages=[FileRecord(**file) for file in [*arrow["files"], arrow["marker"]]],
+        dense=dense,
+        lexical=work.lexical.files(number) if work.lexical else [],
+    )

@@ -1,0 +1,189 @@
+"""Stage 3: embed the parts. One file of float16 vectors for the titles and texts of each part.
+
+Vectors are named by what the encoder sees, so parts that hold the same text share them, whatever else
+changed. A part goes through three steps that overlap: read and tokenize (tasks), encode (actors that
+keep the model for the whole stage), write (tasks).
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import ray
+
+from pipelines.config.build_settings import RaySettings
+from pipelines.config.context import Context, worker_cache
+from pipelines.runtime.markers import attempt, read_markers, write_marker
+from pipelines.parts.part_reader import read_part
+from pipelines.runtime.progress import Progress
+from pipelines.runtime.disk_space import check_space, vectors_estimate
+from pipelines.runtime.stage_runner import Limits, Step, Task, run
+from pipelines.config.trust import configured_trust
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
+from retrieval.errors import ModelError
+from retrieval.models.resolved_model import resolve_side
+from retrieval.storage.keys import FileRecord
+from retrieval.format.vectors import write_vectors
+
+
+@dataclass(frozen=True)
+class PartVectors:
+    """Vectors (rows, dimension) float16 of a part; `truncated` counts passages longer than the window."""
+
+    file: FileRecord
+    marker: FileRecord
+    rows: int
+    dimension: int
+    metric: Literal["cosine", "dot"]
+    dtype: str
+    device: str
+    truncated: int
+    tokens: int
+    usage: dict[str, Any]
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> "PartVectors":
+        """A marker's content as an object."""
+        names = ("rows", "dimension", "metric", "dtype", "device", "truncated", "tokens", "usage")
+        return cls(
+            file=FileRecord(**values["file"]),
+            marker=FileRecord(**values["marker"]),
+            **{name: values[name] for name in names},
+        )
+
+
+def embed_parts(
+    context: Context, parts: list[dict[str, Any]], progress: Progress, limits: Limits
+) -> dict[str, PartVectors]:
+    """Vectors of all parts by content; only content without a marker is embedded."""
+    folder = f"vectors/{context.vectors_fingerprint}"
+    markers = read_markers(context.store, folder)
+    wanted = {part["content"]: part for part in parts}
+    vectors = {name: PartVectors.from_values(values) for name, values in markers.items() if name in wanted}
+    tasks = [
+        Task(content, {"passages": part["file"], "rows": part["rows"]})
+        for content, part in wanted.items()
+        if content not in vectors
+    ]
+    before = sum(done.rows for done in vectors.values())
+    progress.counts["truncated"] = sum(done.truncated for done in vectors.values())
+    workers = embed_workers(context.config.ray, len(tasks))
+    steps = [
+        Step(tokenize_part, (context,)),
+        Step(
+            encoding, (context, workers.threads), actors=workers.actors, cpus=workers.cpus, gpus=workers.gpus
+        ),
+        Step(write_part, (context, folder)),
+    ]
+    total = sum(part["rows"] for part in wanted.values())
+    model = resolve_side(context.config.model, "passage", configured_trust(context.config.model)).folder
+    check_space(context.store, vectors_estimate(total - before, model), "the vectors")
+    with progress.stage("embed", len(wanted), len(vectors), rows_total=total, rows_before=before):
+        for task in run("embed", tasks, steps, progress, limits):
+            vectors[task.key] = PartVectors.from_values(task.values)
+            progress.counts["truncated"] += vectors[task.key].truncated
+    return vectors
+
+
+def tokenize_part(task: Task, context: Context) -> Task:
+    """Read the part's titles and texts and tokenize them."""
+    record = FileRecord(**task.values["passages"])
+    table = read_part(context.store, record.key, ["title", "text"], task.values["rows"])
+    tokens = _tokenizer(context).tokenize_passages(
+        table.column("title").to_pylist(), table.column("text").to_pylist()
+    )
+    task.values["tokens"] = len(tokens.ids)
+    task.values["truncated"] = int(tokens.truncated.sum())
+    task.buffers = {
+        "ids": tokens.ids.astype(np.int32).tobytes(),
+        "offsets": tokens.offsets.astype(np.int64).tobytes(),
+        "truncated": tokens.truncated.astype(np.uint8).tobytes(),
+    }
+    return task
+
+
+def encoding(context: Context, threads: int | None) -> Callable[[Task], Task]:
+    """Load the model, once in each actor; the function that encodes a part's tokens."""
+    encoder = Encoder.open(
+        context.model(worker_cache()), sides={"passage"}, threads=threads or len(os.sched_getaffinity(0)),
+        trust=configured_trust(context.config.model),
+    )  # fmt: skip
+
+    def encode(task: Task) -> Task:
+        began = time.monotonic()
+        tokens = Tokens(
+            np.frombuffer(task.buffers["ids"], np.int32),
+            np.frombuffer(task.buffers["offsets"], np.int64),
+            np.frombuffer(task.buffers["truncated"], np.uint8).astype(bool),
+        )
+        vectors = encoder.encode_tokens(tokens).astype(np.float16)
+        if not np.isfinite(vectors).all():
+            raise ModelError(
+                f"the model gave vectors that are not finite in float16, in part {task.key}",
+                hint="Set model.normalize: true, or another model.dtype.",
+            )
+        task.values |= {"dimension": vectors.shape[1], "dtype": encoder.dtype, "device": encoder.device}
+        task.values["metric"] = encoder.metric
+        if encoder.device != "cpu":
+            task.values["gpu_seconds"] = time.monotonic() - began
+        task.buffers = {"vectors": vectors.tobytes()}
+        return task
+
+    return encode
+
+
+def write_part(task: Task, context: Context, folder: str) -> Task:
+    """Write the vectors, and last the marker."""
+    vectors = np.frombuffer(task.buffers["vectors"], np.float16).reshape(task.values["rows"], -1)
+    with context.store.writing(f"{folder}/{task.key}-{attempt()}.npy") as write:
+        write_vectors(write.path, vectors)
+    names = ("rows", "dimension", "metric", "dtype", "device", "tokens", "truncated", "usage")
+    values = {"file": asdict(write.done), **{name: task.values[name] for name in names}}
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Actors of the embedding stage and what each takes; `threads` None: all cores of its node."""
+
+    actors: int
+    cpus: float
+    gpus: float
+    threads: int | None
+
+
+def embed_workers(settings: RaySettings, parts: int) -> Workers:
+    """One actor a GPU where the cluster has GPUs, else one a node with CPUs; never more than parts.
+
+    One CPU at least stays free for the tasks around the actors, even once a node is lost: without it
+    the stage would wait forever.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    sizes = [node["CPU"] for node in nodes if node.get("CPU", 0) >= 1]
+    all_gpus = sum(node.get("GPU", 0.0) for node in nodes)
+    gpus = settings.embed_gpus if settings.embed_gpus is not None else min(1.0, all_gpus)
+    cpus = float(settings.embed_cpus)
+    room = max(0.0, sum(sizes) - 1 - (max(sizes) if len(sizes) > 1 else 0))
+    actors = int(all_gpus / gpus) if gpus else min(len(sizes), int(room / cpus))
+    actors = max(1, min(settings.embed_workers or max(1, actors), parts))
+    if actors * cpus > room and (gpus or room < 1):
+        cpus = 0.0  # they are placed by their GPUs, or there is hardly a CPU
+    elif actors * cpus > room and len(nodes) == 1:
+        cpus = room / actors  # no other node will come to hold them
+    return Workers(actors, cpus, gpus, settings.embed_threads)
+
+
+_tokenizers: dict[str, Tokenizer] = {}  # a worker process tokenizes many parts of one build
+
+
+def _tokenizer(context: Context) -> Tokenizer:
+    key = context.vectors_fingerprint
+    if key not in _tokenizers:
+        _tokenizers.clear()
+        trust = configured_trust(context.config.model)
+        _tokenizers[key] = Tokenizer.open(context.model(worker_cache()), trust=trust)
+    return _tokenizers[key]

@@ -1,0 +1,139 @@
+"""Stage 5b: the lexical index of each shard, a task a shard, and the statistics of the whole index."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.config.context import LEXICAL_CODE, Context
+from pipelines.runtime.markers import attempt, write_marker
+from pipelines.parts.part_reader import read_part
+from pipelines.parts.ordered_parts import Part, Range, name_of_vectors
+from pipelines.runtime.progress import Progress
+from pipelines.stages.shards import run_missing
+from pipelines.runtime.disk_space import check_space
+from pipelines.runtime.stage_runner import Limits, Step, Task
+from pipelines.runtime.usage import Usage
+from retrieval.lexical.analyzer import Analyzer
+from retrieval.lexical.statistics import SHARD_FILES, merge_statistics
+from retrieval.lexical.writer import ShardWriter
+from retrieval.settings import fingerprint
+from retrieval.storage.keys import FileRecord
+
+PARQUET_SHARE = 2.0  # the index against the compressed passages; an estimate
+
+
+@dataclass(frozen=True)
+class Lexical:
+    """Markers of the shards' lexical indexes and of the statistics."""
+
+    shards: list[dict[str, Any]]
+    statistics: dict[str, Any]
+
+    def files(self, shard: int) -> list[FileRecord]:
+        """Files of a shard, marker last."""
+        return _files(self.shards[shard])
+
+    def manifest_values(self, context: Context) -> dict[str, Any]:
+        """The fields of the manifest that tell of the lexical index."""
+        passages, tokens = self.statistics["rows"], self.statistics["tokens"]
+        return {
+            "lexical": {
+                "settings": context.config.lexical.model_dump(mode="json"),
+                "documents": passages,
+                "average_length": tokens / max(1, passages),
+                "terms": self.statistics["terms"],
+            },
+            "lexical_statistics": _files(self.statistics),
+        }
+
+
+def build_lexical(
+    context: Context, parts: list[Part], shards: list[Range], progress: Progress, limits: Limits
+) -> Lexical | None:
+    """Index the terms of every shard that is not yet; None where the configuration wants no lexical index.
+
+    A shard is named by its titles and texts, so other metadata, k1 or b leave it as it is.
+    """
+    settings = context.config.lexical
+    if not settings.enabled:
+        return None
+    folder = f"lexical/{fingerprint(LEXICAL_CODE, settings.index_values())}"
+    names = [name_of_vectors(shard.of(parts)) for shard in shards]
+    tasks = {
+        name: Task(name, {"parts": [part.plain() for part in shard.of(parts)]})
+        for name, shard in zip(names, shards, strict=True)
+    }
+    there = context.store.find(folder)
+    missing = [task for name, task in tasks.items() if f"{folder}/{name}.json" not in there]
+    size = sum(part["passages"]["bytes"] for task in missing for part in task.values["parts"])
+    check_space(context.store, PARQUET_SHARE * size, "the lexical index")
+    steps = [Step(write_shard, (context, folder))]
+    markers = run_missing(context, "lexical", folder, tasks, steps, progress, limits)
+    own = [markers[name] for name in names]
+    whole = fingerprint(names)
+    merge = {whole: Task(whole, {"shards": [_counted(marker) for marker in own]})}
+    below = f"{folder}/statistics"
+    steps = [Step(write_statistics, (context, below))]
+    found = run_missing(context, "statistics", below, merge, steps, progress, limits)
+    return Lexical(own, found[whole])
+
+
+def write_shard(task: Task, context: Context, folder: str) -> Task:
+    """Analyse and index the shard's passages, a part in memory at a time."""
+    usage = Usage()
+    analyzer = Analyzer(context.config.lexical)
+    with (
+        tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary,
+        context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out,
+    ):
+        writer = ShardWriter(out.path, Path(temporary))
+        for part in task.values["parts"]:
+            writer.add([analyzer(text) for text in _texts(context, part)])
+        counts = writer.finish()
+    values = {
+        "files": [asdict(record) for record in out.records],
+        "rows": counts["passages"],
+        "tokens": counts["tokens"],
+        "terms": counts["terms"],
+        "postings": counts["postings"],
+        "usage": usage.values(),
+    }
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+def write_statistics(task: Task, context: Context, folder: str) -> Task:
+    """Add up the document frequencies of all shards."""
+    usage = Usage()
+    with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
+        shards = [
+            context.store.local_folder([FileRecord(**file) for file in files], Path(temporary))
+            for files in task.values["shards"]
+        ]
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
+            counts = merge_statistics(shards, out.path)
+    values = {
+        "files": [asdict(record) for record in out.records],
+        "rows": counts["passages"],
+        "tokens": counts["tokens"],
+        "terms": counts["terms"],
+        "usage": usage.values(),
+    }
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+def _texts(context: Context, part: dict[str, Any]) -> Iterator[str]:
+    """What BM25 sees of a part's passages: the title in front of the text."""
+    table = read_part(context.store, part["passages"]["key"], ["title", "text"], part["rows"])
+    for title, text in zip(table.column("title").to_pylist(), table.column("text").to_pylist(), strict=True):
+        yield f"{title} {text}" if title else text
+
+
+def _counted(marker: dict[str, Any]) -> list[dict[str, Any]]:
+    """The files of a shard that its statistics are read from."""
+    return [file for file in marker["files"] if file["key"].rpartition("/")[2] in SHARD_FILES]
+
+
+def _files(marker: dict[str, Any]) -> list[FileRecord]:
+    return [FileRecord(**file) for file in [*marker["files"], marker["marker"]]]

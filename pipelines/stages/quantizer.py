@@ -1,0 +1,148 @@
+"""Stage 4: sample vectors across all parts and train the quantizer, once; or keep the one there is."""
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import ray
+
+from pipelines.runtime.cluster import has_gpus
+from pipelines.config.context import DENSE_CODE, Context
+from retrieval.dense.making.choice import choose
+from retrieval.dense.making.training import sample_rows, train
+from pipelines.runtime.markers import attempt, read_markers, write_marker
+from pipelines.parts.ordered_parts import Part
+from pipelines.runtime.progress import Progress
+from pipelines.runtime.stage_runner import Limits, result_of
+from pipelines.runtime.usage import Usage
+from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.manifest import Manifest
+from retrieval.settings import fingerprint
+from retrieval.storage.keys import FileRecord
+from retrieval.format.vectors import ShardVectors
+
+PARTS_A_TASK = 64
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A quantizer in storage. `folder` also names the dense shards that are built with it."""
+
+    spec: DenseSpec
+    reason: str
+    fingerprint: str
+    files: list[FileRecord]
+    training: dict[str, Any]
+    usage: dict[str, Any]
+
+
+def trained_quantizer(
+    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: Limits
+) -> Trained:
+    """The quantizer of this build: the previous version's, a finished one, or a new one."""
+    settings = context.config.dense
+    rows = sum(part.rows for part in parts)
+    budget = psutil.virtual_memory().total // 2
+    spec, reason = choose(settings, rows, parts[0].vectors.dimension, budget, metric=parts[0].vectors.metric)
+    there = context.store.find("quantizer")
+    kept = _keep(previous, context, spec, rows)
+    if kept is not None and any(there.get(file.key) != file.bytes for file in kept.files):
+        kept = None
+    if kept is not None:
+        return kept
+    # Without lists there is nothing to train, so nothing depends on the parts.
+    contents = [part.content for part in parts] if spec.is_ivf else []
+    name = fingerprint(
+        DENSE_CODE,
+        spec.artefact_values(),
+        spec.train_vectors,
+        settings.seed,
+        context.vectors_fingerprint,
+        contents,
+    )
+    marker = read_markers(context.store, "quantizer").get(name)
+    if marker is None:
+        with progress.stage("train", 1, rows_total=spec.train_vectors):
+            marker = _train_remotely(context, parts, spec, name, limits)
+            progress.finished(name, spec.train_vectors, marker["usage"])
+    files = [FileRecord(**file) for file in [*marker["files"], marker["marker"]]]
+    return Trained(spec, reason, name, files, marker["training"], marker["usage"])
+
+
+def _keep(previous: Manifest | None, context: Context, spec: DenseSpec, rows: int) -> Trained | None:
+    """The previous version's quantizer, while the settings are the same and the index has not outgrown it."""
+    if previous is None:
+        return None
+    settings, training = context.config.dense, previous.quantizer_training
+    old = DenseSpec.model_validate(previous.dense)
+    growth = rows / max(1, training["rows"])
+    free = {"search", "train_vectors"} | ({"nlist"} if settings.nlist is None else set())
+    same = (
+        old.model_dump(exclude=free) == spec.model_dump(exclude=free)
+        and training["settings"] == settings.training_values()
+        and training["vectors_fingerprint"] == context.vectors_fingerprint
+        and 1 / settings.retrain_growth <= growth <= settings.retrain_growth
+    )
+    if not same:
+        return None
+    return Trained(
+        old, previous.dense_reason, training["fingerprint"], previous.quantizer, training,
+        {"cpu_seconds": 0.0, "gpu_seconds": 0.0, "peak_memory_bytes": 0},
+    )  # fmt: skip
+
+
+def _train_remotely(
+    context: Context, parts: list[Part], spec: DenseSpec, name: str, limits: Limits
+) -> dict[str, Any]:
+    wanted = sample_rows([part.rows for part in parts], spec.train_vectors, context.config.dense.seed)
+    sample = ray.remote(num_cpus=1, max_retries=limits.retries)(_sample)
+    samples = []
+    for first in range(0, len(parts) if spec.is_ivf else 0, PARTS_A_TASK):
+        group = range(first, min(first + PARTS_A_TASK, len(parts)))
+        chosen = [(parts[number].plain(), wanted[number]) for number in group if len(wanted[number])]
+        if chosen:
+            samples.append(sample.remote(context, spec.dimension, chosen))
+    gpus = 1 if spec.is_ivf and has_gpus(context.config.ray) else 0
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_train)
+    training = {
+        "fingerprint": name,
+        "settings": context.config.dense.training_values(),
+        "vectors_fingerprint": context.vectors_fingerprint,
+        "rows": sum(part.rows for part in parts),
+    }
+    return result_of("train", remote.remote(context, spec, name, training, *samples))
+
+
+def _sample(context: Context, dimension: int, chosen: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
+    """Vectors (n, dimension) float16 of the chosen rows of some parts."""
+    taken = []
+    with tempfile.TemporaryDirectory(prefix="corpusmill-") as folder:
+        for part, rows in chosen:
+            path = context.store.local(FileRecord(**part["vectors"]), Path(folder))
+            taken.append(ShardVectors([path], [part["rows"]], dimension).take(rows))
+            if not context.store.is_local:
+                path.unlink()
+    return np.concatenate(taken)
+
+
+def _train(
+    context: Context, spec: DenseSpec, name: str, training: dict[str, Any], *samples: np.ndarray
+) -> dict[str, Any]:
+    usage = Usage()
+    sample = np.concatenate(samples) if samples else np.empty((0, spec.dimension), np.float16)
+    threads = len(os.sched_getaffinity(0))
+    with context.store.writing_folder(f"quantizer/{name}-{attempt()}") as folder:
+        stats = train(spec, sample, context.config.dense.seed, folder.path, threads=threads)
+    marker = {
+        "files": [asdict(record) for record in folder.records],
+        "training": {
+            **training, "seconds": round(stats.seconds, 3), "device": stats.device, "vectors": stats.vectors,
+            "id": stats.quantizer,
+        },
+        "usage": usage.values(gpu_seconds=0.0 if stats.device == "cpu" else stats.seconds),
+    }  # fmt: skip
+    return write_marker(context.store, f"quantizer/{name}", marker)

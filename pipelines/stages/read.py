@@ -1,0 +1,260 @@
+"""Stage 2: read the slices of the corpus and cut their documents into passages."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipelines.chunking.chunker import Chunker
+from pipelines.config.context import Context, worker_cache
+from pipelines.runtime.markers import write_marker
+from pipelines.parts.part_writer import PartWriter, id_hash
+from pipelines.runtime.progress import EXAMPLES, Progress
+from pipelines.parts.rejects import SUFFIX, RejectWriter, add_reasons
+from pipelines.sources.files.left_out import told_reasons
+from pipelines.parts.slice_results import SliceResult, slice_name
+from pipelines.sources.documents import carried
+from pipelines.sources.slice_reader import Document, Reject, read
+from pipelines.sources.slices import Slice
+from pipelines.runtime.stage_runner import Limits, Step, Task, run
+from pipelines.config.trust import configured_trust
+from pipelines.runtime.usage import Usage
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.models.encoders.tokenizer import Tokenizer
+from retrieval.errors import BuildFailed, InputError, ModelError
+from retrieval.settings import ModelSettings
+
+BATCH_DOCUMENTS = 256
+BATCH_CHARACTERS = 1_000_000
+DUPLICATE = "duplicate id"
+EARLY_DOCUMENTS = 10_000  # a build is not stopped early for fewer
+
+
+def read_slices(
+    context: Context, slices: list[Slice], drops: dict[str, dict[str, int]], known: dict[str, SliceResult],
+    progress: Progress, limits: Limits,
+) -> list[SliceResult]:  # fmt: skip
+    """Results of all slices in ledger order; only those without a marker are read.
+
+    `drops` names, by slice key, the id hashes of documents to leave out; see `duplicates`. Raises
+    InputError when more than the configured share of the documents was rejected.
+    """
+    names = {entry.key: slice_name(entry.key, drops.get(entry.key)) for entry in slices}
+    results = {key: known[name] for key, name in names.items() if name in known}
+    tasks = [
+        Task(names[entry.key], {"slice": entry.to_dict(), "drop": drops.get(entry.key, {})})
+        for entry in slices
+        if entry.key not in results
+    ]
+    progress.counts.update(documents=0, rejected=0, passages=0)
+    progress.reject_reasons = {}
+    for done in results.values():
+        _count(progress, done)
+    guard = RejectGuard(context.config.corpus.max_reject_share, len(slices), list(results.values()))
+    with progress.stage("read", len(slices), len(results), rows_before=progress.counts["passages"]):
+        for task in run("read", tasks, [Step(read_slice, (context,))], progress, limits):
+            result = SliceResult.from_values(task.values)
+            results[result.key] = result
+            _count(progress, result)
+            guard.add(result)
+    ordered = [results[entry.key] for entry in slices]
+    guard.check(ordered)
+    return ordered
+
+
+def read_slice(task: Task, context: Context) -> Task:
+    """Read one slice, write its parts, and last its marker."""
+    folder = f"parts/{context.parts_fingerprint}"
+    with RejectWriter(context.store, f"{folder}/{task.key}{SUFFIX}", keep=EXAMPLES) as rejects:
+        marker = _read_slice(task, context, folder, rejects)
+    written = write_marker(context.store, f"{folder}/{task.key}", marker)
+    return Task(task.key, {**written, "rows": marker["passages"]})
+
+
+def _read_slice(task: Task, context: Context, folder: str, rejects: RejectWriter) -> dict[str, Any]:
+    entry = Slice.from_dict(task.values["slice"])
+    drop: dict[str, int] = task.values["drop"]
+    usage = Usage()
+    writer = PartWriter(context.store, folder, task.key, context.metadata, context.config.index.part_passages)
+    chunker = _chunker(context)
+    tally = Tally(drop)
+    for batch in batches(read(entry, context.config.corpus, context.metadata), rejects, tally):
+        spans = chunker.split([document.title for document in batch], [document.text for document in batch])
+        for document, found in zip(batch, spans, strict=True):
+            reason = _unusable(document, len(found), int(context.config.corpus.max_document_bytes))
+            if reason:
+                rejects.add(Reject(document.source, document.position, document.doc_id, reason))
+            elif tally.keeps(document):
+                writer.add(document, found)
+            else:
+                reason = f"{DUPLICATE}, another one is kept"
+                rejects.add(Reject(document.source, document.position, document.doc_id, reason))
+    if tally.read != writer.documents + rejects.count:
+        raise BuildFailed(
+            f"{tally.read} records were read from slice {task.key}, but {writer.documents} documents and "
+            f"{rejects.count} rejects were written"
+        )
+    ids = writer.finish()
+    files = [*rejects.finish(), *([ids] if ids else [])]
+    return {
+        "key": entry.key,
+        "name": task.key,
+        "documents": writer.documents,
+        "rejected": rejects.count,
+        "read": tally.read,
+        "duplicates": tally.duplicates,
+        "passages": writer.passages,
+        "characters": writer.characters,
+        "parts": [asdict(part) for part in writer.parts],
+        "files": [asdict(file) for file in files],
+        "ids": asdict(ids) if ids else None,
+        "reasons": rejects.reasons,
+        "rejects": rejects.examples,
+        "usage": usage.values(),
+    }
+
+
+def _unusable(document: Document, passages: int, most: int) -> str:
+    """Why a document cannot be passages; empty if it can."""
+    if not passages:
+        return "no text"
+    more = carried(document)
+    if more * passages <= most:
+        return ""
+    return (
+        f"title and metadata have {more} characters, which {passages} passages repeat: more than "
+        f"max_document_bytes ({most})"
+    )
+
+
+class Tally:
+    """Counts what is read, and decides which documents of a repeated id stay.
+
+    `drop`: by hash of the id, which of the slice's documents with it stays, counted from 0; -1: none.
+    """
+
+    def __init__(self, drop: dict[str, int]) -> None:
+        self.read = 0
+        self.duplicates = 0
+        self._drop = drop
+        self._seen: dict[str, int] = {}
+
+    def keeps(self, document: Document) -> bool:
+        """Whether a document with passages stays; called once for each, in the slice's order."""
+        name = id_hash(document.doc_id).hex() if self._drop else ""
+        if name not in self._drop:
+            return True
+        self._seen[name] = self._seen.get(name, -1) + 1
+        stays = self._seen[name] == self._drop[name]
+        self.duplicates += not stays
+        return stays
+
+
+def batches(
+    documents: Iterable[Document | Reject], rejects: RejectWriter, tally: Tally
+) -> Iterator[list[Document]]:
+    """Documents in batches bounded in number and characters; rejects are put aside, all are counted."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        tally.read += 1
+        if isinstance(document, Reject):
+            rejects.add(document)
+            continue
+        batch.append(document)
+        characters += len(document.text) + carried(document)
+        if len(batch) >= BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+class RejectGuard:
+    """Fails the build once too many documents were rejected; duplicates have a policy of their own."""
+
+    def __init__(self, share: float, slices: int, done: list[SliceResult]) -> None:
+        self._share = share
+        self._slices = slices
+        self._results = list(done)
+
+    def add(self, result: SliceResult) -> None:
+        """Stop early where half of the slices have ten times the rejects that the share allows.
+
+        Slices differ, so a smaller excess is judged at the end.
+        """
+        self._results.append(result)
+        rejected = sum(done.rejected - done.duplicates for done in self._results)
+        documents = sum(done.documents + done.rejected for done in self._results)
+        many = documents >= EARLY_DOCUMENTS and 2 * len(self._results) >= self._slices
+        if many and rejected > 10 * self._share * documents:
+            self.check(self._results)
+
+    def check(self, results: list[SliceResult]) -> None:
+        """Raise InputError, naming the first rejects, if the share is passed."""
+        rejected = sum(done.rejected - done.duplicates for done in results)
+        documents = sum(done.documents + done.rejected for done in results)
+        if documents == 0:
+            raise InputError("the corpus holds no document", hint="Check corpus.paths and corpus.format.")
+        if rejected <= self._share * documents:
+            return
+        first = [line for done in results for line in done.rejects if DUPLICATE not in line][:EXAMPLES]
+        raise InputError(
+            f"{rejected} of {documents} documents were rejected ({rejected / documents:.2%}), more than "
+            f"corpus.max_reject_share = {self._share:.2%} allows: "
+            f"{told_reasons(add_reasons(done.reasons for done in results))}. The first ones:\n"
+            + "\n".join(f"  {line}" for line in first),
+            hint="Mend the input, or raise corpus.max_reject_share; then run the same command again.",
+        )
+
+
+def _count(progress: Progress, result: SliceResult) -> None:
+    progress.counts["documents"] += result.documents
+    progress.counts["rejected"] += result.rejected
+    progress.counts["passages"] += result.passages
+    progress.reject_reasons = add_reasons([progress.reject_reasons, result.reasons])
+
+
+_chunkers: dict[str, Chunker] = {}  # a worker process reads many slices of one build
+
+
+def _chunker(context: Context) -> Chunker:
+    key = context.parts_fingerprint
+    if key not in _chunkers:
+        _chunkers.clear()
+        _chunkers[key] = open_chunker(context)
+    return _chunkers[key]
+
+
+def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
+    """The chunker that the configuration asks for; it loads a model only to compare sentences.
+
+    compare: False opens it to be checked, without that model. Raises ConfigError.
+    """
+    settings = context.config.chunk
+    if not context.chunks_by_model:
+        return Chunker.open(
+            settings, tokenizer_file=None, max_tokens=None, special_tokens=0, prompt="", embed_sentences=None
+        )
+    model = context.model(worker_cache())
+    tokenizer = Tokenizer.open(model, trust=configured_trust(model))
+    embed = None
+    if settings.method == "semantic":
+        embed = _sentence_encoder(model) if compare else _no_sentences
+    return Chunker.open(
+        settings, tokenizer_file=str(tokenizer.tokenizer_file), max_tokens=tokenizer.max_tokens,
+        special_tokens=tokenizer.special_tokens, prompt=tokenizer.prompt, embed_sentences=embed,
+    )  # fmt: skip
+
+
+def _sentence_encoder(model: ModelSettings) -> Callable[[list[str]], np.ndarray]:
+    # Reading takes no GPU from those that embed.
+    trust = configured_trust(model)
+    model = model.model_copy(update={"device": "cpu"})
+    encoder = Encoder.open(model, sides={"passage"}, threads=1, trust=trust)
+    return lambda texts: encoder.encode_passages([""] * len(texts), texts)
+
+
+def _no_sentences(_texts: list[str]) -> np.ndarray:
+    raise ModelError("this chunker was opened without the model that compares sentences")

@@ -1,0 +1,241 @@
+"""Stages 5 and 6: passages of each shard, pieces of its dense index in parallel, and their merge."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from pipelines.runtime.cluster import has_gpus
+from pipelines.config.context import PASSAGES_CODE, Context
+from retrieval.dense.making.gpu import gpu_count
+from retrieval.dense.making.merging import merge
+from retrieval.dense.making.add import build_piece
+from pipelines.runtime.markers import attempt, read_markers, write_marker
+from pipelines.parts.part_reader import read_part
+from pipelines.parts.ordered_parts import Part, Range, cut, name_of_passages, name_of_vectors
+from pipelines.runtime.progress import Progress
+from pipelines.stages.quantizer import Trained
+from pipelines.runtime.disk_space import check_space
+from pipelines.runtime.stage_runner import Limits, Step, Task, run
+from pipelines.runtime.usage import Usage
+from retrieval.dense.quantizer import Quantizer
+from retrieval.format.manifest import Manifest, ShardRecord
+from retrieval.format.parquet_schema import part_schema
+from retrieval.format.passages import write_passages
+from retrieval.settings import fingerprint
+from retrieval.storage.keys import FileRecord, is_written_by_us
+from retrieval.format.vectors import ShardVectors
+
+PASSAGES = "passages"
+UNPACKED = 2.5  # Arrow against compressed Parquet; an estimate
+
+
+def build_passages(
+    context: Context, parts: list[Part], shards: list[Range], progress: Progress, limits: Limits
+) -> list[dict[str, Any]]:
+    """One Arrow file of passages a shard; their markers' values."""
+    folder = f"passages/{fingerprint(PASSAGES_CODE, context.parts_fingerprint)}"
+    names = [name_of_passages(shard.of(parts)) for shard in shards]
+    tasks = {
+        name: Task(name, {"parts": [part.plain() for part in shard.of(parts)]})
+        for name, shard in zip(names, shards, strict=True)
+    }
+    finished = read_markers(context.store, folder)
+    missing = [part for name in names if name not in finished for part in tasks[name].values["parts"]]
+    size = sum(part["passages"]["bytes"] for part in missing)
+    check_space(context.store, UNPACKED * size, "the passages of the shards")
+    steps = [Step(write_shard_passages, (context, folder))]
+    markers = run_missing(context, PASSAGES, folder, tasks, steps, progress, limits)
+    return [markers[name] for name in names]
+
+
+def write_shard_passages(task: Task, context: Context, folder: str) -> Task:
+    """Concatenate the shard's parts, one in memory at a time."""
+    usage = Usage()
+    schema = part_schema(context.metadata)
+
+    def tables() -> Iterator[pa.Table]:
+        for part in task.values["parts"]:
+            yield read_part(context.store, part["passages"]["key"], rows=part["rows"])
+
+    with context.store.writing(f"{folder}/{task.key}.arrow") as write:
+        rows = write_passages(write.path, tables(), schema)
+    values = {"files": [asdict(write.done)], "rows": rows, "usage": usage.values()}
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+def build_dense(
+    context: Context, parts: list[Part], shards: list[Range], trained: Trained, previous: Manifest | None,
+    progress: Progress, limits: Limits,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The dense index of every shard; their markers' values.
+
+    A shard whose first parts are a whole shard of the previous version starts from that one, so that
+    appended parts are added without touching what was there.
+    """
+    folder = f"dense/{trained.fingerprint}"
+    # A quantizer that had to be trained again has another id, and lists made with the old one are useless.
+    found = read_markers(context.store, folder)
+    done = {name: values for name, values in found.items() if values["quantizer"] == trained.training["id"]}
+    names = [name_of_vectors(shard.of(parts)) for shard in shards]
+    pieces: dict[str, Task] = {}
+    merges: dict[str, Task] = {}
+    for name, shard in zip(names, shards, strict=True):
+        if name not in done:
+            start = _reusable(context, parts, shard, trained, previous)
+            own = _piece_tasks(context, parts, shard, trained, start)
+            pieces |= own
+            values = {
+                "pieces": list(own),
+                "start": [asdict(file) for file in start.dense] if start else [],
+                "parts": [part.plain() for part in shard.of(parts)],
+            }
+            merges[name] = Task(name, values)
+    rows = sum(part["rows"] for task in merges.values() for part in task.values["parts"])
+    # Pieces and the shards that they are merged into lie side by side for a while.
+    check_space(context.store, 2.0 * trained.spec.stored_bytes_per_vector * rows, "the dense index")
+    threads, gpus = _piece_resources(context, trained, len(pieces))
+    folder_of_pieces = f"{folder}/pieces-{trained.training['id']}"
+    step = Step(write_piece, (context, trained, folder_of_pieces, threads), cpus=threads, gpus=gpus)
+    built = run_missing(context, "pieces", folder_of_pieces, pieces, [step], progress, limits)
+    for task in merges.values():
+        task.values["pieces"] = [built[key] for key in task.values["pieces"]]
+    with progress.stage("merge", len(shards), len(shards) - len(merges)):
+        step = Step(merge_shard, (context, trained, folder))
+        for result in run("merge", list(merges.values()), [step], progress, limits):
+            done[result.key] = result.values
+    progress.guard()
+    there = context.store.find(folder_of_pieces)
+    context.store.delete([key for key in there if is_written_by_us(key)])
+    return [done[name] for name in names]
+
+
+def _piece_tasks(
+    context: Context, parts: list[Part], shard: Range, trained: Trained, start: ShardRecord | None
+) -> dict[str, Task]:
+    """Pieces of a shard by name, after the rows that it starts from."""
+    name = name_of_vectors(shard.of(parts))
+    first_row, skipped = (start.rows, len(start.content)) if start else (0, 0)
+    return {
+        f"{name}-{piece.base:012d}-{piece.rows}": Task(
+            f"{name}-{piece.base:012d}-{piece.rows}",
+            {"parts": [part.plain() for part in piece.of(parts)], "first_row": piece.base},
+        )
+        for piece in _pieces(context, parts, shard, trained, first_row, skipped)
+    }
+
+
+def _piece_resources(context: Context, trained: Trained, pieces: int) -> tuple[int, int]:
+    """Threads (and logical CPUs) and GPUs of a piece's task: a node's cores are shared by what it runs."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = max((int(node.get("CPU", 0)) for node in nodes), default=1)
+    if trained.spec.is_ivf and has_gpus(context.config.ray):
+        on_a_node = max((int(node.get("GPU", 0)) for node in nodes), default=1)
+        return max(1, cores // max(1, on_a_node)), 1
+    total = sum(int(node.get("CPU", 0)) for node in nodes)
+    return max(1, min(cores, total // max(1, pieces))), 0
+
+
+def write_piece(task: Task, context: Context, trained: Trained, folder: str, threads: int) -> Task:
+    """Add a piece's vectors to a copy of the trained, empty index."""
+    usage = Usage()
+    with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
+        quantizer = _quantizer(context, trained, Path(temporary))
+        vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
+            stats = build_piece(quantizer, vectors, task.values["first_row"], out.path, threads=threads)
+    values = {
+        "files": [asdict(record) for record in out.records],
+        "rows": stats.vectors,
+        "usage": usage.values(gpu_seconds=stats.seconds if gpu_count() else 0.0),
+    }
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+def merge_shard(task: Task, context: Context, trained: Trained, folder: str) -> Task:
+    """Merge the pieces of a shard, list by list on disk."""
+    usage = Usage()
+    with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
+        quantizer = _quantizer(context, trained, Path(temporary))
+        sources = [[FileRecord(**file) for file in piece["files"]] for piece in task.values["pieces"]]
+        if task.values["start"]:
+            sources.insert(0, [FileRecord(**file) for file in task.values["start"]])
+        folders = [context.store.local_folder(files, Path(temporary)) for files in sources]
+        vectors = None
+        if trained.spec.type == "hnsw":
+            vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
+            stats = merge(
+                quantizer, folders, out.path, vectors=vectors,
+                hnsw_max_vectors=context.config.dense.hnsw_max_vectors, threads=len(os.sched_getaffinity(0)),
+            )  # fmt: skip
+    earlier = [piece["usage"] for piece in task.values["pieces"]]
+    values = {
+        "files": [asdict(record) for record in out.records],
+        "rows": stats.vectors,
+        "usage": usage.values(),
+        "pieces_usage": earlier,
+        "quantizer": trained.training["id"],
+    }
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+def _pieces(
+    context: Context, parts: list[Part], shard: Range, trained: Trained, first_row: int, skipped: int
+) -> list[Range]:
+    """Ranges of the shard's parts after `skipped` ones, with rows local to the shard."""
+    most = context.config.index.piece_passages if trained.spec.is_ivf else shard.rows
+    own = shard.of(parts)
+    local = cut(own, most, skipped, first_row)
+    return [
+        Range(shard.first + piece.first, shard.first + piece.end, piece.base, piece.rows) for piece in local
+    ]
+
+
+def _reusable(
+    context: Context, parts: list[Part], shard: Range, trained: Trained, previous: Manifest | None
+) -> ShardRecord | None:
+    """The previous version's whole shard whose parts are the first ones of this longer shard, if any."""
+    if (
+        previous is None
+        or not trained.spec.is_ivf
+        or previous.quantizer_training["id"] != trained.training["id"]
+    ):
+        return None
+    contents = [part.content for part in shard.of(parts)]
+    there = context.store.find(f"dense/{trained.fingerprint}")
+    fitting = [
+        old
+        for old in previous.shards
+        if len(old.content) < len(contents)
+        and old.content == contents[: len(old.content)]
+        and all(there.get(file.key) == file.bytes for file in old.dense)
+    ]
+    return max(fitting, key=lambda old: old.rows, default=None)
+
+
+def run_missing(
+    context: Context, stage: str, folder: str, tasks: dict[str, Task], steps: list[Step], progress: Progress,
+    limits: Limits,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Markers of all tasks by name; only those without one are run."""
+    markers = {name: values for name, values in read_markers(context.store, folder).items() if name in tasks}
+    todo = [task for name, task in tasks.items() if name not in markers]
+    with progress.stage(stage, len(tasks), len(tasks) - len(todo)):
+        for result in run(stage, todo, steps, progress, limits):
+            markers[result.key] = result.values
+    return markers
+
+
+def _quantizer(context: Context, trained: Trained, temporary: Path) -> Quantizer:
+    return Quantizer.open(context.store.local_folder(trained.files, temporary), trained.spec)
+
+
+def _vectors(context: Context, parts: list[dict[str, Any]], dimension: int, temporary: Path) -> ShardVectors:
+    paths = [context.store.local(FileRecord(**part["vectors"]), temporary) for part in parts]
+    return ShardVectors(paths, [part["rows"] for part in parts], dimension)

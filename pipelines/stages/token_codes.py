@@ -1,0 +1,263 @@
+"""Token vectors of late interaction, stored by part as codes: one codec for the index, trained once.
+
+Codes are named by what the token encoder sees and by the codec, so that parts of the same text share them.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import ray
+
+from pipelines.parts import part_reader
+from pipelines.runtime.cluster import has_gpus
+from pipelines.config.context import Context, worker_cache
+from retrieval.dense.making.training import sample_rows
+from pipelines.stages.embed import embed_workers
+from pipelines.runtime.markers import attempt, read_markers, write_marker
+from pipelines.parts.ordered_parts import Part
+from pipelines.runtime.progress import Progress
+from pipelines.runtime.disk_space import check_space
+from pipelines.runtime.stage_runner import Limits, Step, Task, result_of, run
+from pipelines.config.trust import configured_trust
+from pipelines.runtime.usage import Usage
+from retrieval.token_codes.codec import TokenCodec
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.resolve_model import late_model
+from retrieval.models.late_interaction.token_vectors import offsets_of
+from retrieval.token_codes.shard_codes import write_tokens
+from retrieval.format.manifest import Manifest
+from retrieval.models.files import check_same, use_files
+from retrieval.settings import fingerprint
+from retrieval.storage.keys import FileRecord
+
+TOKENS_CODE = 2  # raised when the code changes what the codes of a part hold
+FOLDER = "tokens"
+CODECS = "tokens/codecs"
+PARTS_A_TASK = 64
+TOKENS_A_PASSAGE = 64  # of the training sample, so that it comes from many passages
+PASSAGES_AT_ONCE = 256  # whose token vectors are held while they are encoded
+STORED_BYTES = 56  # of a token, with some to spare
+
+
+@dataclass(frozen=True)
+class StoredTokens:
+    """Token codes of all parts. `parts`: files by content; `markers`: values of the parts' markers."""
+
+    codec: list[FileRecord]
+    training: dict[str, Any]
+    usage: dict[str, Any]
+    parts: dict[str, list[FileRecord]]
+    markers: list[dict[str, Any]]
+
+
+def store_tokens(
+    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: Limits
+) -> StoredTokens | None:
+    """Codes of all parts where the configuration asks for them; only parts without a marker are encoded."""
+    if not context.config.late_interaction.store:
+        return None
+    codec = _codec(context, parts, previous, progress, limits)
+    folder = f"{FOLDER}/{fingerprint(TOKENS_CODE, _encoder_values(context), codec['training']['id'])}"
+    wanted = {part.content: part for part in parts}
+    markers = {name: value for name, value in read_markers(context.store, folder).items() if name in wanted}
+    tasks = [
+        Task(content, {"passages": asdict(part.passages), "rows": part.rows})
+        for content, part in wanted.items()
+        if content not in markers
+    ]
+    missing = sum(wanted[task.key].vectors.tokens for task in tasks)
+    check_space(context.store, STORED_BYTES * missing, "the token codes")
+    workers = embed_workers(context.config.ray, len(tasks))
+    coding = Step(
+        encoding, (context, codec["files"], workers.threads),
+        actors=workers.actors, cpus=workers.cpus, gpus=workers.gpus,
+    )  # fmt: skip
+    steps = [Step(read_part, (context,)), coding, Step(write_part, (context, folder))]
+    total = sum(part.rows for part in wanted.values())
+    before = sum(value["rows"] for value in markers.values())
+    with progress.stage("tokens", len(wanted), len(markers), rows_total=total, rows_before=before):
+        for task in run("tokens", tasks, steps, progress, limits):
+            markers[task.key] = task.values
+    return StoredTokens(
+        codec=_records(codec),
+        training=codec["training"],
+        usage=codec["usage"],
+        parts={content: _records(value) for content, value in markers.items()},
+        markers=list(markers.values()),
+    )
+
+
+def read_part(task: Task, context: Context) -> Task:
+    """Read the part's titles and texts."""
+    table = part_reader.read_part(
+        context.store, task.values["passages"]["key"], ["title", "text"], task.values["rows"]
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    task.buffers = {"passages": sink.getvalue().to_pybytes()}
+    return task
+
+
+def encoding(context: Context, files: list[dict[str, Any]], threads: int | None) -> Callable[[Task], Task]:
+    """Load the model and the codec, once in each actor; the function that makes a part's codes."""
+    encoder = _open_encoder(context, threads)
+    with tempfile.TemporaryDirectory(prefix="corpusmill-") as folder:
+        records = [FileRecord(**file) for file in files]
+        codec = TokenCodec.open(context.store.local_folder(records, Path(folder)))
+
+    def encode(task: Task) -> Task:
+        began = time.monotonic()
+        titles, texts = _columns(pa.ipc.open_stream(task.buffers["passages"]).read_all())
+        codes, counts = [], []
+        for first in range(0, len(texts), PASSAGES_AT_ONCE):
+            span = slice(first, first + PASSAGES_AT_ONCE)
+            found = encoder.encode_passages(titles[span], texts[span])
+            codes.append(codec.encode(found.vectors, device=encoder.device))
+            counts.append(np.diff(found.offsets))
+        if encoder.device != "cpu":
+            task.values["gpu_seconds"] = time.monotonic() - began
+        joined = np.concatenate(codes)
+        task.values |= {"tokens": len(joined), "dtype": encoder.dtype, "device": encoder.device}
+        task.buffers = {"codes": joined.tobytes(), "counts": np.concatenate(counts).tobytes()}
+        return task
+
+    return encode
+
+
+def write_part(task: Task, context: Context, folder: str) -> Task:
+    """Write codes and offsets, and last the marker."""
+    counts = np.frombuffer(task.buffers["counts"], np.int64)
+    codes = np.frombuffer(task.buffers["codes"], np.uint8).reshape(task.values["tokens"], -1)
+    with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
+        write_tokens(out.path, codes, offsets_of(counts))
+    names = ("rows", "tokens", "dtype", "device", "usage")
+    values = {
+        "files": [asdict(record) for record in out.records],
+        **{name: task.values[name] for name in names},
+    }
+    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+
+
+def _codec(
+    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: Limits
+) -> dict[str, Any]:
+    """Marker of the codec: the previous version's, a finished one, or that of a new one."""
+    settings = context.config.late_interaction
+    markers = read_markers(context.store, CODECS)
+    rows = sum(part.rows for part in parts)
+    own = settings.fingerprint_values(leave_out={"model", "query_tokens", "store"})
+    values = [_encoder_values(context), own]
+    old = previous.late_interaction.get("codec") if previous else None
+    if old and old["values"] == values and old["fingerprint"] in markers:
+        # A codec that saw as many tokens as it may stays; one of a small index is outgrown.
+        grown = rows / max(1, old["rows"]) > context.config.dense.retrain_growth
+        if old["tokens"] >= settings.train_tokens or not grown:
+            return markers[old["fingerprint"]]
+    name = fingerprint(TOKENS_CODE, values, [part.content for part in parts])
+    if name not in markers:
+        training = {"fingerprint": name, "values": values, "rows": rows}
+        with progress.stage("codec", 1, rows_total=rows):
+            markers[name] = _train_remotely(context, parts, training, limits)
+            progress.finished(name, markers[name]["training"]["passages"], markers[name]["usage"])
+    return markers[name]
+
+
+def _train_remotely(
+    context: Context, parts: list[Part], training: dict[str, Any], limits: Limits
+) -> dict[str, Any]:
+    settings = context.config.late_interaction
+    passages = max(1, settings.train_tokens // TOKENS_A_PASSAGE)
+    wanted = sample_rows([part.rows for part in parts], passages, settings.seed)
+    read = ray.remote(num_cpus=1, max_retries=limits.retries)(_sample)
+    samples = []
+    for first in range(0, len(parts), PARTS_A_TASK):
+        group = range(first, min(first + PARTS_A_TASK, len(parts)))
+        chosen = [(parts[number].passages.key, wanted[number]) for number in group if len(wanted[number])]
+        if chosen:
+            samples.append(read.remote(context, chosen))
+    gpus = 1 if has_gpus(context.config.ray) else 0
+    train = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_train)
+    return result_of("codec", train.remote(context, training, *samples))
+
+
+def _sample(context: Context, chosen: list[tuple[str, np.ndarray]]) -> list[tuple[str, str]]:
+    """Titles and texts of the chosen rows of some parts."""
+    found: list[tuple[str, str]] = []
+    for key, rows in chosen:
+        titles, texts = _columns(part_reader.read_part(context.store, key, ["title", "text"]))
+        found += [(titles[row], texts[row]) for row in rows.tolist()]
+    return found
+
+
+def _train(context: Context, training: dict[str, Any], *samples: list[tuple[str, str]]) -> dict[str, Any]:
+    """Encode the sample, take tokens of it at random, train and write the codec, and last its marker."""
+    usage = Usage()
+    began = time.monotonic()
+    settings = context.config.late_interaction
+    threads = len(os.sched_getaffinity(0))
+    encoder = _open_encoder(context, threads)
+    pairs = [pair for sample in samples for pair in sample]
+    pieces = []
+    for first in range(0, len(pairs), PASSAGES_AT_ONCE):
+        titles, texts = zip(*pairs[first : first + PASSAGES_AT_ONCE], strict=True)
+        pieces.append(encoder.encode_passages(titles, texts).vectors)
+    vectors = np.concatenate(pieces)
+    if len(vectors) > settings.train_tokens:
+        rng = np.random.default_rng(settings.seed)
+        chosen = rng.choice(len(vectors), settings.train_tokens, replace=False)
+        vectors = vectors[np.sort(chosen)]
+    faiss.omp_set_num_threads(threads)
+    codec = TokenCodec.train(
+        vectors, nlist=settings.nlist, code_bytes=settings.code_bytes, seed=settings.seed
+    )
+    name = training["fingerprint"]
+    with context.store.writing_folder(f"{CODECS}/{name}-{attempt()}") as folder:
+        codec.write(folder.path)
+    seconds = time.monotonic() - began
+    marker = {
+        "files": [asdict(record) for record in folder.records],
+        "training": {
+            **training, **codec.describe(), "tokens": len(vectors), "passages": len(pairs),
+            "seconds": round(seconds, 3),
+        },
+        "usage": usage.values(gpu_seconds=0.0 if encoder.device == "cpu" else seconds),
+    }  # fmt: skip
+    return write_marker(context.store, f"{CODECS}/{name}", marker)
+
+
+def _encoder_values(context: Context) -> list[Any]:
+    """What the token vectors of a part depend on beside its titles and texts, as JSON."""
+    settings = context.config.late_interaction
+    model = late_model(settings, context.config.model)
+    values = model.fingerprint_values(leave_out={"name", "query_name", "query_prompt", "device", "revision"})
+    return [context.late_card["passage"]["fingerprint"], values]
+
+
+def _open_encoder(context: Context, threads: int | None) -> TokenEncoder:
+    """The token encoder of the build. Raises ModelError where this machine has another model by its name."""
+    settings, cache = context.config.late_interaction, worker_cache()
+    embedding = context.model(cache)
+    trust = configured_trust(late_model(settings, context.config.model))
+    if settings.model is not None:
+        model = use_files(settings.model, context.late_card, context.model_files, context.store, cache)
+        check_same(model, context.late_card, trust)
+        settings = settings.model_copy(update={"model": model})
+    threads = threads or len(os.sched_getaffinity(0))
+    return TokenEncoder.open(settings, embedding, threads=threads, trust=trust)
+
+
+def _columns(table: pa.Table) -> tuple[list[str], list[str]]:
+    return table.column("title").to_pylist(), table.column("text").to_pylist()
+
+
+def _records(marker: dict[str, Any]) -> list[FileRecord]:
+    return [FileRecord(**file) for file in [*marker["files"], marker["marker"]]]

@@ -1,0 +1,142 @@
+"""Stage 7a: tune how far a search looks, against exact search, with queries that are not in the corpus."""
+
+import io
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import ray
+
+from pipelines.runtime.cluster import has_gpus
+from pipelines.config.context import Context, worker_cache
+from retrieval.dense.making.tune import ShardResult, Tuned, combine, evaluate_shard, grid, merge_results
+from pipelines.parts.part_reader import read_part
+from pipelines.parts.ordered_parts import Part, Range
+from pipelines.runtime.progress import Progress
+from pipelines.stages.quantizer import Trained
+from pipelines.planning.tuning_queries import draw_queries
+from pipelines.runtime.stage_runner import GO_ON, Limits, Step, Task, result_of, run
+from pipelines.config.trust import configured_trust
+from pipelines.runtime.usage import Usage
+from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.dense_shard import DenseShard
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.errors import BuildFailed
+from retrieval.storage.keys import FileRecord
+from retrieval.format.vectors import ShardVectors
+
+PARTS_SAMPLED = 50
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Tuned parameters with the recall table, where the queries came from, and the encoder's description."""
+
+    tuned: Tuned
+    queries: str
+    encoder: dict[str, Any]
+
+
+def tune(
+    context: Context, parts: list[Part], shards: list[Range], dense: list[dict[str, Any]], trained: Trained,
+    given: list[str] | None, progress: Progress, limits: Limits,
+) -> Tuning:  # fmt: skip
+    """Find the search parameters that meet the recall target at the least cost.
+
+    given: the user's queries; None draws sentences from passages.
+    """
+    settings = context.config.dense
+    with progress.stage("tune", len(shards)):
+        queries, description, usage = _encode(context, parts, given, limits)
+        progress.usages.setdefault("tune", []).append(usage)
+        points = grid(trained.spec, settings.recall_k)
+        tasks = [
+            Task(
+                f"shard-{number:05d}",
+                {"dense": marker["files"], "parts": [part.plain() for part in shard.of(parts)]},
+            )
+            for number, (shard, marker) in enumerate(zip(shards, dense, strict=True))
+        ]
+        step = Step(evaluate, (context, trained, queries))
+        merged: ShardResult | None = None
+        for task in run("tune", tasks, [step], progress, limits):
+            result = _unpack(task)
+            merged = result if merged is None else merge_results(merged, result)
+    if merged is None:
+        raise BuildFailed("there is no shard to tune", hint=GO_ON)
+    tuned = combine([merged], points, trained.spec, settings)
+    source = f"the {len(queries)} first queries of {settings.query_file}" if given else (
+        f"{len(queries)} sentences drawn from passages, embedded as queries"
+    )  # fmt: skip
+    return Tuning(tuned, source, description)
+
+
+def evaluate(task: Task, context: Context, trained: Trained, queries: np.ndarray) -> Task:
+    """Search one shard, exactly and at every point of the grid."""
+    with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
+        store, folder = context.store, Path(temporary)
+        quantizer = Quantizer.open(store.local_folder(trained.files, folder), trained.spec)
+        paths = [store.local(FileRecord(**part["vectors"]), folder) for part in task.values["parts"]]
+        vectors = ShardVectors(paths, [part["rows"] for part in task.values["parts"]], trained.spec.dimension)
+        files = [FileRecord(**file) for file in task.values["dense"]]
+        shard = DenseShard.open(store.local_folder(files, folder), trained.spec, quantizer, vectors)
+        result = evaluate_shard(
+            shard,
+            vectors,
+            queries,
+            grid(trained.spec, context.config.dense.recall_k),
+            context.config.dense.recall_k,
+        )
+        shard.close()
+    values = {"seconds": [seconds for _, seconds in result.points], "assigning": result.assigning}
+    arrays = {f"scores-{number}": scores for number, (scores, _) in enumerate(result.points)}
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, exact=result.exact, **arrays)
+    return Task(task.key, values, {"arrays": file.getvalue()})
+
+
+def _unpack(task: Task) -> ShardResult:
+    with np.load(io.BytesIO(task.buffers["arrays"]), allow_pickle=False) as arrays:
+        points = [
+            (arrays[f"scores-{number}"], seconds) for number, seconds in enumerate(task.values["seconds"])
+        ]
+        return ShardResult(arrays["exact"], points, task.values["assigning"])
+
+
+def _encode(
+    context: Context, parts: list[Part], given: list[str] | None, limits: Limits
+) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+    """Queries (q, d) float32, the encoder's description, and what a task used for them.
+
+    The driver loads no model.
+    """
+    rng = np.random.default_rng(context.config.dense.seed)
+    chosen = rng.choice(len(parts), min(PARTS_SAMPLED, len(parts)), replace=False)
+    sample = [parts[number].plain() for number in sorted(chosen)]
+    gpus = 1 if has_gpus(context.config.ray) else 0
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_embed_queries)
+    return result_of("tune", remote.remote(context, sample, given, "auto" if gpus else "cpu"))
+
+
+def _embed_queries(
+    context: Context, parts: list[dict[str, Any]], given: list[str] | None, device: Literal["auto", "cpu"]
+) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+    usage = Usage()
+    texts = given
+    if texts is None:
+        wanted = context.config.dense.tune_queries
+        rng = np.random.default_rng(context.config.dense.seed)
+        drawn: list[str] = []
+        share = -(-wanted // len(parts))
+        for part in parts:
+            table = read_part(context.store, part["passages"]["key"], ["title", "text"], part["rows"])
+            drawn += draw_queries(table["title"].to_pylist(), table["text"].to_pylist(), share, rng)
+        texts = drawn[:wanted]
+    threads = len(os.sched_getaffinity(0))
+    model = context.model(worker_cache()).model_copy(update={"device": device})
+    trust = configured_trust(model)
+    encoder = Encoder.open(model, sides={"query"}, threads=threads, trust=trust)
+    return encoder.encode_queries(texts), encoder.description, usage.values()

@@ -1,5 +1,0 @@
-"""Cross-encoder re-ranking: a model reads a query and a passage together and gives one score."""
-
-from retrieval.cross_encoder.cross_encoder import CrossEncoder, PairScores, cross_encoder_card
-
-__all__ = ["CrossEncoder", "PairScores", "cross_encoder_card"]

@@ -1,0 +1,181 @@
+"""Tune nprobe and the shortlist against exact search: shard by shard, then over all shards together."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from retrieval.dense.dense_shard import DenseShard
+from retrieval.format.dense_spec import DenseSpec, SearchParameters
+from retrieval.settings import DenseSettings
+from retrieval.format.vectors import ShardVectors, best, exact_search
+
+SHORTLISTS = (50, 100, 200, 400)
+MAX_NPROBE = 512
+TOLERANCE = 1e-5  # of scores: two ways of adding up the same product differ by less
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """One shard's answers: scores float32 (q, k) of exact search and of each grid point."""
+
+    exact: np.ndarray
+    points: list[tuple[np.ndarray, float]]  # scores, and seconds of the search in this shard
+    assigning: list[float]  # seconds of the coarse assignment of each point, paid once for all shards
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The chosen parameters, the recall/latency table, and a warning where the target is missed."""
+
+    parameters: SearchParameters
+    table: list[dict[str, float | int]]
+    warning: str = ""
+
+
+def grid(spec: DenseSpec, k: int) -> list[SearchParameters]:
+    """The search parameters to try, from cheap to thorough; the same for every shard of an index."""
+    if spec.type == "flat":
+        return [SearchParameters(depth=k)]
+    if spec.type == "hnsw":
+        return [
+            SearchParameters(ef_search=ef, shortlist=k, depth=k)
+            for ef in (16, 32, 64, 128, 256, 512)
+            if ef >= k
+        ]
+    probes = [2**i for i in range(12) if 2**i < min(spec.nlist, MAX_NPROBE)]
+    probes.append(min(spec.nlist, MAX_NPROBE))
+    # Float16 lists hold the vectors themselves: a longer shortlist finds nothing more.
+    lengths = [k] if spec.type == "ivf_flat" else [n for n in SHORTLISTS if n >= k] or [k, 2 * k, 4 * k]
+    return [SearchParameters(nprobe=nprobe, shortlist=n, depth=k) for nprobe in probes for n in lengths]
+
+
+def evaluate_shard(
+    shard: DenseShard,
+    vectors: ShardVectors,
+    queries: np.ndarray,
+    points: Sequence[SearchParameters],
+    k: int,
+) -> ShardResult:
+    """Search one shard with queries (q, d) float32: exactly, and at every grid point, timed in a batch."""
+    exact, _ = exact_search(queries, vectors, k)
+    results, assigning = [], []
+    shard.search(queries[:8], k, parameters=points[-1])  # the first search pages the lists in
+    for parameters in points:
+        start = time.perf_counter()
+        assigned = shard.quantizer.assign(queries, parameters.nprobe)
+        middle = time.perf_counter()
+        scores, _ = shard.search(queries, k, parameters=parameters, assigned=assigned)
+        results.append((scores, time.perf_counter() - middle))
+        assigning.append(middle - start)
+    return ShardResult(exact, results, assigning)
+
+
+def merge_results(left: ShardResult, right: ShardResult) -> ShardResult:
+    """Two shards' answers as those of one: the best scores of both, seconds added up."""
+    k = left.exact.shape[1]
+    points = [
+        (_merge(ours, theirs, k), seconds + more)
+        for (ours, seconds), (theirs, more) in zip(left.points, right.points, strict=True)
+    ]
+    assigning = [max(pair) for pair in zip(left.assigning, right.assigning, strict=True)]
+    return ShardResult(_merge(left.exact, right.exact, k), points, assigning)
+
+
+def combine(
+    shards: Sequence[ShardResult],
+    points: Sequence[SearchParameters],
+    spec: DenseSpec,
+    settings: DenseSettings,
+) -> Tuned:
+    """Recall and milliseconds a query over all shards, and the cheapest point that meets the target.
+
+    recall@k is the share of the k exact scores that a search reaches, so that vectors which are
+    equal count alike. Milliseconds are summed over shards: a batch of all queries, on one machine.
+    The lower bound of the recall must meet the target, so that other queries meet it as well.
+    """
+    merged = reduce(merge_results, shards)
+    exact = merged.exact
+    table: list[dict[str, float | int]] = []
+    for number, parameters in enumerate(points):
+        scores, seconds = merged.points[number]
+        seconds += merged.assigning[number]
+        row: dict[str, float | int] = dict(_shown(spec, parameters))
+        shares = recalls(scores, exact)
+        row["recall"] = round(float(shares.mean()), 4)
+        row["recall_low"] = round(lower_bound(shares), 4)
+        row["ms_per_query"] = round(1000 * seconds / max(1, len(exact)), 4)
+        table.append(row)
+    return _choose(table, points, settings)
+
+
+def recall(scores: np.ndarray, exact: np.ndarray) -> float:
+    """Mean recall of queries; see `recalls`."""
+    return float(recalls(scores, exact).mean())
+
+
+def lower_bound(shares: np.ndarray) -> float:
+    """One-sided 95 % confidence bound of the mean, by the normal approximation."""
+    if len(shares) < 2:
+        return float(shares.mean())
+    return float(shares.mean() - 1.645 * shares.std(ddof=1) / np.sqrt(len(shares)))
+
+
+def recalls(scores: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Share of its exact top k that each query reaches, (q,) float64, by score.
+
+    Scores are float32 (q, k), -inf where missing; a query with nothing to find has 1.
+    """
+    wanted = np.isfinite(exact)
+    if not wanted.any():
+        return np.ones(max(1, len(exact)))
+    last = np.min(np.where(wanted, exact, np.inf), axis=1, keepdims=True)
+    slack = TOLERANCE * np.maximum(1.0, np.abs(last))
+    hits = np.isfinite(scores) & (scores >= last - slack)
+    counts = wanted.sum(axis=1)
+    return np.where(counts > 0, np.minimum(hits.sum(axis=1), counts) / np.maximum(counts, 1), 1.0)
+
+
+def _merge(left: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
+    both = np.concatenate([left, right], axis=1)
+    return best(both, np.broadcast_to(np.arange(both.shape[1]), both.shape), k)[0]
+
+
+def _shown(spec: DenseSpec, parameters: SearchParameters) -> dict[str, int]:
+    if spec.type == "flat":
+        return {}
+    if spec.type == "hnsw":
+        return {"ef_search": parameters.ef_search}
+    return {"nprobe": parameters.nprobe, "shortlist": parameters.shortlist}
+
+
+def _choose(
+    table: list[dict[str, float | int]], points: Sequence[SearchParameters], settings: DenseSettings
+) -> Tuned:
+    target = settings.recall_target
+    good = [i for i, row in enumerate(table) if row["recall_low"] >= target]
+    if not good:  # too few queries to be sure: the surest of those that meet it on average
+        met = [i for i, row in enumerate(table) if row["recall"] >= target]
+        good = [i for i in met if table[i]["recall_low"] == max(table[j]["recall_low"] for j in met)]
+    if good:
+        # A busy machine may time a point that looks further as the faster one: leave those out.
+        least = [i for i in good if not any(_less(points[j], points[i]) for j in good)]
+        return Tuned(points[min(least, key=lambda i: table[i]["ms_per_query"])], table)
+    top = max(range(len(table)), key=lambda i: (table[i]["recall"], -table[i]["ms_per_query"]))
+    warning = (
+        f"recall@{settings.recall_k} is {table[top]['recall']:.3f} at best, below the target of "
+        f"{settings.recall_target}. A larger dense.pq_m, dense.pq_bits: 8 or dense.type: ivf_flat raises it."
+    )
+    return Tuned(points[top], table, warning)
+
+
+def _less(one: SearchParameters, other: SearchParameters) -> bool:
+    """Whether one looks at less than the other in some respect and at more in none."""
+    pairs = [
+        (one.nprobe, other.nprobe),
+        (one.shortlist, other.shortlist),
+        (one.ef_search, other.ef_search),
+    ]
+    return one != other and all(left <= right for left, right in pairs)

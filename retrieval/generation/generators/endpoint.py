@@ -1,0 +1,143 @@
+"""Any endpoint of OpenAI's shape: chat completions, streamed."""
+
+import json
+import os
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import httpx2
+
+from retrieval.errors import ConfigError, GenerationError
+from retrieval.text.event_stream import LineReader
+from retrieval.generation.prompt import Prompt, estimate_tokens
+from retrieval.generation.settings import GenerationSettings
+from retrieval.text.surrogates import whole, whole_pieces
+
+CONNECT_S = 10.0
+MOST_LINE = 1_000_000  # characters of one event: an endpoint is not trusted with this machine's memory
+MOST_ERROR = 300  # characters of an endpoint's own words in a message
+
+
+class OpenAIGenerator:
+    """Chat completions of a model behind `base_url`; a connection for each answer."""
+
+    def __init__(self, settings: GenerationSettings) -> None:
+        """settings: of kind openai. Raises ConfigError where the key's environment variable is not set."""
+        self.name = settings.model or ""
+        self._url = f"{settings.base_url}/chat/completions"
+        self._key_name = settings.api_key_env
+        # Of silence; the time of the whole answer is the caller's to keep.
+        self._timeout = httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s))
+        self._ssl = httpx2.create_ssl_context()
+        self._headers()
+
+    def count_tokens(self, text: str) -> int:
+        """An estimate: the tokenizer is at the endpoint."""
+        return estimate_tokens(text)
+
+    async def stream(
+        self, prompt: Prompt, *, max_tokens: int, temperature: float, stop: Sequence[str]
+    ) -> AsyncGenerator[str, None]:
+        """As `Generator.stream`; closing it closes the connection, at which the endpoint stops."""
+        body: dict[str, Any] = {
+            "model": self.name, "messages": list(prompt.messages), "stream": True,
+            "max_tokens": max_tokens, "temperature": temperature,
+        }  # fmt: skip
+        if stop:
+            body["stop"] = list(stop)
+        try:
+            async with (
+                httpx2.AsyncClient(timeout=self._timeout, verify=self._ssl) as client,
+                client.stream("POST", self._url, json=body, headers=self._headers()) as response,
+            ):
+                if response.status_code != 200:
+                    raise await self._refused(response)
+                async for piece in whole_pieces(self._pieces(response)):
+                    yield piece
+        except httpx2.TimeoutException as error:
+            raise GenerationError(
+                f"the endpoint {self._url} was silent for too long", hint="Raise timeout_s, or ask again."
+            ) from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            reason = self._told(str(error) or type(error).__name__)
+            raise GenerationError(
+                f"the endpoint {self._url} cannot be reached: {reason}",
+                hint="Check base_url, and that the endpoint runs.",
+            ) from error
+
+    async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[str, None]:
+        finished = False
+        async for line in _lines(response):
+            if not line.startswith("data:"):
+                continue
+            data = line[5:].strip()
+            if data == "[DONE]":
+                return
+            try:
+                event = json.loads(data)
+                if "error" in event:
+                    raise GenerationError(
+                        f"the endpoint {self._url} failed: {self._told(str(event['error']))}"
+                    )
+                for choice in event.get("choices") or []:
+                    finished = finished or choice.get("finish_reason") is not None
+                    if text := (choice.get("delta") or {}).get("content"):
+                        yield str(text)
+            except (ValueError, AttributeError, TypeError) as error:
+                raise GenerationError(
+                    f"the endpoint {self._url} sent what is no chat completion: {self._told(data)}",
+                    hint="Check that base_url ends with the path in front of /chat/completions.",
+                ) from error
+        if not finished:
+            raise GenerationError(f"the endpoint {self._url} broke off its answer", hint="Ask again.")
+
+    async def _refused(self, response: httpx2.Response) -> GenerationError:
+        body = b""
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > 16 * MOST_ERROR:
+                break
+        hints = {
+            401: "Check the key in the environment variable that api_key_env names.",
+            404: "Check base_url and the name of the model.",
+            429: "The endpoint is busy: ask again later.",
+        }
+        said = self._told(body.decode("utf-8", "replace"))
+        return GenerationError(
+            f"the endpoint {self._url} answered {response.status_code}: {said}",
+            hint=hints.get(response.status_code, "See the endpoint's own log."),
+        )
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key()}"} if self._key_name else {}
+
+    def _key(self) -> str:
+        key = os.environ.get(self._key_name or "", "").strip()
+        if self._key_name and not key:
+            raise ConfigError(
+                f"the environment variable {self._key_name}, named by api_key_env, is not set",
+                hint="Set it to the endpoint's key, or leave api_key_env out.",
+            )
+        return key
+
+    def _told(self, text: str) -> str:
+        """An endpoint's words for a message: one short line, without the key, which some repeat."""
+        key = os.environ.get(self._key_name or "", "").strip()
+        text = text.replace(key, "***") if key else text
+        line = " ".join(whole(text).split())
+        return line if len(line) <= MOST_ERROR else f"{line[:MOST_ERROR]}…"
+
+
+async def _lines(response: httpx2.Response) -> AsyncGenerator[str, None]:
+    """Lines of a streamed response. Raises GenerationError for one without end."""
+    reader = LineReader(MOST_LINE)
+    try:
+        async for data in response.aiter_bytes():
+            for line in reader.feed(data):
+                yield line
+    except ValueError as error:
+        raise GenerationError(
+            f"the endpoint {response.url} sent a line of over {MOST_LINE:,} characters"
+        ) from error
+    if rest := reader.finish():
+        yield rest

@@ -1,0 +1,71 @@
+"""One shard with all that belongs to it: dense lists, vectors, lexical index, passages, token codes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.dense_shard import DenseShard
+from retrieval.format.dense_spec import DenseSpec
+from retrieval.errors import IndexDamaged
+from retrieval.token_codes.codec import TokenCodec
+from retrieval.token_codes.shard_codes import ShardTokens
+from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.format.manifest import Manifest, ShardRecord
+from retrieval.format.passages import Passages
+from retrieval.storage.store import Store
+from retrieval.format.vectors import ShardVectors
+
+
+@dataclass(frozen=True)
+class Shard:
+    """An open shard; rows count from 0 in it, passage id = base + row."""
+
+    name: str
+    base: int
+    rows: int
+    passages: Passages
+    vectors: ShardVectors
+    dense: DenseShard
+    lexical: LexicalShard | None
+    tokens: ShardTokens | None
+
+    @classmethod
+    def open(
+        cls, store: Store, manifest: Manifest, record: ShardRecord, quantizer: Quantizer,
+        codec: TokenCodec | None, cache: Path,
+    ) -> "Shard":  # fmt: skip
+        """Map a shard's files; those on object storage are copied to `cache` first. Raises IndexDamaged."""
+        spec: DenseSpec = quantizer.spec
+        parts = manifest.parts[record.first_part : record.end_part]
+        counts = [part.rows for part in parts]
+        if sum(counts) != record.rows:
+            raise IndexDamaged(f"shard {record.name} has {record.rows} rows, its parts have {sum(counts)}")
+        vectors = ShardVectors([store.local(part.vectors, cache) for part in parts], counts, spec.dimension)
+        dense = DenseShard.open(store.local_folder(record.dense, cache), spec, quantizer, vectors)
+        if len(dense) != record.rows:
+            raise IndexDamaged(
+                f"shard {record.name} has {len(dense)} vectors, the manifest says {record.rows}"
+            )
+        lexical = None
+        if manifest.lexical:
+            lexical = LexicalShard.open(store.local_folder(record.lexical, cache), record.rows)
+        tokens = None
+        if codec is not None:
+            paths = [store.local_folder(part.tokens, cache) for part in parts]
+            tokens = ShardTokens(paths, counts, codec)
+        passages = Passages(store.local(record.passages[0], cache), record.rows)
+        return cls(record.name, record.base, record.rows, passages, vectors, dense, lexical, tokens)
+
+    def local(self, ids: np.ndarray) -> np.ndarray:
+        """Rows of passage ids that lie in this shard, -1 for the others."""
+        inside = (ids >= self.base) & (ids < self.base + self.rows)
+        return np.where(inside, ids - self.base, -1)
+
+    def close(self) -> None:
+        """Unmap all files."""
+        self.passages.close()
+        self.dense.close()
+        if self.lexical is not None:
+            self.lexical.close()

@@ -1,0 +1,137 @@
+"""The models of a search, opened when first needed: query encoder, token encoder, cross-encoder."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+
+import numpy as np
+
+from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
+from retrieval.models.encoders.encoder import Encoder
+from retrieval.errors import ModelError
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.resolve_model import settings_of_index
+from retrieval.models.late_interaction.token_vectors import best_pairs, maxsim
+from retrieval.format.manifest import Manifest
+from retrieval.models.files import opened_model
+from retrieval.format.passages import Passage
+from retrieval.search.embedding_cache import VectorCache
+from retrieval.search.protocols import Pairs
+from retrieval.search.result import TokenShare
+from retrieval.settings import CrossEncoderSettings
+from retrieval.settings import ModelSettings
+from retrieval.storage.store import Store
+from retrieval.models.trust import OPENED, Trust
+
+
+def model_name(manifest: Manifest) -> str:
+    """What tells the query encoder of a version from others: its files, prompt and precision."""
+    return json.dumps(manifest.model, sort_keys=True)
+
+
+class Models:
+    """Models as the manifest names them. Loading takes seconds; checking on opening takes milliseconds."""
+
+    def __init__(
+        self, store: Store, manifest: Manifest, cache: Path, threads: int | None,
+        known: VectorCache | None = None, trust: Trust = OPENED,
+    ) -> None:  # fmt: skip
+        """known: embeddings of earlier queries. trust: what whoever opens the index allows its models.
+
+        Raises ModelError where the embedding model is not here, is another one by that name, or may not be
+        loaded.
+        """
+        settings = ModelSettings.model_validate(manifest.model["settings"])
+        files = tuple(manifest.model_files)
+        self.embedding = opened_model(settings, manifest.model, files, store, cache, trust)
+        self._store = store
+        self._manifest = manifest
+        self._cache = cache
+        self._threads = threads
+        self._known = known
+        self._name = model_name(manifest)
+        self._trust = trust
+        self._lock = RLock()
+
+    def load(self, name: str) -> bool:
+        """Have `encoder`, `tokens` or `cross_encoder` in memory; whether that took loading it."""
+        with self._lock:
+            if name in self.__dict__:
+                return False
+            getattr(self, name)
+            return True
+
+    def encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
+        """Embeddings of queries (q, d) float32, and the places of those longer than the window."""
+        if self._known is None:
+            return self._encode(queries)
+        return self._known.encode(self._name, queries, self._encode)
+
+    def _encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
+        most = self.encoder.max_query_tokens
+        long = [place for place, query in enumerate(queries) if len(query) > most]  # only these need counting
+        cut = {place for place in long if self.encoder.count_truncated([queries[place]])}
+        return self.encoder.encode_queries(list(queries)), cut
+
+    def encode_tokens(self, queries: Sequence[str]) -> list[np.ndarray]:
+        """Token vectors (t, d) of queries."""
+        return list(self.tokens.encode_queries(list(queries)))
+
+    def maxsim(
+        self, tokens: Sequence[np.ndarray], passages: Sequence[Passage], wanted: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """MaxSim of each query's tokens with the passages at its `wanted` places: float32 arrays."""
+        encoded = self.tokens.encode_passages([p.title for p in passages], [p.text for p in passages])
+        return [
+            maxsim(query, encoded.take(places)) if len(places) else np.empty(0, np.float32)
+            for query, places in zip(tokens, wanted, strict=True)
+        ]
+
+    def token_shares(
+        self, query: str, tokens: np.ndarray, passage: Passage, pairs: Pairs | None
+    ) -> list[TokenShare]:
+        """For every query token the passage token with the largest inner product; `pairs` if known."""
+        if pairs is None:
+            pairs = best_pairs(tokens, self.tokens.encode_passages([passage.title], [passage.text]))
+        words = self.tokens.passage_tokens(passage.title, passage.text)
+        places, scores = (part.tolist() for part in pairs)
+        return [
+            TokenShare(token, words[place].text, words[place].start, words[place].end, score)
+            for token, place, score in zip(self.tokens.query_tokens(query), places, scores, strict=True)
+        ]
+
+    def cross_scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Cross-encoder scores of (query, passage text): float32 (n,)."""
+        return self.cross_encoder.scores(pairs)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Queries to vectors."""
+        encoder = Encoder.open(self.embedding, sides={"query"}, threads=self._threads, trust=self._trust)
+        dimension = self._manifest.dense["dimension"]
+        if encoder.dimension != dimension:
+            raise ModelError(
+                f"queries have {encoder.dimension} dimensions, the index has {dimension}",
+                hint="Check model.query_name.",
+            )
+        return encoder
+
+    @cached_property
+    def tokens(self) -> TokenEncoder:
+        """Queries and passages to token vectors."""
+        settings = settings_of_index(self._manifest, self._store, self._cache, self._trust)
+        return TokenEncoder.open(settings, self.embedding, threads=self._threads, trust=self._trust)
+
+    @cached_property
+    def cross_encoder(self) -> CrossEncoder:
+        """Query and passage together to a score."""
+        found = self._manifest.cross_encoder
+        settings = CrossEncoderSettings.model_validate(found.get("settings", {}))
+        if settings.model is not None:
+            files = tuple(self._manifest.model_files)
+            card = found["model"]
+            model = opened_model(settings.model, card, files, self._store, self._cache, self._trust)
+            settings = settings.model_copy(update={"model": model})
+        return CrossEncoder.open(settings, threads=self._threads, trust=self._trust)

@@ -1,0 +1,188 @@
+"""The stages of a search over a batch of queries: first stage, fusion, re-ranking. Ids and scores only."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from retrieval.deadline import look
+from retrieval.lexical.analyzer import Analyzer
+from retrieval.lexical.bm25 import LexicalQuery, make_query
+from retrieval.lexical.statistics import Statistics
+from retrieval.format.passages import Passage
+from retrieval.search.protocols import QueryModels, Shards
+from retrieval.search.options import Options
+from retrieval.search.ranking import Ranking, reciprocal_rank_fusion, weighted_fusion
+from retrieval.format.vectors import best
+
+ENCODED_AT_ONCE = 256  # passages whose token vectors are held while candidates are encoded
+
+
+@dataclass
+class Trace:
+    """What the stages of a batch gave.
+
+    `lists`: by stage (dense, lexical, hybrid, late_interaction, cross_encoder), in their order. `final`: what
+    is returned. `vectors` (q, d), `terms`, `tokens` (t, d): the queries as each stage saw them. `cut`: places
+    of the queries that a stage saw only the beginning of.
+    """
+
+    lists: dict[str, Ranking] = field(default_factory=dict)
+    final: Ranking = field(default_factory=lambda: Ranking.none(0))
+    vectors: np.ndarray | None = None
+    terms: list[LexicalQuery] = field(default_factory=list)
+    tokens: list[np.ndarray] = field(default_factory=list)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    cut: set[int] = field(default_factory=set)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time that passes to a stage's."""
+        start = time.perf_counter()
+        yield
+        self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class QueryTerms:
+    """Turns queries into terms with the statistics of the whole index."""
+
+    analyzer: Analyzer
+    statistics: Statistics
+
+    def __call__(self, queries: Sequence[str]) -> list[LexicalQuery]:
+        """Terms of each query."""
+        found = []
+        for query in queries:
+            look()
+            found.append(make_query(query, self.analyzer, self.statistics))
+        return found
+
+
+class Pipeline:
+    """Composes the stages. `beside`: where the lexical half runs, while the dense one is waited for."""
+
+    def __init__(
+        self, group: Shards, models: QueryModels, terms: QueryTerms | None, beside: Executor
+    ) -> None:
+        self._group = group
+        self._models = models
+        self._terms = terms
+        self._beside = beside
+
+    def run(self, queries: Sequence[str], options: Options, vectors: np.ndarray | None = None) -> Trace:
+        """All stages. `vectors`: the queries' embeddings (q, d) float32 where they are known already."""
+        trace = Trace(vectors=vectors)
+        if options.filter is not None:
+            with trace.timed("filter"):
+                self._group.select(options.filter)
+        first = self._first_stage(queries, options, trace)
+        look()
+        if options.rerank == "none":
+            trace.final = first.top(options.k)
+            return trace
+        name = options.rerank.replace("-", "_")
+        self._load("tokens" if name == "late_interaction" else name, trace)
+        with trace.timed(name):
+            head = first.top(options.rerank_depth)
+            score = self._late_interaction if name == "late_interaction" else self._cross_encoder
+            scores = score(queries, head.ids, trace)
+            reranked = Ranking(*best(scores, head.ids, head.width))
+        trace.lists[name] = reranked
+        look()
+        if options.settings.rerank_fusion == "replace":
+            trace.final = reranked.top(options.k)
+        else:
+            weights = (1.0, options.settings.rerank_weight)
+            trace.final = reciprocal_rank_fusion(
+                [first, reranked], weights, options.k, options.settings.rrf_k
+            )
+        return trace
+
+    def _load(self, name: str, trace: Trace) -> None:
+        """Load a model that is not here yet; its seconds are not a stage's."""
+        start = time.perf_counter()
+        if self._models.load(name):
+            trace.timings_ms["load"] = 1000 * (time.perf_counter() - start)
+
+    def _first_stage(self, queries: Sequence[str], options: Options, trace: Trace) -> Ranking:
+        lexical = None
+        if options.mode != "dense":
+            lexical = self._beside.submit(copy_context().run, self._lexical, queries, options, trace)
+        if options.mode != "lexical":
+            self._dense(queries, options, trace)
+        if lexical is not None:
+            lexical.result()
+            trace.cut |= {place for place, terms in enumerate(trace.terms) if terms.left_out}
+        if options.mode != "hybrid":
+            return trace.lists[options.mode]
+        settings = options.settings
+        lists = [trace.lists["dense"], trace.lists["lexical"]]
+        weights = (settings.dense_weight, settings.lexical_weight)
+        with trace.timed("fusion"):
+            if settings.fusion == "rrf":
+                fused = reciprocal_rank_fusion(lists, weights, options.candidates, settings.rrf_k)
+            else:
+                fused = weighted_fusion(lists, weights, options.candidates)
+        trace.lists = {"dense": lists[0], "lexical": lists[1], "hybrid": fused}
+        return fused
+
+    def _dense(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
+        if trace.vectors is None:
+            self._load("encoder", trace)
+            with trace.timed("encode"):
+                trace.vectors, cut = self._models.encode(queries)
+            trace.cut |= cut
+        with trace.timed("dense"):
+            trace.lists["dense"] = self._group.dense(
+                trace.vectors, options.candidates, filter=options.filter, exact=options.exact
+            )
+
+    def _lexical(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
+        with trace.timed("lexical"):
+            trace.terms = self._terms(queries) if self._terms else []
+            trace.lists["lexical"] = self._group.lexical(
+                trace.terms, options.candidates, filter=options.filter
+            )
+
+    def _late_interaction(self, queries: Sequence[str], ids: np.ndarray, trace: Trace) -> np.ndarray:
+        """MaxSim of queries with passages (q, n): float32 (q, n), -inf where there is no passage."""
+        trace.tokens = self._models.encode_tokens(queries)
+        if self._group.has_tokens:
+            return self._group.token_scores(trace.tokens, ids)
+        scores = np.full(ids.shape, -np.inf, np.float32)
+        unique = np.unique(ids[ids >= 0])
+        for first in range(0, len(unique), ENCODED_AT_ONCE):
+            look()
+            passages = self._group.passages(unique[first : first + ENCODED_AT_ONCE])
+            if not passages:  # shards can be lost after the first stage
+                continue
+            chunk = np.array(sorted(passages), np.int64)
+            there = np.isin(ids, chunk)
+            wanted = [np.searchsorted(chunk, row[own]) for row, own in zip(ids, there, strict=True)]
+            found = self._models.maxsim(trace.tokens, [passages[number] for number in chunk.tolist()], wanted)
+            scores[there] = np.concatenate(found)
+        return scores
+
+    def _cross_encoder(self, queries: Sequence[str], ids: np.ndarray, _trace: Trace) -> np.ndarray:
+        """Scores of the cross-encoder, float32 (q, n), -inf where there is no passage."""
+        passages = self._group.passages(ids)  # those of shards that were lost since are not among them
+        pairs = [
+            (query, full_text(passages[number]))
+            for query, row in zip(queries, ids.tolist(), strict=True)
+            for number in row
+            if number in passages
+        ]
+        scores = np.full(ids.shape, -np.inf, np.float32)
+        if pairs:
+            scores[np.isin(ids, list(passages))] = self._models.cross_scores(pairs)
+        return scores
+
+
+def full_text(passage: Passage) -> str:
+    """A passage as the models see it: its document's title in front."""
+    return f"{passage.title} {passage.text}" if passage.title else passage.text

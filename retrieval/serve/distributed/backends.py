@@ -1,0 +1,185 @@
+"""Where the parts of the service are: all in this process, or in deployments of their own."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio.to_thread
+from ray.exceptions import RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from retrieval.deadline import Deadline
+from retrieval.errors import CorpusmillError
+from retrieval.format.manifest import Manifest
+from retrieval.search.protocols import QueryModels
+from retrieval.search.search_models import model_name
+from retrieval.search.opening import open_terms
+from retrieval.search.stages import QueryTerms
+from retrieval.search.query_path import QueryPath
+from retrieval.serve.errors import Unavailable
+from retrieval.serve.logs import log
+from retrieval.serve.runtime.served_index import Layout, Place, SearcherVersions, second_stage
+from retrieval.serve.distributed.remote import RemoteModels
+from retrieval.serve.distributed.scatter import Late, Scatter
+from retrieval.serve.settings import ServeSettings
+from retrieval.serve.runtime.open_versions import Versions
+
+CONTROL_S = 600  # that opening and proving a version may take
+
+
+class Backend(Protocol):
+    """What the ingress asks."""
+
+    place: Place
+
+    def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
+        """The query path of a version, which stays open for as long as the block lasts."""
+
+    def models(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryModels]:
+        """The models of a version."""
+
+    async def prepare(self, version: int) -> None:
+        """Open and prove a version beside the one that is served. Raises CorpusmillError."""
+
+    def drop(self, version: int) -> None:
+        """Close a version when its last request is done."""
+
+
+class Together:
+    """Everything in this process."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.place = Place(settings, settings.limits.cached_queries)
+        self._versions = SearcherVersions(self.place)
+
+    def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
+        """See Backend."""
+        return self._versions.use(version)
+
+    @contextmanager
+    def models(self, version: int, deadline: Deadline) -> Iterator[QueryModels]:
+        """See Backend."""
+        with self._versions.use(version) as searcher:
+            yield searcher.models
+
+    async def prepare(self, version: int) -> None:
+        """See Backend. The models are loaded too: no request should wait for them."""
+
+        def work() -> None:
+            with self._versions.use(version) as searcher:
+                for name in ("encoder", *second_stage(searcher.manifest)):
+                    searcher.models.load(name)
+            self._versions.keep(version)
+
+        await anyio.to_thread.run_sync(work)
+
+    def drop(self, version: int) -> None:
+        """See Backend."""
+        self._versions.drop(version)
+
+
+@dataclass(frozen=True)
+class Front:
+    """What the ingress itself holds of a version."""
+
+    manifest: Manifest
+    layout: Layout
+    terms: QueryTerms | None
+    model: str
+
+
+class Apart:
+    """Shard groups, query encoder and re-rankers behind handles."""
+
+    def __init__(
+        self, settings: ServeSettings, shards: Sequence[DeploymentHandle], encoder: DeploymentHandle,
+        reranker: DeploymentHandle,
+    ) -> None:  # fmt: skip
+        self.place = Place(settings, settings.limits.cached_queries)
+        self._shards = list(shards)
+        self._encoder = encoder
+        self._reranker = reranker
+        self._late = Late(min(settings.limits.group_s, 0.4 * settings.limits.timeout_s))
+        # A search has its dense and its lexical half under way, each waiting for all groups.
+        self._beside = ThreadPoolExecutor(settings.limits.running, "lexical")
+        self._fronts = Versions(self._open, self._close)
+
+    @contextmanager
+    def use(self, version: int, deadline: Deadline) -> Iterator[QueryPath]:
+        """See Backend."""
+        with self._fronts.use(version) as front:
+            shards = Scatter(self._shards, front.manifest, front.layout, deadline, self._late)
+            models = self._models(front, deadline)
+            yield QueryPath(front.manifest, shards, models, front.terms, self._beside)
+
+    @contextmanager
+    def models(self, version: int, deadline: Deadline) -> Iterator[QueryModels]:
+        """See Backend."""
+        with self._fronts.use(version) as front:
+            yield self._models(front, deadline)
+
+    def _models(self, front: Front, deadline: Deadline) -> RemoteModels:
+        version, known = front.manifest.version, self.place.vectors
+        return RemoteModels(self._encoder, self._reranker, version, deadline, front.model, known)
+
+    async def prepare(self, version: int) -> None:
+        """See Backend. Every replica that is there opens it; one that starts later does so by itself."""
+        await anyio.to_thread.run_sync(self._everywhere, "prepare", version)
+        await anyio.to_thread.run_sync(self._open_here, version)
+
+    def drop(self, version: int) -> None:
+        """See Backend. What could not be opened here may be open elsewhere."""
+        if not self._fronts.drop(version):
+            self._tell(version)
+
+    def _open_here(self, version: int) -> None:
+        with self._fronts.use(version):
+            self._fronts.keep(version)
+
+    def _open(self, version: int) -> Front:
+        manifest = self.place.manifest(version)
+        self.place.check(manifest, [])
+        terms = open_terms(self.place.store, manifest, self.place.cache)
+        return Front(manifest, Layout(manifest, len(self._shards)), terms, model_name(manifest))
+
+    def _close(self, front: Front) -> None:
+        """The last request on a version is done: nobody needs it elsewhere."""
+        self._tell(front.manifest.version)
+
+    def _tell(self, version: int) -> None:
+        """Have a version dropped everywhere; nobody waits for that."""
+
+        def tell() -> None:
+            if self._fronts.wanted(version):
+                return  # it answers again
+            try:
+                self._everywhere("drop", version)
+            except CorpusmillError as error:
+                log.warning("version %s is not dropped everywhere: %s", version, error.message)
+
+        threading.Thread(target=tell, daemon=True).start()
+
+    def _everywhere(self, method: str, version: int) -> None:
+        """Call a method of every replica that is there, side by side. Raises CorpusmillError."""
+        handles = (*self._shards, self._encoder, self._reranker)
+
+        def call(handle: DeploymentHandle) -> None:
+            try:
+                response = handle.broadcast(method, version)
+                replies = response.results(timeout_s=CONTROL_S, return_exceptions=True)
+            except (RayServeException, TimeoutError) as error:
+                name = type(error).__name__
+                raise Unavailable(f"{method} of version {version} reaches no replica: {name}") from error
+            for found in replies:
+                if isinstance(found, RayTaskError) and isinstance(found.cause, CorpusmillError):
+                    raise found.cause from found
+                if isinstance(found, Exception):
+                    name = type(found).__name__
+                    raise Unavailable(f"{method} of version {version} failed in a replica: {name}") from found
+
+        with ThreadPoolExecutor(len(handles)) as pool:
+            list(pool.map(call, handles))

@@ -1,0 +1,126 @@
+"""Search, batches, re-ranking and embeddings."""
+
+import base64
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from retrieval.deadline import Deadline
+from retrieval.format.passages import Passage
+from retrieval.search.protocols import QueryModels
+from retrieval.search.stages import full_text
+from retrieval.serve.http.examples import EMBEDDINGS, RERANKED, RESULT, responses
+from retrieval.serve.http.guard import json_response
+from retrieval.serve.http.disconnects import unless_left
+from retrieval.serve.http.requests import DOCUMENTED, allow, at_most, check_options, check_text, seconds_of
+from retrieval.serve.http.schemas import (
+    BatchRequest,
+    BatchResponse,
+    EmbeddingsRequest,
+    Options,
+    RerankRequest,
+    RerankResponse,
+    SearchRequest,
+    SearchResponse,
+)
+from retrieval.serve.runtime.service import Service
+
+router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
+
+
+@router.post(
+    "/search", response_model=SearchResponse, responses=responses(RESULT),
+    summary="Find the passages that answer a query best",
+)  # fmt: skip
+async def search(request: Request, asked: SearchRequest) -> Response:
+    """Hits of one query."""
+    service = allow(request, "search")
+    return json_response((await _search(request, service, [asked.query], asked))[0])
+
+
+@router.post(
+    "/search/batch", response_model=BatchResponse, responses=responses({"results": [RESULT]}),
+    summary="Search for several queries together",
+)  # fmt: skip
+async def batch(request: Request, asked: BatchRequest) -> Response:
+    """Hits of each query."""
+    service = allow(request, "search")
+    at_most(len(asked.queries), service.settings.limits.batch, "queries", "limits.batch")
+    return json_response({"results": await _search(request, service, asked.queries, asked)})
+
+
+@router.post(
+    "/rerank", response_model=RerankResponse, responses=responses(RERANKED),
+    summary="Order texts by how well they answer a query",
+)  # fmt: skip
+async def rerank(request: Request, asked: RerankRequest) -> Response:
+    """Scores of late interaction or the cross-encoder, best first."""
+    service = allow(request, "search")
+    limits = service.settings.limits
+    at_most(len(asked.passages), limits.batch, "passages", "limits.batch")
+    at_most(len(asked.passages), limits.reranked, "passages", "limits.reranked")
+    texts = [asked.query, *(passage.title + passage.text for passage in asked.passages)]
+    check_text(service, texts)
+    passages = [Passage("", "", one.title, one.text, 0, len(one.text), "", {}) for one in asked.passages]
+
+    def score(models: QueryModels) -> np.ndarray:
+        if asked.method == "cross-encoder":
+            return models.cross_scores([(asked.query, full_text(passage)) for passage in passages])
+        tokens = models.encode_tokens([asked.query])
+        return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
+
+    async def work(deadline: Deadline) -> tuple[int, np.ndarray]:
+        version = service.version
+        with service.backend.models(version, deadline) as models:
+            return version, await service.in_thread(deadline, partial(score, models), slow=True)
+
+    found = service.run(work, seconds_of(asked.timeout_ms))
+    version, scores = await unless_left(request, found)
+    order = np.argsort(-scores, kind="stable")[: asked.k]
+    results = [{"index": int(place), "score": float(scores[place])} for place in order]
+    return json_response({"version": version, "results": results})
+
+
+@router.post("/embeddings", responses=responses(EMBEDDINGS), summary="Embed queries, in OpenAI's shape")
+async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
+    """Vectors of the index's query encoder."""
+    service = allow(request, "search")
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    at_most(len(texts), service.settings.limits.batch, "texts", "limits.batch")
+    check_text(service, texts)
+
+    async def work(deadline: Deadline) -> np.ndarray:
+        with service.backend.models(service.version, deadline) as models:
+            return (await service.in_thread(deadline, partial(models.encode, texts), slow=True))[0]
+
+    vectors = await unless_left(request, service.run(work, seconds_of(asked.timeout_ms)))
+    data = [
+        {"object": "embedding", "index": place, "embedding": _embedding(vector, asked.encoding_format)}
+        for place, vector in enumerate(vectors)
+    ]
+    used = sum(1 + len(text) // 4 for text in texts)  # about; nobody is billed by it
+    return json_response({
+        "object": "list", "data": data, "model": asked.model or "corpusmill",
+        "usage": {"prompt_tokens": used, "total_tokens": used},
+    })  # fmt: skip
+
+
+async def _search(
+    request: Request, service: Service, queries: list[str], asked: Options
+) -> list[dict[str, Any]]:
+    check_text(service, queries)
+    check_options(service, asked, len(queries))
+    options = {"require_full": asked.require_full, **asked.asked()}
+    work = service.run(
+        lambda deadline: service.search(queries, deadline, **options), seconds_of(asked.timeout_ms)
+    )
+    results = await unless_left(request, work)
+    return [result.as_json() for result in results]
+
+
+def _embedding(vector: np.ndarray, encoding: str) -> Any:
+    vector = np.ascontiguousarray(vector, "<f4")
+    return base64.b64encode(vector.tobytes()).decode() if encoding == "base64" else vector.tolist()

@@ -12,7 +12,7 @@ import numpy as np
 from serve import arguments, running, texts_of, words_of
 
 from retrieval.client import Client
-from retrieval.serve.http.schemas import AnswerResponse
+from retrieval.serve.http import AnswerResponse
 
 PORT = 8000
 WARM = 3

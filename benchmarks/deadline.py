@@ -21,10 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from synthetic import sentences
 
-from retrieval.search.searcher import Searcher
 from retrieval import deadline as deadlines
 from retrieval.deadline import Deadline, within
-from retrieval.search.stages import full_text
+from retrieval.search import Searcher, full_text
 
 PAIRS = 50
 BOUND = 0.03

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import torch
 from sentence_transformers import SentenceTransformer
 
-from retrieval.models.encoders.encoder import Encoder
-from retrieval.models.resolved_model import resolve_side
+from retrieval.models import resolve_model_side
+from retrieval.models.encoders import Encoder
 from retrieval.settings import ModelSettings
 
 Vectors = npt.NDArray[np.float32]
@@ -46,7 +46,7 @@ class Row:
 
 def contenders(settings: ModelSettings, threads: int) -> tuple[dict[str, Encode], Encoder]:
     """Functions (titles, texts) -> vectors of each contender, models loaded."""
-    folder = str(resolve_side(settings, "passage").folder)
+    folder = str(resolve_model_side(settings, "passage").folder)
     ours = Encoder.open(settings, sides={"passage"}, threads=threads)
 
     def library(dtype: torch.dtype) -> Encode:

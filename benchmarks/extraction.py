@@ -19,8 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.extraction.process import Extractor, Limits
-from pipelines.extraction import html, pdf, tables
+from pipelines.extraction import Extractor, Limits, html, pdf, tables
 
 WORDS = "harbour vessel captain berth quay tide lantern ledger cargo receipt town copy entry book".split()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.search.searcher import Searcher
+from retrieval.search import Searcher
 
 SHARES = (0.5, 0.2, 0.1, 0.05, 0.01, 0.001)
 K = 10

@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.generation.citations import CitationFilter
-from retrieval.generation.generators.local import LocalGenerator
-from retrieval.generation.prompt import make_prompt
-from retrieval.format.passages import Passage
+from retrieval.format import Passage
+from retrieval.generation import CitationFilter, make_prompt
+from retrieval.generation.generators import LocalGenerator
 
 _CITED = re.compile(r"\s*\[[\d, ]+\]")
 

@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from retrieval.models.encoders.encoder import Encoder
-from retrieval.format.manifest import read_manifest
+from retrieval.format import read_manifest
+from retrieval.models.encoders import Encoder
 from retrieval.settings import ModelSettings
-from retrieval.storage.store import Store
+from retrieval.storage import Store
 
 STARTUP_PASSAGES = 512
 ALONE_PASSAGES = 3000

@@ -22,15 +22,19 @@ from watch import ready, run_watched, say
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.dense.making.choice import choose
-from retrieval.dense.making.merging import merge
-from retrieval.dense.making.add import build_piece
-from retrieval.dense.making.training import sample_rows, train
-from retrieval.dense.making.tune import combine, evaluate_shard, grid
-from retrieval.dense.quantizer import Quantizer
-from retrieval.dense.dense_shard import DenseShard
+from retrieval.dense import DenseShard, Quantizer
+from retrieval.dense.making import (
+    build_piece,
+    choose_dense,
+    choose_parameters,
+    evaluate_shard,
+    merge_pieces,
+    parameter_grid,
+    sample_rows,
+    train_quantizer,
+)
+from retrieval.format import ShardVectors, exact_search, open_vectors, write_vectors
 from retrieval.settings import DenseSettings
-from retrieval.format.vectors import ShardVectors, exact_search, open_vectors, write_vectors
 
 K = 10
 PART = 4096
@@ -49,11 +53,11 @@ def parts_of(folder: Path) -> tuple[list[Path], list[int], int]:
 def build_ours(folder: Path, out: Path, settings: DenseSettings, threads: int) -> tuple[Quantizer, Any]:
     """Sample, train, build pieces, merge: the steps of a build, one after the other."""
     paths, rows, dimension = parts_of(folder)
-    spec, reason = choose(settings, sum(rows), dimension, 8 * 10**9)
+    spec, reason = choose_dense(settings, sum(rows), dimension, 8 * 10**9)
     picked = sample_rows(rows, spec.train_vectors, settings.seed)
     mapped = zip(paths, rows, picked, strict=True)
     sample = np.concatenate([open_vectors(path, count, dimension)[take] for path, count, take in mapped])
-    trained = train(spec, sample, settings.seed, out / "quantizer", threads=threads)
+    trained = train_quantizer(spec, sample, settings.seed, out / "quantizer", threads=threads)
     del sample
     quantizer = Quantizer.open(out / "quantizer", spec)
     folders = []
@@ -62,7 +66,7 @@ def build_ours(folder: Path, out: Path, settings: DenseSettings, threads: int) -
         folders.append(out / f"piece-{first}")
         vectors = ShardVectors(paths[some], rows[some], dimension)
         build_piece(quantizer, vectors, sum(rows[:first]), folders[-1], threads=threads)
-    merge(quantizer, folders, out / "shard", threads=threads)
+    merge_pieces(quantizer, folders, out / "shard", threads=threads)
     return quantizer, (reason, trained.seconds)
 
 
@@ -83,9 +87,11 @@ def child(folder: Path, queries_path: Path, out: Path, settings: DenseSettings, 
     vectors = ShardVectors(paths, rows, dimension)
     shard = DenseShard.open(out / "shard", quantizer.spec, quantizer, vectors)
     tuning = np.load(queries_path.with_name("tuning.npy"))
-    points = grid(quantizer.spec, K)
+    points = parameter_grid(quantizer.spec, K)
     start = time.perf_counter()
-    tuned = combine([evaluate_shard(shard, vectors, tuning, points, K)], points, quantizer.spec, settings)
+    tuned = choose_parameters(
+        [evaluate_shard(shard, vectors, tuning, points, K)], points, quantizer.spec, settings
+    )
     say("tuned", tune_seconds=time.perf_counter() - start, tuned=str(tuned.parameters), warning=tuned.warning)
     queries = np.load(queries_path)
     shard.search(queries[:32], K, parameters=tuned.parameters)

@@ -27,15 +27,21 @@ import tantivy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.lexical.analyzer import Analyzer
-from retrieval.lexical.bm25 import BM25, LexicalQuery, make_query
-from retrieval.lexical.lexical_shard import LexicalShard
-from retrieval.lexical.statistics import Statistics
-from retrieval.lexical.candidates import ROW, TERMS, Candidates
-from retrieval.lexical.statistics import merge_statistics
-from retrieval.lexical.writer import ShardWriter
+from retrieval.format import best_rows
+from retrieval.lexical import (
+    BM25,
+    ROW_FIELD,
+    TERMS_FIELD,
+    Analyzer,
+    Candidates,
+    LexicalQuery,
+    LexicalShard,
+    ShardWriter,
+    Statistics,
+    make_query,
+    merge_statistics,
+)
 from retrieval.settings import LexicalSettings
-from retrieval.format.vectors import best
 
 DEPTHS = (10, 100, 1000)
 PART = 4096
@@ -96,7 +102,7 @@ class Index:
         scores = np.concatenate([scores for scores, _ in found], axis=1)
         bases = zip(found, self.bases, strict=True)
         ids = np.concatenate([np.where(rows >= 0, rows + base, -1) for (_, rows), base in bases], axis=1)
-        _, top = best(scores, ids, k)
+        _, top = best_rows(scores, ids, k)
         return top[0][top[0] >= 0]
 
     def by_tantivy(self, query: LexicalQuery, k: int) -> np.ndarray:
@@ -105,13 +111,17 @@ class Index:
         ids: list[int] = []
         for folder, base in zip(self.folders, self.bases, strict=True):
             index = tantivy.Index.open(str(folder))
-            terms = [tantivy.Query.term_query(index.schema, TERMS, term, "freq") for term in query.terms]
+            terms = [
+                tantivy.Query.term_query(index.schema, TERMS_FIELD, term, "freq") for term in query.terms
+            ]
             searcher = index.searcher()
             hits = searcher.search(
                 tantivy.Query.boolean_query([(tantivy.Occur.Should, term) for term in terms]), k, count=False
             ).hits
             scores += [score for score, _ in hits]
-            ids += [base + row for row in searcher.fast_field_values(ROW, [address for _, address in hits])]
+            ids += [
+                base + row for row in searcher.fast_field_values(ROW_FIELD, [address for _, address in hits])
+            ]
         order = np.lexsort((ids, -np.array(scores)))[:k]
         return np.array(ids, np.int64)[order]
 

@@ -25,15 +25,10 @@ import numpy as np
 import torch
 from sentence_transformers.util import maxsim as library_maxsim
 
-from retrieval.models.encoders.encoder import Encoder
-from retrieval.token_codes.codec import TokenCodec
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
-from retrieval.models.late_interaction.token_vectors import TokenVectors, maxsim
-from retrieval.token_codes.shard_codes import ShardTokens
-from retrieval.models.late_interaction.token_vectors import offsets_of
-from retrieval.token_codes.shard_codes import write_tokens
-from retrieval.settings import LateInteractionSettings
-from retrieval.settings import ModelSettings
+from retrieval.models.encoders import Encoder
+from retrieval.models.late_interaction import TokenEncoder, TokenVectors, maxsim, ragged_offsets
+from retrieval.settings import LateInteractionSettings, ModelSettings
+from retrieval.token_codes import ShardTokens, TokenCodec, write_tokens
 
 CANDIDATES, TOKENS, QUERY_TOKENS = 100, 150, 32
 STORED = 400  # passages of the stored shard, so that candidates lie apart
@@ -61,7 +56,7 @@ def speed(dimension: int, rounds: int) -> dict[str, float]:
     faiss_codec = faiss.index_factory(dimension, f"IVF{codec.nlist},PQ{codec.groups}x8")
     faiss_codec.train(vectors)
     faiss_codes = faiss_codec.sa_encode(vectors)
-    offsets = offsets_of(np.full(STORED, TOKENS))
+    offsets = ragged_offsets(np.full(STORED, TOKENS))
     rows = np.sort(rng.choice(STORED, CANDIDATES, replace=False))
     own = (rows[:, None] * TOKENS + np.arange(TOKENS)).reshape(-1)
     whole = TokenVectors(vectors, offsets).take(rows)
@@ -170,7 +165,7 @@ def encode(encoder: TokenEncoder, titles: tuple, texts: tuple, rows: np.ndarray)
         for part in np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
     ]
     counts = np.concatenate([np.diff(piece.offsets) for piece in pieces])
-    return TokenVectors(np.concatenate([piece.vectors for piece in pieces]), offsets_of(counts))
+    return TokenVectors(np.concatenate([piece.vectors for piece in pieces]), ragged_offsets(counts))
 
 
 def main() -> None:

@@ -17,12 +17,9 @@ from watch import ready, run_watched, say
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.dense.making.merging import merge
-from retrieval.dense.making.add import build_piece
-from retrieval.dense.making.training import train
-from retrieval.dense.quantizer import Quantizer
-from retrieval.format.dense_spec import DenseSpec
-from retrieval.format.vectors import ShardVectors
+from retrieval.dense import Quantizer
+from retrieval.dense.making import build_piece, merge_pieces, train_quantizer
+from retrieval.format import DenseSpec, ShardVectors
 
 DIMENSION = 64
 PIECE = 250_000
@@ -44,7 +41,7 @@ def synthetic(count: int, seed: int) -> np.ndarray:
 
 def make_pieces(spec: DenseSpec, folder: Path, pieces: int, threads: int) -> None:
     """Train on synthetic vectors and build the pieces."""
-    train(spec, synthetic(39 * spec.nlist, seed=1), 0, folder / "quantizer", threads=threads)
+    train_quantizer(spec, synthetic(39 * spec.nlist, seed=1), 0, folder / "quantizer", threads=threads)
     quantizer = Quantizer.open(folder / "quantizer", spec)
     for number in range(pieces):
         vectors = ShardVectors.from_array(synthetic(PIECE, seed=2 + number))
@@ -55,7 +52,9 @@ def child(name: str, folder: Path, pieces: int) -> None:
     """Merge the first pieces, measured from outside."""
     quantizer = Quantizer.open(folder / "quantizer", SPECS[name])
     ready()
-    stats = merge(quantizer, [folder / f"piece-{number}" for number in range(pieces)], folder / "shard")
+    stats = merge_pieces(
+        quantizer, [folder / f"piece-{number}" for number in range(pieces)], folder / "shard"
+    )
     say("built", vectors=stats.vectors, seconds=round(stats.seconds, 2), bytes=stats.bytes)
 
 

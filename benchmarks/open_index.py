@@ -29,7 +29,7 @@ WARM_UP = 20
 
 def child(index: str, folder: Path, threads: int | None) -> None:
     """Open and search, in a process that does nothing else."""
-    from retrieval.search.searcher import Searcher
+    from retrieval.search import Searcher
 
     queries = json.loads((folder / "queries.json").read_text(encoding="utf-8"))
     vectors = np.load(folder / "vectors.npy")
@@ -69,7 +69,7 @@ def embed(index: str, queries: Path | None, most: int, folder: Path) -> None:
     """Queries of a file, or sentences of the synthetic corpus, and their embeddings by the index's model."""
     from synthetic import sentences
 
-    from retrieval.search.searcher import Searcher
+    from retrieval.search import Searcher
 
     if queries is None:
         texts = sentences()[:: max(1, len(sentences()) // most)][:most]

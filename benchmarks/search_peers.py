@@ -26,8 +26,8 @@ from search_systems import Bm25sFaiss, Corpus, K, Lance, Ours, System
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.search.searcher import Searcher
-from retrieval.storage.store import Store
+from retrieval.search import Searcher
+from retrieval.storage import Store
 
 BLOCK = 25  # queries that a system answers before the next one's turn
 ROUNDS = 3  # of all queries in one batch; the best counts

@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.search.searcher import Searcher
-from retrieval.search.ranking import Ranking, reciprocal_rank_fusion
-from retrieval.storage.store import Store
-from retrieval.format.vectors import open_vectors
+from retrieval.format import open_vectors
+from retrieval.search import Ranking, Searcher, reciprocal_rank_fusion
+from retrieval.storage import Store
 
 K = 10
 CANDIDATES = 100

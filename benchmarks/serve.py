@@ -29,7 +29,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from retrieval.search.searcher import Searcher
+from retrieval.search import Searcher  # noqa: E402
 
 K = 10
 BLOCK = 25

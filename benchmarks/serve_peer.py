@@ -17,8 +17,8 @@ from search_systems import CANDIDATES, Corpus, K, Lance
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.search.searcher import Searcher
-from retrieval.storage.store import Store
+from retrieval.search import Searcher
+from retrieval.storage import Store
 
 
 class Query(BaseModel):

@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from benchmarks.serve import running, words_of  # noqa: E402
-from retrieval.serve.http.access import hashed, new_key  # noqa: E402
+from retrieval.serve.http import hashed_key, new_key  # noqa: E402
 from tests.stalled import KINDS, Searches, stalled  # noqa: E402
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     kinds = [kind for kind in KINDS if kind in args.kinds.split(",")]
     key = new_key()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "keys").write_text(f"search {hashed(key)}\n", encoding="utf-8")
+        (Path(folder) / "keys").write_text(f"search {hashed_key(key)}\n", encoding="utf-8")
         config = Path(folder) / "serve.yaml"
         config.write_text(f"access: {{keys_file: {folder}/keys}}\n", encoding="utf-8")
         with running(words_of(args.index, args.port, config), args.port):

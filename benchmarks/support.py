@@ -22,12 +22,18 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from retrieval.models.encoders.encoder import Encoder
-from retrieval.generation.evidence import Evidence, Judge
-from retrieval.generation.extractive import extract
-from retrieval.generation.support import BY_CROSS_ENCODER, BY_TOKENS, Calibration, features
-from retrieval.format.passages import Passage
-from retrieval.search.searcher import Searcher
+from retrieval.format import Passage
+from retrieval.generation import (
+    BY_CROSS_ENCODER,
+    BY_TOKENS,
+    Calibration,
+    Evidence,
+    Judge,
+    extract_answer,
+    support_features,
+)
+from retrieval.models.encoders import Encoder
+from retrieval.search import Searcher
 from retrieval.settings import ModelSettings
 
 K = 5
@@ -112,7 +118,7 @@ def containment(encoder: Encoder, evidence: Evidence, answers: list[str]) -> dic
         for name, texts in orders.items()
         for most in (1, 2, 3)
     }
-    extracted = extract(evidence)
+    extracted = extract_answer(evidence)
     found["extractive answer: holds the answer"] = float(holds(extracted.text, answers))
     return found | {"extractive answer: sentences": float(len(extracted.sentences))}
 
@@ -136,7 +142,7 @@ def main() -> None:
         start = time.perf_counter()
         evidence = judge.read(question["text"], passages)
         read = time.perf_counter()
-        rows.append(features(evidence))
+        rows.append(support_features(evidence))
         times["reading the passages"].append(read - start)
         times["features"].append(time.perf_counter() - read)
         labels.append(supported)
@@ -182,7 +188,10 @@ def transfer(args: argparse.Namespace, judge: Judge) -> None:
         ]
     )
     values = np.array(
-        [features(judge.read(row["question"], passages)) for row, passages in zip(rows, found, strict=True)]
+        [
+            support_features(judge.read(row["question"], passages))
+            for row, passages in zip(rows, found, strict=True)
+        ]
     )
     for name, used in (("BY_TOKENS", BY_TOKENS), ("BY_CROSS_ENCODER", BY_CROSS_ENCODER)):
         chances = np.array([used.probability(row[: len(used.weights)]) for row in values])

@@ -18,22 +18,25 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines.runtime import lease as leases
-from pipelines.runtime.cluster import connected
-from pipelines.config.build_settings import BuildConfig, validate
+from pipelines.config import BuildConfig, validate
 from pipelines.index import build
-from pipelines.runtime.markers import attempt, write_marker
-from pipelines.planning.plan import make_plan, record_plan
-from pipelines.runtime.progress import Progress, start_tracker
-from pipelines.stages.read import read_slices
-from pipelines.parts.slice_results import finished_slices
-from pipelines.runtime.stage_runner import Limits
-from pipelines.runtime.usage import Usage
-from retrieval.models.encoders.encoder import Encoder
+from pipelines.parts import finished_slices
+from pipelines.planning import make_plan, record_plan
+from pipelines.runtime import (
+    Progress,
+    StageLimits,
+    Usage,
+    attempt_suffix,
+    connected,
+    holding_lease,
+    start_tracker,
+    write_marker,
+)
+from pipelines.stages import read_slices
+from retrieval.format import write_vectors
+from retrieval.models.encoders import Encoder
 from retrieval.settings import ModelSettings
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
-from retrieval.format.vectors import write_vectors
+from retrieval.storage import FileRecord, Store
 
 NOISE = 0.35  # length of the noise beside two embeddings of length 1
 FILE_ROWS = 50_000
@@ -92,13 +95,13 @@ def seed_vectors(config: BuildConfig, known: list[str]) -> None:
     embedded = encoder.encode_passages([""] * len(known), known)
     store = Store(config.index.path)
     progress = Progress(store, "the benchmark again", _Listener())
-    with leases.holding(store, progress.say) as lease, connected(config.ray):
+    with holding_lease(store, progress.say) as lease, connected(config.ray):
         progress.guard = lease.ensure
         plan = make_plan(config, store, progress.say)
         progress.begin(plan.fingerprint, start_tracker())
         plan = record_plan(plan)
         results = read_slices(
-            plan.context, plan.slices, {}, finished_slices(plan.context), progress, Limits()
+            plan.context, plan.slices, {}, finished_slices(plan.context), progress, StageLimits()
         )
         progress.end("interrupted")
     for part in (part for result in results for part in result.parts):
@@ -117,7 +120,7 @@ def _write_part(
     noise *= NOISE / np.sqrt(embedded.shape[1])
     vectors = embedded[pairs[:, 0]] + embedded[pairs[:, 1]] + noise
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    with store.writing(f"{folder}/{part['content']}-{attempt()}.npy") as write:
+    with store.writing(f"{folder}/{part['content']}-{attempt_suffix()}.npy") as write:
         write_vectors(write.path, vectors)
     values = {
         "file": asdict(write.done), "rows": len(pairs), "dimension": vectors.shape[1],

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipelines.config.build_settings import BuildConfig
-from retrieval.serve.settings import Autoscaling, ServeSettings
+from pipelines.config import BuildConfig
+from retrieval.serve import Autoscaling, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/configuration.md")

@@ -1,0 +1,1 @@
+"""What a person runs or submits: the command line, cluster submission, evaluation."""

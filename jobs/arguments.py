@@ -11,12 +11,12 @@ import typer
 from pydantic import ValidationError
 
 from jobs.terminal import tell
-from pipelines.config.build_settings import BuildConfig, load_config, validate, without_credentials
+from pipelines.config import BuildConfig, load_config, validate, without_credentials
 from retrieval.errors import ConfigError, CorpusmillError
-from retrieval.storage.store import Store
+from retrieval.storage import Store
 
 if TYPE_CHECKING:
-    from retrieval.generation.settings import GenerationSettings
+    from retrieval.generation import GenerationSettings
 
 Where = Annotated[
     str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")
@@ -71,7 +71,7 @@ def generation(
     configured: "GenerationSettings | None" = None,
 ) -> "GenerationSettings":  # fmt: skip
     """The generator: as configured, but for what the command line names. Raises ConfigError."""
-    from retrieval.generation.settings import GenerationSettings
+    from retrieval.generation import GenerationSettings
 
     values = configured.model_dump() if configured else {"kind": "none"}
     if kind not in (None, values["kind"]):  # what the configuration says of another generator is not for it

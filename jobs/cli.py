@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands import queries
 from jobs.arguments import Json, Where, fail, open_store, read_settings, resume_command, run, show_json
+from jobs.commands import queries
 from jobs.evaluation import command as evaluation
 from jobs.terminal import BuildView, err, set_aside, show, tell
-from pipelines.config.build_settings import load_config
+from pipelines.config import load_config
 from retrieval.errors import ConfigError, CorpusmillError
 
 app = typer.Typer(
@@ -85,15 +85,15 @@ app.command(epilog=evaluation.EXAMPLE)(evaluation.evaluate)
 @app.command(epilog="Example: corpusmill status indexes/articles --json")
 def status(where: Where, json_: Json = False) -> None:
     """Show stage, parts, speed, ETA, rejects and versions of a build or an index."""
-    from jobs.commands.index_status import lines
-    from jobs.commands.index_status import status as read_status
+    from jobs.commands import status as read_status
+    from jobs.commands import status_lines
 
     def work() -> None:
         values = read_status(open_store(where))
         if json_:
             show_json(values)
         else:
-            for line in lines(values):
+            for line in status_lines(values):
                 show(line)
 
     run(work)
@@ -107,9 +107,9 @@ def verify(
 ) -> None:
     """Re-read every checksum and count of a version; name what is damaged (exit code 1)."""
     from jobs.terminal import ByteView
-    from pipelines.upkeep.verification import damaged_copies
-    from pipelines.upkeep.verification import verify as verify_version
-    from retrieval.format.manifest import read_manifest
+    from pipelines.upkeep import damaged_copies
+    from pipelines.upkeep import verify as verify_version
+    from retrieval.format import read_manifest
 
     def work() -> None:
         store = open_store(where)
@@ -145,7 +145,7 @@ def prune(
     json_: Json = False,
 ) -> None:
     """Remove artefacts that no kept version names. A server on an older version needs --keep 2."""
-    from pipelines.upkeep.pruning import prune as prune_index
+    from pipelines.upkeep import prune as prune_index
 
     def work() -> None:
         found = prune_index(open_store(where), keep, dry_run=dry_run, say=tell)
@@ -179,7 +179,7 @@ def submit(
     json_: Json = False,
 ) -> None:
     """Run a build as a Ray job on a cluster; print how to follow and resume it."""
-    from jobs.commands.submission import submit as submit_job
+    from jobs.commands import submit_build as submit_job
 
     def work() -> None:
         job = submit_job(config, address, shared_disk=shared_disk, env=env or ())
@@ -202,10 +202,10 @@ def doctor(
     json_: Json = False,
 ) -> None:
     """Check Python, Ray, models, devices, storage, disk and shared memory; every failure says its fix."""
-    from jobs.commands.doctor import checks
+    from jobs.commands import run_checks
 
     def work() -> None:
-        found = checks(load_config(config) if config else None)
+        found = run_checks(load_config(config) if config else None)
         if json_:
             show_json(
                 {"checks": [vars(check) for check in found], "ok": all(c.ok is not False for c in found)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from retrieval.text.printable import line
+from retrieval.text import printable_line
 
 MOST_FIELD = 200  # columns of a title or an id that is printed in a line
 INDENT = "  "
@@ -18,20 +18,20 @@ _MOST_WORD = 4_096  # letters that are held until it is known where a word ends
 
 def field(text: object, most: int = MOST_FIELD) -> str:
     """One printable line of at most `most` columns, white space within it as single spaces."""
-    told = " ".join(line(text).split())
+    told = " ".join(printable_line(text).split())
     return told if cell_len(told) <= most else set_cell_size(told, max(1, most - 1)).rstrip() + "…"
 
 
 def lines(text: object) -> str:
     """Lines of which all but the first are indented, as of an error that shows a place or lists examples."""
     first, *rest = str(text).splitlines() or [""]
-    return "\n".join([line(first), *(_indented(line(one), INDENT) for one in rest)])
+    return "\n".join([printable_line(first), *(_indented(printable_line(one), INDENT) for one in rest)])
 
 
 def block(text: str, indent: str, width: int) -> Iterator[str]:
     """Indented lines of at most `width` columns, an empty one of the text as an indent alone."""
     for one in text.splitlines():
-        yield from _wrapped(line(one), indent, width)
+        yield from _wrapped(printable_line(one), indent, width)
 
 
 class BlockWriter:
@@ -75,7 +75,7 @@ class BlockWriter:
     def _put(self, text: str) -> None:
         if not text:
             return
-        told = line(text)
+        told = printable_line(text)
         inside = (self._width or 0) - len(self._indent)
         if self._width and self._column and self._column + cell_len(told) > self._width:
             self._write("\n")

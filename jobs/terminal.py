@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jobs.harmless import line, lines
-from pipelines.sources.files.left_out import told, told_reasons
+from jobs.harmless import lines
+from pipelines.sources.files import describe_left_out, describe_rejects
+from retrieval.text import printable_line
 
 PLAIN_SECONDS = 5.0
 
@@ -43,7 +44,7 @@ def duration(seconds: float | None) -> str:
 
 def set_aside(reject_reasons: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:
     """Lines on what of a corpus is not in the index, by reason."""
-    named = {"rejected": told_reasons(reject_reasons), "left out": told(left_out)}
+    named = {"rejected": describe_rejects(reject_reasons), "left out": describe_left_out(left_out)}
     return [f"{what}: {text}" for what, text in named.items() if text]
 
 
@@ -94,7 +95,7 @@ class BuildView:
         if "message" in event:
             tell(event["message"])
             return
-        told = line(describe(event))
+        told = printable_line(describe(event))
         if self._bar:
             done, total = event["rows"], event.get("rows_total")
             if not total:
@@ -129,7 +130,7 @@ class ByteView:
         left = duration((total - done) / max(rate, 1))
         told = f"{self._what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, ETA {left}"
         print(
-            f"\r{told}" if err.is_terminal else told,
+            f"\r{told}" if err.is_terminal else describe_left_out,
             end="" if err.is_terminal else "\n",
             file=sys.stderr,
             flush=True,

@@ -8,31 +8,43 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.runtime import lease as leases
-from pipelines.runtime.index_claim import check_folder, claim, sweep_temporary
-from pipelines.runtime.cluster import connected
-from pipelines.stages.committing import Work, announce, commit, make_manifest
-from pipelines.config.build_settings import BuildConfig
-from pipelines.stages.duplicates import find_duplicates
-from pipelines.stages.embed import embed_parts
-from pipelines.stages.lexical import build_lexical
-from pipelines.parts.ordered_parts import collect, cut
-from pipelines.planning.plan import Plan, make_plan, record_plan
-from pipelines.runtime.progress import Progress, start_tracker
-from pipelines.stages.quantizer import trained_quantizer
-from pipelines.stages.read import open_chunker, read_slices
-from pipelines.sources.files.left_out import told
-from pipelines.stages.shards import build_dense, build_passages
-from pipelines.parts.slice_results import finished_slices
-from pipelines.runtime.disk_space import check_space, passages_estimate
-from pipelines.runtime.stage_runner import Limits
-from pipelines.stages.token_codes import store_tokens
-from pipelines.config.trust import configured_trust
-from pipelines.stages.tuning import tune
+from pipelines.config import BuildConfig, configured_trust
+from pipelines.parts import cut_parts, finished_slices, parts_in_order
+from pipelines.planning import Plan, make_plan, record_plan
+from pipelines.runtime import (
+    Lease,
+    Progress,
+    StageLimits,
+    check_folder,
+    check_space,
+    claim_index,
+    connected,
+    holding_lease,
+    passages_estimate,
+    start_tracker,
+    sweep_temporary,
+)
+from pipelines.sources.files import describe_left_out
+from pipelines.stages import (
+    BuildResults,
+    announce,
+    build_dense,
+    build_lexical,
+    build_passages,
+    commit,
+    embed_parts,
+    find_duplicates,
+    make_manifest,
+    open_chunker,
+    read_slices,
+    store_tokens,
+    trained_quantizer,
+    tune_search,
+)
 from retrieval.errors import CorpusmillError, InputError
-from retrieval.format.manifest import Manifest, latest_version, read_manifest, versions
-from retrieval.models.files import publish
-from retrieval.storage.store import Store
+from retrieval.format import Manifest, committed_versions, latest_version, read_manifest
+from retrieval.models import publish
+from retrieval.storage import Store
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,8 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
     if plan.finished and plan.previous is not None:
         return Built(plan.previous, changed=False, left_out=plan.listing.left_out)
     progress.say(_summary(plan))
-    claim(store)
-    with leases.holding(store, progress.say) as lease, connected(config.ray):
+    claim_index(store)
+    with holding_lease(store, progress.say) as lease, connected(config.ray):
         _recover(store, lease)
         # Another builder may have finished between the look above and the lease.
         plan = make_plan(config, store, lambda _text: None, plan.listing)
@@ -86,9 +98,9 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
     return Built(manifest, changed=True, left_out=plan.listing.left_out)
 
 
-def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
+def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
     config, store = plan.context.config, plan.context.store
-    limits = Limits(config.ray.max_failed_parts, config.ray.task_retries)
+    limits = StageLimits(config.ray.max_failed_parts, config.ray.task_retries)
     named = (config.model, config.late_interaction.model, config.cross_encoder.model)
     models = [model for model in named if model is not None]
     own = [file for model in models for file in publish(model, store, configured_trust(model))]
@@ -109,10 +121,10 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
         results = read_slices(context, plan.slices, drops, known, progress, limits)
 
     vectors = embed_parts(context, [part for result in results for part in result.parts], progress, limits)
-    parts = collect(results, vectors)
+    parts = parts_in_order(results, vectors)
     if not parts:
         raise InputError("the corpus holds no passage", hint="Check corpus.paths and corpus.fields.")
-    shards = cut(parts, config.index.shard_passages)
+    shards = cut_parts(parts, config.index.shard_passages)
     passages = build_passages(context, parts, shards, progress, limits)
     lexical = build_lexical(context, parts, shards, progress, limits)
     tokens = store_tokens(context, parts, plan.previous, progress, limits)
@@ -121,11 +133,11 @@ def _stages(plan: Plan, lease: leases.Lease, progress: Progress) -> Manifest:
     trained = trained_quantizer(context, parts, plan.previous, progress, limits)
     progress.say(f"Dense index: {trained.reason}")
     dense = build_dense(context, parts, shards, trained, plan.previous, progress, limits)
-    tuning = tune(context, parts, shards, dense, trained, plan.queries, progress, limits)
+    tuning = tune_search(context, parts, shards, dense, trained, plan.queries, progress, limits)
     if tuning.tuned.warning:
         progress.say(f"Warning: {tuning.tuned.warning}")
 
-    work = Work(plan, results, parts, shards, passages, lexical, tokens, trained, dense, tuning)
+    work = BuildResults(plan, results, parts, shards, passages, lexical, tokens, trained, dense, tuning)
     return commit(make_manifest(work, progress), store, lease, progress, limits)
 
 
@@ -135,14 +147,14 @@ def _summary(plan: Plan) -> str:
         text += (
             f", {len(plan.change.added):,} new and {len(plan.change.retired):,} gone since they were planned"
         )
-    if left_out := told(plan.listing.left_out):
+    if left_out := describe_left_out(plan.listing.left_out):
         text += f"; left out: {left_out}"
     return text + "."
 
 
-def _recover(store: Store, lease: leases.Lease) -> None:
+def _recover(store: Store, lease: Lease) -> None:
     """Finish or sweep what a lost builder left: an unannounced version, temporary files."""
-    newest = max(versions(store), default=None)
+    newest = max(committed_versions(store), default=None)
     if newest is not None and newest != latest_version(store):
         read_manifest(store, newest)
         announce(store, newest, lease)

@@ -12,13 +12,8 @@ import httpx2 as httpx
 from pydantic import BaseModel
 
 from retrieval.errors import CorpusmillError
-from retrieval.text.event_stream import Event, EventReader
-from retrieval.serve.http.schemas import (
-    AnswerResponse,
-    BatchResponse,
-    RerankResponse,
-    SearchResponse,
-)
+from retrieval.serve.http import AnswerResponse, BatchResponse, RerankResponse, SearchResponse
+from retrieval.text import Event, EventReader
 
 M = TypeVar("M", bound=BaseModel)
 KEY_VARIABLE = "CORPUSMILL_KEY"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.dense.making.merging import merge
-from retrieval.dense.making.add import build_piece
-from retrieval.dense.making.training import train
-from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.dense_shard import DenseShard
+from retrieval.dense.making.add import build_piece
+from retrieval.dense.making.merging import merge_pieces
+from retrieval.dense.making.training import train_quantizer
+from retrieval.dense.quantizer import Quantizer
 from retrieval.format.dense_spec import DenseSpec
 from retrieval.format.vectors import ShardVectors, write_vectors
 
@@ -59,7 +59,7 @@ def stored(folder: Path, vectors: np.ndarray, part_rows: list[int]) -> ShardVect
 
 def trained(folder: Path, spec: DenseSpec, vectors: np.ndarray) -> Quantizer:
     """A quantizer trained on all vectors, as a process would open it."""
-    train(spec, vectors, 0, folder, threads=2)
+    train_quantizer(spec, vectors, 0, folder, threads=2)
     return Quantizer.open(folder, spec)
 
 
@@ -78,7 +78,7 @@ def build_with(folder: Path, quantizer: Quantizer, vectors: np.ndarray, cuts: li
         build_piece(quantizer, piece, first, folders[-1], threads=2)
         first = end
     every = stored(folder / "vectors", vectors, [len(vectors) // 3, len(vectors) - len(vectors) // 3])
-    merge(quantizer, folders, folder / "shard", vectors=every, hnsw_max_vectors=10_000, threads=2)
+    merge_pieces(quantizer, folders, folder / "shard", vectors=every, hnsw_max_vectors=10_000, threads=2)
     return Built(folder / "shard", every, quantizer)
 
 

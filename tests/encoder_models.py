@@ -10,7 +10,7 @@ from sentence_transformers.base.modules import Dense, Normalize, Router, Transfo
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
-from retrieval.models.resolved_model import resolve
+from retrieval.models.resolved_model import resolve_model
 
 WORDS = "solve linear least squares problem matrix river city Café naïve index vector search 42".split()
 TITLES = ["Algebra", "", "A Rather Long Title", "Rivers"] * 6
@@ -33,7 +33,7 @@ def transformer_folder(folder: Path, *, kind: str = "bert", seed: int = 0, **con
         else BertModel(BertConfig(**sizes | config))
     )
     made.save_pretrained(folder)
-    packaged = resolve("all-MiniLM-L6-v2").folder
+    packaged = resolve_model("all-MiniLM-L6-v2").folder
     for name in _TOKENIZER_FILES:
         shutil.copy(packaged / name, folder / name)
     return folder

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from retrieval.format.passages import Passage
 from retrieval.generation.evidence import Judge
 from retrieval.generation.generators.generator import Generator
 from retrieval.generation.prompt import Prompt, make_prompt
-from retrieval.format.passages import Passage
 from retrieval.search.result import Hit
 
 Handler = Callable[[BaseHTTPRequestHandler], None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from retrieval.serve.http.access import hashed, new_key
+from retrieval.serve.http.access import hashed_key, new_key
 from tests.generation_tools import reply, server
 from tests.serve_tools import Service, serving
 
@@ -69,7 +69,7 @@ class Guarded:
 def guarding(index: Path, folder: Path) -> Iterator[Guarded]:
     """The service, until the block ends."""
     search, admin, endpoint = new_key(), new_key(), Endpoint()
-    (folder / "keys").write_text(f"# who\n\nsearch {hashed(search)}  # a client\n")
+    (folder / "keys").write_text(f"# who\n\nsearch {hashed_key(search)}  # a client\n")
     variables = {"A_KEY": GENERATOR_KEY, "CORPUSMILL_ADMIN_KEY": admin}
     with server(endpoint) as url:
         config = CONFIG.format(url=url, keys=folder / "keys", origin=ORIGIN)

@@ -16,28 +16,27 @@ from typing import Any
 
 import numpy as np
 
-from jobs.commands.index_status import lines, status
-from pipelines.runtime import lease
-from pipelines.planning import ledger
+from jobs.commands.index_status import status, status_lines
 from pipelines.parts.id_hashes import read_ids
-from pipelines.runtime.markers import read_markers
 from pipelines.parts.part_reader import read_part
+from pipelines.planning import ledger
+from pipelines.runtime import lease
+from pipelines.runtime.markers import read_markers
 from pipelines.runtime.progress import read_progress
 from pipelines.upkeep.verification import verify as verify_version
-from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.dense_shard import DenseShard
-from retrieval.format.dense_spec import DenseSpec
-from retrieval.format.dense_spec import SearchParameters
+from retrieval.dense.quantizer import Quantizer
 from retrieval.errors import CorpusmillError, IndexDamaged
+from retrieval.format.dense_spec import DenseSpec, SearchParameters
+from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.format.vectors import ShardVectors
 from retrieval.lexical.bm25 import make_query
 from retrieval.lexical.lexical_shard import LexicalShard
 from retrieval.lexical.statistics import Statistics
-from retrieval.format.manifest import Manifest, read_manifest
-from retrieval.search.searcher import Searcher
 from retrieval.search.search_models import Models
+from retrieval.search.searcher import Searcher
 from retrieval.storage.copies import default_cache
 from retrieval.storage.store import Store
-from retrieval.format.vectors import ShardVectors
 from tests.lexical_tools import ANALYZER, BM25
 
 MARKER = re.compile(
@@ -81,12 +80,12 @@ def verify(root: str) -> None:
 def state(root: str) -> None:
     """What a builder and `corpusmill status` read."""
     store = Store(root)
-    ledger.read(store)
-    lease.lives(store, 0.01)
+    ledger.read_ledger(store)
+    lease.holder_lives(store, 0.01)
     read_progress(store)
     for folder in {found[1] for key in store.find("") if (found := MARKER.fullmatch(key))}:
         read_markers(store, folder)
-    lines(status(store))
+    status_lines(status(store))
 
 
 def parts(root: str) -> None:

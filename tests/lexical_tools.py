@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.format.vectors import best_rows
 from retrieval.lexical.analyzer import Analyzer
 from retrieval.lexical.bm25 import BM25
 from retrieval.lexical.lexical_shard import LexicalShard
-from retrieval.lexical.statistics import Statistics
-from retrieval.lexical.statistics import merge_statistics
+from retrieval.lexical.statistics import Statistics, merge_statistics
 from retrieval.lexical.writer import ShardWriter
 from retrieval.settings import LexicalSettings
-from retrieval.format.vectors import best
 
 ANALYZER = Analyzer(LexicalSettings())
 PART = 300
@@ -63,7 +62,7 @@ class Corpus:
         ids = [
             np.where(rows >= 0, rows + base, -1) for (_, rows), base in zip(found, self.bases, strict=True)
         ]
-        return best(np.concatenate([scores for scores, _ in found], 1), np.concatenate(ids, 1), k)
+        return best_rows(np.concatenate([scores for scores, _ in found], 1), np.concatenate(ids, 1), k)
 
 
 def write_shard(folder: Path, passages: Sequence[str], analyzer: Analyzer = ANALYZER) -> Path:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from retrieval.serve.http.access import Door, Keys, hashed, new_key
+from retrieval.serve.http.access import AccessPolicy, Keys, hashed_key, new_key
 from retrieval.serve.listener.connection import Connection
 from retrieval.serve.listener.hall import Hall
 from retrieval.serve.listener.rules import Rules
@@ -96,7 +96,7 @@ def listening(*, keys: bool = True, **limits: Any) -> Iterator[Running]:
 
     paths = {"/v1/echo": echo, "/v1/hold": hold, "/v1/large": large, "/large": large, "/healthz": echo}
     routes = [Route(path, call, methods=["GET", "POST"]) for path, call in paths.items()]
-    door = Door(Keys([("search", hashed(key))] if keys else []))
+    door = AccessPolicy(Keys([("search", hashed_key(key))] if keys else []))
     rules = Rules(asked, door, routes, {"/v1/echo", "/v1/hold"})
     hall = Hall(asked, rules, Metrics(), free=not keys, origins=["https://a.example"])
     config = uvicorn.Config(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from retrieval.serve.http.access import hashed, new_key
+from retrieval.serve.http.access import hashed_key, new_key
 from tests.serve_tools import Service, free_port, serving
 
 CONFIG = Path(__file__).resolve().parent.parent / "deploy" / "nginx.conf"
@@ -22,7 +22,7 @@ def behind_nginx(index: Path, folder: Path) -> Iterator[tuple[int, str, Service]
     There are two ingress replicas, so that Ray's proxy listens.
     """
     key = new_key()
-    (folder / "keys").write_text(f"search {hashed(key)}\n")
+    (folder / "keys").write_text(f"search {hashed_key(key)}\n")
     settings = f"access: {{keys_file: {folder}/keys}}\ningress: {{replicas: 2}}\n"
     with serving(index, folder, settings) as service, nginx(folder, int(service.url.split(":")[-1])) as port:
         yield port, key, service

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.sources.documents import Document, Reject
 from pipelines.sources.files.listing import list_files
-from pipelines.sources.metadata import infer_schema
-from pipelines.sources.slice_reader import read
-from pipelines.sources.slices import cut
 from pipelines.sources.files.streams import zstd
+from pipelines.sources.metadata import infer_schema
+from pipelines.sources.slice_reader import read_slice
+from pipelines.sources.slices import cut_slices
 
 COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd.compress, "": bytes}
 
@@ -65,9 +65,9 @@ def read_all(paths: Any, **settings: Any) -> tuple[list[Document], list[Reject]]
     corpus = CorpusSettings(
         paths=[str(p) for p in (paths if isinstance(paths, list) else [paths])], **settings
     )
-    slices = list(cut(list_files(corpus).files, int(corpus.slice_bytes), corpus.storage_options))
+    slices = list(cut_slices(list_files(corpus).files, int(corpus.slice_bytes), corpus.storage_options))
     schema = infer_schema(slices, corpus)
-    items = [item for slice in slices for item in read(slice, corpus, schema)]
+    items = [item for slice in slices for item in read_slice(slice, corpus, schema)]
     return (
         [item for item in items if isinstance(item, Document)],
         [item for item in items if isinstance(item, Reject)],

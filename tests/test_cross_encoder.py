@@ -11,12 +11,11 @@ from sentence_transformers import CrossEncoder as Reference
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from retrieval.models.cross_encoders.cross_encoder import CrossEncoder, cross_encoder_card
-from retrieval.models.cross_encoders import packaged
 from retrieval.errors import ConfigError, InputError, ModelError
-from retrieval.models.resolved_model import resolve
-from retrieval.settings import CrossEncoderSettings
-from retrieval.settings import ModelSettings
+from retrieval.models.cross_encoders import packaged
+from retrieval.models.cross_encoders.cross_encoder import CrossEncoder, cross_encoder_card
+from retrieval.models.resolved_model import resolve_model
+from retrieval.settings import CrossEncoderSettings, ModelSettings
 from tests.encoder_models import TEXTS, TITLES, WORDS, model_folder, transformer_folder
 
 PAIRS = [
@@ -36,7 +35,7 @@ def _folder(folder: Path, *, labels: int = 1, **save: Any) -> Path:
     plain = folder.with_name(folder.name + "-plain")
     BertForSequenceClassification(config).save_pretrained(plain)
     for name in _TOKENIZER_FILES:
-        shutil.copy(resolve("all-MiniLM-L6-v2").folder / name, plain / name)
+        shutil.copy(resolve_model("all-MiniLM-L6-v2").folder / name, plain / name)
     Reference(str(plain), device="cpu", max_length=48, **save).save_pretrained(str(folder))
     return folder
 

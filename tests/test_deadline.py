@@ -17,19 +17,18 @@ import pytest
 import torch
 from torch import nn
 
-from retrieval.search.searcher import Searcher
-from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.deadline import Deadline, handed, look, to_the_end, within
-from retrieval.models.encoders.encoder import Encoder
-from retrieval.models.layer_checks import look_between_layers
 from retrieval.errors import DeadlineExceeded
 from retrieval.filters.filter import parse
-from retrieval.generation.answering import answer
+from retrieval.generation.answering import write_answer
 from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.settings import GenerationSettings
+from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
+from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.late_interaction.token_encoder import TokenEncoder
-from retrieval.settings import CrossEncoderSettings, LateInteractionSettings
-from retrieval.settings import ModelSettings
+from retrieval.models.layer_checks import look_between_layers
+from retrieval.search.searcher import Searcher
+from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
 from tests.generation_tools import HITS, collect, judge, server
 
 SOON_S = 1.0  # rather more than a look takes: the tests may have half a core to themselves
@@ -241,7 +240,9 @@ def test_a_deadline_of_the_call_is_kept(searcher: Searcher) -> None:
 
 async def answered(generator: Any, deadline: Deadline, **settings: Any) -> list[Any]:
     asked = GenerationSettings(support_threshold=0, **settings)
-    return await collect(answer("When did the oil crisis begin?", HITS, generator, judge(), asked, deadline))  # type: ignore[arg-type]
+    return await collect(
+        write_answer("When did the oil crisis begin?", HITS, generator, judge(), asked, deadline)
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("looks", [0, 1, 3, 10])

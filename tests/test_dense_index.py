@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 
-from retrieval.dense.making.merging import merge, merge_shards
-from retrieval.dense.making.add import build_piece
-from retrieval.dense.quantizer import Quantizer
 from retrieval.dense.dense_shard import DenseShard
-from retrieval.format.dense_spec import SearchParameters
+from retrieval.dense.making.add import build_piece
+from retrieval.dense.making.merging import merge_pieces, merge_shards
+from retrieval.dense.quantizer import Quantizer
 from retrieval.errors import ConfigError, CorpusmillError, IndexDamaged, StorageError
+from retrieval.format.dense_spec import SearchParameters
 from retrieval.format.vectors import ShardVectors, exact_search
 from tests.dense_data import Built, build, build_with, clustered, ivf, overlap, stored, trained
 
@@ -130,7 +130,7 @@ def test_missing_and_doubled_pieces_are_found(tmp_path, pq4, vectors):
         build_piece(pq4.quantizer, part, first, pieces[-1], threads=2)
     for wrong in ([pieces[0], pieces[2]], [pieces[0], pieces[1], pieces[1], pieces[2]]):
         with pytest.raises(IndexDamaged, match="missing or given twice"):
-            merge(pq4.quantizer, wrong, tmp_path / "out")
+            merge_pieces(pq4.quantizer, wrong, tmp_path / "out")
     with pytest.raises(IndexDamaged, match="is a piece"):
         DenseShard.open(pieces[1], pq4.quantizer.spec, pq4.quantizer, None)
 
@@ -143,7 +143,7 @@ def test_a_row_that_is_lost_for_another_is_found_by_the_merge(tmp_path, pq4, vec
     damaged[-8:] = damaged[-16:-8]  # the last row of the last list becomes the one before it
     lists.write_bytes(damaged)
     with pytest.raises(IndexDamaged, match="each once"):
-        merge(pq4.quantizer, [tmp_path / "piece"], tmp_path / "out")
+        merge_pieces(pq4.quantizer, [tmp_path / "piece"], tmp_path / "out")
     assert not (tmp_path / "out" / "shard.json").exists()
 
 
@@ -161,7 +161,7 @@ def test_a_graph_is_refused_above_its_stated_size(tmp_path, vectors):
     part = ShardVectors.from_array(vectors.astype(np.float16))
     build_piece(quantizer, part, 0, tmp_path / "p", threads=1)
     with pytest.raises(ConfigError, match="hnsw_max_vectors"):
-        merge(quantizer, [tmp_path / "p"], tmp_path / "s", vectors=part, hnsw_max_vectors=COUNT - 1)
+        merge_pieces(quantizer, [tmp_path / "p"], tmp_path / "s", vectors=part, hnsw_max_vectors=COUNT - 1)
 
 
 def test_a_full_disk_is_a_clear_error(pq4, vectors, tmp_path, monkeypatch):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from retrieval.dense.making.choice import choose
-from retrieval.dense.making.training import sample_rows, train
-from retrieval.dense.making.tune import combine, evaluate_shard, grid, lower_bound, recall
-from retrieval.format.dense_spec import DenseSpec
+from retrieval.dense.making.choice import choose_dense
+from retrieval.dense.making.training import sample_rows, train_quantizer
+from retrieval.dense.making.tune import choose_parameters, evaluate_shard, lower_bound, parameter_grid, recall
 from retrieval.errors import BuildFailed, ConfigError
-from retrieval.settings import DenseSettings
+from retrieval.format.dense_spec import DenseSpec
 from retrieval.format.vectors import ShardVectors, exact_search
+from retrieval.settings import DenseSettings
 from tests.dense_data import build, build_with, clustered, ivf, overlap
 
 GB = 10**9
@@ -38,7 +38,7 @@ GB = 10**9
     ],
 )
 def test_the_choice_and_its_reason(settings, vectors, dimension, budget, expected):
-    spec, reason = choose(DenseSettings(**settings), vectors, dimension, budget)
+    spec, reason = choose_dense(DenseSettings(**settings), vectors, dimension, budget)
     assert spec.factory == expected
     assert reason.startswith(expected)
     assert len(reason) > len(expected) + 20
@@ -50,12 +50,12 @@ def test_the_choice_and_its_reason(settings, vectors, dimension, budget, expecte
 
 def test_sub_quantizers_that_do_not_divide_are_refused_with_those_that_do():
     with pytest.raises(ConfigError) as caught:
-        choose(DenseSettings(type="ivf_pq", pq_m=100), 100_000, 384, GB)
+        choose_dense(DenseSettings(type="ivf_pq", pq_m=100), 100_000, 384, GB)
     assert "96" in caught.value.hint
 
 
 def test_what_does_not_fit_the_budget_is_said():
-    _, reason = choose(DenseSettings(type="ivf_flat"), 1_000_000, 384, 100_000_000)
+    _, reason = choose_dense(DenseSettings(type="ivf_flat"), 1_000_000, 384, 100_000_000)
     assert "776 MB" in reason
     assert "100 MB" in reason
 
@@ -86,8 +86,8 @@ def test_a_sample_of_nearly_everything(wanted):
 def test_training_is_repeatable(tmp_path):
     vectors = clustered(3000, seed=1)
     for name in ("one", "two"):
-        train(ivf(opq=False), vectors, 3, tmp_path / name, threads=2)
-    train(ivf(opq=False), vectors, 4, tmp_path / "other", threads=2)
+        train_quantizer(ivf(opq=False), vectors, 3, tmp_path / name, threads=2)
+    train_quantizer(ivf(opq=False), vectors, 4, tmp_path / "other", threads=2)
     one, two, other = ((tmp_path / name / "index.faiss").read_bytes() for name in ("one", "two", "other"))
     assert one == two
     assert one != other
@@ -95,7 +95,7 @@ def test_training_is_repeatable(tmp_path):
 
 def test_too_small_a_sample_fails_clearly(tmp_path):
     with pytest.raises(BuildFailed, match="cannot train"):
-        train(ivf(), clustered(20, seed=1), 0, tmp_path, threads=1)
+        train_quantizer(ivf(), clustered(20, seed=1), 0, tmp_path, threads=1)
 
 
 def test_recall_counts_equal_vectors_alike():
@@ -119,10 +119,10 @@ def test_tuned_parameters_reach_the_target_over_all_shards(tmp_path, kind):
     first = build(tmp_path / "a", spec, vectors[:2500], [])
     second = build_with(tmp_path / "b", first.quantizer, vectors[2500:], [])
     settings = DenseSettings(recall_target=0.97)
-    points = grid(spec, 10)
+    points = parameter_grid(spec, 10)
     shards = [first, second]
     results = [evaluate_shard(s.open(), s.vectors, queries, points, 10) for s in shards]
-    tuned = combine(results, points, spec, settings)
+    tuned = choose_parameters(results, points, spec, settings)
 
     scores, rows = zip(
         *(s.open().search(queries, 10, parameters=tuned.parameters) for s in shards), strict=True
@@ -145,9 +145,9 @@ def test_a_target_out_of_reach_is_a_warning_with_the_best_there_is(tmp_path):
     vectors, queries = clustered(3000, seed=1), clustered(50, seed=2)
     spec = ivf(pq_m=1)
     built = build(tmp_path, spec, vectors, [])
-    points = grid(spec, 10)[:8]
+    points = parameter_grid(spec, 10)[:8]
     result = evaluate_shard(built.open(), built.vectors, queries, points, 10)
-    tuned = combine([result], points, spec, DenseSettings(recall_target=1.0))
+    tuned = choose_parameters([result], points, spec, DenseSettings(recall_target=1.0))
     assert "below the target" in tuned.warning
     best = max(row["recall"] for row in tuned.table)
     chosen = tuned.table[points.index(tuned.parameters)]

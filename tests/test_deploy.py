@@ -21,8 +21,8 @@ from jobs.commands.serve import check_gpus, reserved
 from jobs.commands.submission import cluster_config
 from pipelines.config.build_settings import load_config
 from retrieval.errors import ConfigError
-from retrieval.serve.http.access import is_loopback
 from retrieval.serve.configuration import read_settings
+from retrieval.serve.http.access import is_loopback
 from retrieval.serve.settings import Placement, ServeSettings
 
 DEPLOY = Path(__file__).parent.parent / "deploy"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from jobs.commands.doctor import Check, check_cluster, check_faiss, check_model, check_python, checks
+from jobs.commands.doctor import Check, check_cluster, check_faiss, check_model, check_python, run_checks
 from pipelines.config.build_settings import BuildConfig
 from retrieval.settings import ModelSettings
 
@@ -26,7 +26,7 @@ def by_name(found: list[Check]) -> dict[str, Check]:
 
 def test_a_sound_machine_passes_quickly_and_nothing_is_left(tmp_path: Path) -> None:
     started = time.monotonic()
-    found = checks(config(tmp_path))
+    found = run_checks(config(tmp_path))
     assert time.monotonic() - started < 15
     assert [check for check in found if check.ok is False] == []
     assert {"python", "ray", "faiss", "model (passage)", "device", "storage", "corpus"} <= set(by_name(found))
@@ -42,7 +42,7 @@ def test_every_failure_says_its_fix(tmp_path: Path) -> None:
         model={"name": "sentence-transformers/no-such-model"},
         ray={"address": f"127.0.0.1:{closed_port()}"},
     )
-    failed = {check.name: check for check in checks(broken) if check.ok is False}
+    failed = {check.name: check for check in run_checks(broken) if check.ok is False}
     assert set(failed) == {"model", "cluster", "storage", "corpus"}
     assert all(check.fix for check in failed.values())
     assert "missing.jsonl" in failed["corpus"].found
@@ -97,7 +97,9 @@ def bucket() -> Iterator[dict]:
 def test_object_storage_is_probed_and_left_as_it_was(tmp_path: Path, bucket: dict) -> None:
     import s3fs
 
-    found = by_name(checks(config(tmp_path, index={"path": "s3://corpus/index", "storage_options": bucket})))
+    found = by_name(
+        run_checks(config(tmp_path, index={"path": "s3://corpus/index", "storage_options": bucket}))
+    )
     assert found["storage"].ok
     assert found["exclusive create"].ok
     assert found["clock"].ok
@@ -105,7 +107,9 @@ def test_object_storage_is_probed_and_left_as_it_was(tmp_path: Path, bucket: dic
 
 
 def test_a_missing_bucket_is_found(tmp_path: Path, bucket: dict) -> None:
-    found = by_name(checks(config(tmp_path, index={"path": "s3://nowhere/index", "storage_options": bucket})))
+    found = by_name(
+        run_checks(config(tmp_path, index={"path": "s3://nowhere/index", "storage_options": bucket}))
+    )
     assert found["storage"].ok is False
     assert found["storage"].fix
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer as Backend
 
+from retrieval.errors import ConfigError, ModelError
+from retrieval.models.batches import length_sorted_batches
 from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
-from retrieval.models.batches import length_sorted_batches
-from retrieval.errors import ConfigError, ModelError
 from retrieval.settings import ModelSettings
 from tests.encoder_models import TEXTS, TITLES, model_folder
 
@@ -35,7 +35,8 @@ def test_batches_cover_every_row_once_under_the_budget() -> None:
 
 def test_tokenizing_needs_no_torch() -> None:
     code = (
-        "import sys; from retrieval.models.encoders import Tokenizer; from retrieval.models import model_card\n"
+        "import sys; from retrieval.models.encoders import Tokenizer\n"
+        "from retrieval.models import model_card\n"
         "from retrieval.settings import ModelSettings\n"
         "model_card(ModelSettings()); Tokenizer.open(ModelSettings()).tokenize_passages(['a'], ['b'])\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"

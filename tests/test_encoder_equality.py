@@ -8,8 +8,8 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 
-from retrieval.models.encoders.encoder import Encoder
 from retrieval.errors import InputError, ModelError
+from retrieval.models.encoders.encoder import Encoder
 from retrieval.settings import ModelSettings
 from tests.encoder_models import JOINED, TEXTS, TITLES, dense, model_folder, router_folder, transformer_folder
 

@@ -15,9 +15,8 @@ from pipelines.chunking.semantic import MOST_UNITS, semantic_groups
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.encoders.tokenizer import Tokenizer
-from retrieval.settings import CrossEncoderSettings
+from retrieval.settings import CrossEncoderSettings, ModelSettings
 from retrieval.text.sentence_split import sentences
-from retrieval.settings import ModelSettings
 from tests.chunking_samples import prose, soup
 
 TEXTS: dict[str, Callable[[int], str]] = {

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from retrieval.errors import ModelError
-from retrieval.models.resolved_model import model_card, resolve
-from retrieval.settings import ModelSettings
+from retrieval.models.resolved_model import model_card, resolve_model
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
 from tests.encoder_models import dense, model_folder, router_folder
 
 
@@ -24,21 +24,21 @@ def _edit(path: Path, **changes: object) -> None:
 
 
 def test_packaged_model_by_both_of_its_names() -> None:
-    short, long = resolve("all-MiniLM-L6-v2"), resolve("sentence-transformers/all-MiniLM-L6-v2")
+    short, long = resolve_model("all-MiniLM-L6-v2"), resolve_model("sentence-transformers/all-MiniLM-L6-v2")
     assert short.folder == long.folder
     assert (short.folder / "model.safetensors").is_file()
     assert short.fingerprint == long.fingerprint
 
 
 def test_fingerprint_follows_what_decides_the_vectors(model: Path, tmp_path: Path) -> None:
-    before = resolve(str(model)).fingerprint
+    before = resolve_model(str(model)).fingerprint
     copy = shutil.copytree(model, tmp_path / "copy")
     (copy / "README.md").write_text("other words")
     (copy / "onnx").mkdir()
     (copy / "onnx" / "config.json").write_text("{}")
-    assert resolve(str(copy)).fingerprint == before
+    assert resolve_model(str(copy)).fingerprint == before
     _edit(copy / "1_Pooling" / "config.json", pooling_mode="cls")
-    assert resolve(str(copy)).fingerprint != before
+    assert resolve_model(str(copy)).fingerprint != before
 
 
 def test_model_card_names_both_models(model: Path) -> None:
@@ -50,13 +50,13 @@ def test_model_card_names_both_models(model: Path) -> None:
 def test_missing_model_offline_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE") as caught:
-        resolve("all-MiniLM-L7-v2")
+        resolve_model("all-MiniLM-L7-v2")
     assert "all-MiniLM-L6-v2" in caught.value.hint
 
 
 def test_missing_folder_is_no_hub_name(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
-        resolve(str(tmp_path / "absent"))
+        resolve_model(str(tmp_path / "absent"))
 
 
 def test_cached_snapshot_is_used_with_its_commit(
@@ -69,8 +69,8 @@ def test_cached_snapshot_is_used_with_its_commit(
     (cached / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    found = resolve("someone/small")
-    assert (found.revision, found.fingerprint) == (commit, resolve(str(model)).fingerprint)
+    found = resolve_model("someone/small")
+    assert (found.revision, found.fingerprint) == (commit, resolve_model(str(model)).fingerprint)
 
 
 @pytest.mark.parametrize("part", [".", "2_Dense"])
@@ -78,14 +78,14 @@ def test_pickled_weights_are_refused_wherever_they_lie(model: Path, part: str) -
     (model / part / "model.safetensors").unlink()
     torch.save({}, model / part / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"pytorch_model\.bin") as caught:
-        resolve(str(model))
+        resolve_model(str(model))
     assert "allow_pickle" in caught.value.hint
-    assert resolve(str(model), trust=Trust(pickle=True)).folder == model
+    assert resolve_model(str(model), trust=Trust(pickle=True)).folder == model
 
 
 def test_pickle_beside_safetensors_is_harmless(model: Path) -> None:
     torch.save({}, model / "training_args.bin")
-    resolve(str(model))
+    resolve_model(str(model))
 
 
 def test_pickle_inside_a_router_is_refused(tmp_path: Path) -> None:
@@ -94,19 +94,19 @@ def test_pickle_inside_a_router_is_refused(tmp_path: Path) -> None:
     (inner / "model.safetensors").unlink()
     torch.save({}, inner / "pytorch_model.bin")
     with pytest.raises(ModelError, match="query_0_Transformer"):
-        resolve(str(folder))
+        resolve_model(str(folder))
 
 
 def test_code_that_the_model_brings_is_refused(model: Path) -> None:
     original = (model / "config.json").read_text()
     _edit(model / "config.json", auto_map={"AutoModel": "modeling.Evil"})
     with pytest.raises(ModelError, match="auto_map"):
-        resolve(str(model))
-    resolve(str(model), trust=Trust(remote_code=True))
+        resolve_model(str(model))
+    resolve_model(str(model), trust=Trust(remote_code=True))
     (model / "config.json").write_text(original)
     _edit(model / "2_Dense" / "config.json", activation_function="evil.run")
     with pytest.raises(ModelError, match=r"evil\.run"):
-        resolve(str(model))
+        resolve_model(str(model))
 
 
 @pytest.mark.parametrize(("kind", "path"), [("modeling.Custom", "1_Pooling"), (None, "../outside")])
@@ -115,21 +115,21 @@ def test_foreign_modules_and_paths_are_refused(model: Path, kind: str | None, pa
     modules[1] |= {"path": path} | ({"type": kind} if kind else {})
     (model / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ModelError, match=kind or "leads out"):
-        resolve(str(model))
+        resolve_model(str(model))
 
 
 def test_adapters_and_folders_without_weights_are_refused(model: Path) -> None:
     (model / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
     with pytest.raises(ModelError, match="adapter"):
-        resolve(str(model))
+        resolve_model(str(model))
     (model / "adapter_config.json").unlink()
     for file in model.rglob("*.safetensors"):
         file.unlink()
     with pytest.raises(ModelError, match="no safetensors"):
-        resolve(str(model))
+        resolve_model(str(model))
 
 
 def test_broken_json_is_named(model: Path) -> None:
     (model / "modules.json").write_text("[{")
     with pytest.raises(ModelError, match=r"modules\.json is not valid JSON"):
-        resolve(str(model))
+        resolve_model(str(model))

@@ -13,11 +13,11 @@ import pytest
 from playwright._impl._driver import compute_driver_executable
 
 from retrieval.client import Client, ServiceError
-from retrieval.text.event_stream import Event, EventReader, LineReader, split_lines
 from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.settings import GenerationSettings
-from retrieval.text.surrogates import whole, whole_pieces
 from retrieval.serve.http.guard import to_json
+from retrieval.text.event_stream import Event, EventReader, LineReader, split_lines
+from retrieval.text.surrogates import join_surrogate_stream, join_surrogates
 from tests.generation_tools import collect, prompt, server, write
 
 # What str.splitlines takes for the end of a line, and other letters that parsers trip over.
@@ -150,8 +150,8 @@ def test_surrogates_of_a_generator_are_paired_or_replaced(pieces: list[str], tex
         for piece in pieces:
             yield piece
 
-    found = asyncio.run(collect(whole_pieces(written())))
-    assert "".join(found) == text and all(found) and whole("".join(pieces)) == text
+    found = asyncio.run(collect(join_surrogate_stream(written())))
+    assert "".join(found) == text and all(found) and join_surrogates("".join(pieces)) == text
     "".join(found).encode()
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from pipelines.extraction import frames
 from pipelines.extraction.errors import BadData
 from pipelines.extraction.process import Extractor, Limits
-from pipelines.extraction import frames
 from retrieval.errors import StorageError
 from tests import hostile_files as hostile
 from tests.source_samples import pdf

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.extraction.process import Limits, extractor
+from pipelines.extraction.process import Limits, thread_extractor
 from pipelines.sources.files.listing import list_files
-from pipelines.sources.slices import cut
 from pipelines.sources.formats.pages import limits
 from pipelines.sources.slice_reader import records
+from pipelines.sources.slices import cut_slices
 from tests.source_samples import ROWS, parquet, read_all
 
 MB = 1_000_000
@@ -33,7 +33,7 @@ def _repeated(path: Path, value: str, rows: int, id_characters: int = 24_000) ->
 
 def _peak(settings: dict) -> int:
     """Most resident memory that the process of this thread has had, in bytes."""
-    process = extractor(limits(CorpusSettings(paths=["x"], **settings)))._process
+    process = thread_extractor(limits(CorpusSettings(paths=["x"], **settings)))._process
     assert process is not None
     status = Path(f"/proc/{process.pid}/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
@@ -43,7 +43,7 @@ def test_a_long_value_in_every_row_is_read_in_pieces(tmp_path: Path) -> None:
     _repeated(tmp_path / "a.parquet", "word " * 2 * MB, 60)
     assert (tmp_path / "a.parquet").stat().st_size < 800_000
     corpus = CorpusSettings(paths=[str(tmp_path)], **SMALL)
-    (whole,) = cut(list_files(corpus).files, int(corpus.slice_bytes), {})
+    (whole,) = cut_slices(list_files(corpus).files, int(corpus.slice_bytes), {})
     read = [(row, len(record["text"])) for _, row, record in records(whole, corpus, {"id", "text"})]  # type: ignore[misc]
     assert read == [(i, 10 * MB) for i in range(60)]
     assert _peak(SMALL) < 450 * MB
@@ -104,12 +104,12 @@ def test_a_process_that_is_gone_costs_no_row(tmp_path: Path, after: int) -> None
         tmp_path / "a.parquet", [{"id": str(i), "text": "x"} for i in range(2000)], row_group_size=900
     )
     corpus = CorpusSettings(paths=[str(path)])
-    (whole,) = cut(list_files(corpus).files, int(corpus.slice_bytes), {})
+    (whole,) = cut_slices(list_files(corpus).files, int(corpus.slice_bytes), {})
     found = []
-    extractor(limits(corpus)).extract("html", b"<p>used")
+    thread_extractor(limits(corpus)).extract("html", b"<p>used")
     for number, item in enumerate(records(whole, corpus, None)):
         if number == after:
-            process = extractor(limits(corpus))._process
+            process = thread_extractor(limits(corpus))._process
             assert process is not None
             os.kill(process.pid, signal.SIGKILL)
         found.append(item)
@@ -119,16 +119,16 @@ def test_a_process_that_is_gone_costs_no_row(tmp_path: Path, after: int) -> None
 def test_a_reader_that_stops_early_leaves_the_process_to_the_next(tmp_path: Path) -> None:
     parquet(tmp_path / "a.parquet", [{"id": str(i), "text": "x"} for i in range(5000)])
     corpus = CorpusSettings(paths=[str(tmp_path)])
-    (whole,) = cut(list_files(corpus).files, int(corpus.slice_bytes), {})
+    (whole,) = cut_slices(list_files(corpus).files, int(corpus.slice_bytes), {})
     pids = set()
     for _ in range(3):
         reader = records(whole, corpus, None)
         assert next(reader)[1] == 0  # type: ignore[index]
-        process = extractor(limits(corpus))._process
+        process = thread_extractor(limits(corpus))._process
         assert process is not None
         pids.add(process.pid)
         reader.close()
-        assert extractor(limits(corpus)).extract("html", b"<p>next") == ("", "next")
+        assert thread_extractor(limits(corpus)).extract("html", b"<p>next") == ("", "next")
     assert len(pids) == 1
 
 
@@ -143,7 +143,7 @@ def test_every_type_comes_through(tmp_path: Path) -> None:
     table = pa.table({**values, "kind": pa.array(["x", "y", "x"]).dictionary_encode()})
     path = parquet(tmp_path / "a.parquet", table, row_group_size=2)
     corpus = CorpusSettings(paths=[str(path)])
-    (whole,) = cut(list_files(corpus).files, int(corpus.slice_bytes), {})
+    (whole,) = cut_slices(list_files(corpus).files, int(corpus.slice_bytes), {})
     found = [item[2] for item in records(whole, corpus, None)]  # type: ignore[index]
     assert found == table.to_pylist()
 
@@ -161,7 +161,7 @@ def test_footers_longer_than_the_first_read_are_cut(tmp_path: Path) -> None:
     rows = [{f"column{i}": "x" * 100 for i in range(200)} | {"text": f"{n}"} for n in range(60)]
     path = parquet(tmp_path / "a.parquet", rows, row_group_size=5)
     corpus = CorpusSettings(paths=[str(path)], slice_bytes=50_000, metadata="none")
-    slices = list(cut(list_files(corpus).files, 50_000, {}))
+    slices = list(cut_slices(list_files(corpus).files, 50_000, {}))
     assert len(slices) > 3
     assert [d.text for d in read_all(path, slice_bytes=50_000, metadata="none")[0]] == [
         str(n) for n in range(60)

@@ -105,4 +105,4 @@ def test_builders_started_together_make_one_version(place: tuple[Path, Path]) ->
 def released(place: tuple[Path, Path]) -> Iterator[None]:
     """No test leaves a living lease."""
     yield
-    assert leases.lives(Store(str(place[1])), 2 * leases.HEARTBEAT_SECONDS) is False
+    assert leases.holder_lives(Store(str(place[1])), 2 * leases.HEARTBEAT_SECONDS) is False

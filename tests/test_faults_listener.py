@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from retrieval.serve.http.access import hashed, new_key
+from retrieval.serve.http.access import hashed_key, new_key
 from tests.serve_tools import Service, serving
 from tests.stalled import KINDS, Searches, stalled
 
@@ -37,7 +37,7 @@ class Attacked:
 @pytest.fixture(scope="module")
 def attacked(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     folder, key = tmp_path_factory.mktemp("attacked"), new_key()
-    (folder / "keys").write_text(f"search {hashed(key)}\n")
+    (folder / "keys").write_text(f"search {hashed_key(key)}\n")
     with serving(served_index, folder, f"access: {{keys_file: {folder}/keys}}\n") as service:
         port = int(service.url.split(":")[-1])
         found = Attacked(service, port, Searches(port, key))

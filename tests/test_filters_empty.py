@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from retrieval.search.searcher import Searcher
 from retrieval.client import Client, ServiceError
 from retrieval.errors import ConfigError
 from retrieval.filters.filter import parse
+from retrieval.search.searcher import Searcher
 from tests.serve_tools import Service
 
 SCHEMA = {"year": "integer", "tags": "list[string]"}

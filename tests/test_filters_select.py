@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from retrieval.errors import IndexDamaged
-from retrieval.filters.filter import parse
 from retrieval.filters import evaluate
+from retrieval.filters.filter import parse
 from retrieval.format.parquet_schema import part_schema
 from retrieval.format.passages import Passages
 from tests.filter_samples import SCHEMA, make_rows, open_rows, passes, random_filter

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from retrieval.errors import GenerationError
-from retrieval.generation.answering import Answer, answer
+from retrieval.generation.answering import Answer, write_answer
 from retrieval.generation.evidence import Evidence
-from retrieval.generation.extractive import extract
+from retrieval.generation.extractive import extract_answer
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import support
@@ -49,7 +49,7 @@ def ask(
     settings = GenerationSettings.model_validate({"support_threshold": 0, **values})
 
     async def run() -> list[str | Answer]:
-        return [event async for event in answer(question, found, generator, judge(), settings)]
+        return [event async for event in write_answer(question, found, generator, judge(), settings)]
 
     *pieces, whole = asyncio.run(run())
     assert isinstance(whole, Answer) and "".join(map(str, pieces)) == whole.answer
@@ -178,4 +178,4 @@ def test_the_object_of_an_answer_has_the_searchs_version_coverage_and_times() ->
 def test_hostile_questions_do_no_harm() -> None:
     for question in ("?", "[1]", "\0\0", "x" * 5_000, "<eos>" * 100):
         evidence: Evidence = judge().read(question, [hit.passage for hit in HITS])
-        assert 0 <= support(evidence).score <= 1 and extract(evidence).text
+        assert 0 <= support(evidence).score <= 1 and extract_answer(evidence).text

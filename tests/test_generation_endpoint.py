@@ -15,8 +15,8 @@ import httpx2
 import pytest
 
 from retrieval.errors import ConfigError, GenerationError
-from retrieval.generation.generators.generator import local_model
 from retrieval.generation.generators.endpoint import OpenAIGenerator
+from retrieval.generation.generators.generator import local_model
 from retrieval.generation.settings import GenerationSettings
 from tests.generation_tools import collect, prompt, reply, server, write
 

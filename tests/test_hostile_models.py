@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from retrieval.models.encoders.tokenizer import Tokenizer
 from retrieval.errors import CorpusmillError
-from retrieval.models.resolved_model import resolve
+from retrieval.models.encoders.tokenizer import Tokenizer
+from retrieval.models.resolved_model import resolve_model
 from retrieval.settings import ModelSettings
 from tests.encoder_models import transformer_folder
 from tests.hostile_tools import attack, mutations
@@ -27,7 +27,7 @@ def test_any_bytes_in_what_a_tokenizer_is_read_from(tmp_path: Path, examples: in
         (folder / name).write_bytes(data)
         try:
             settings = ModelSettings(name=str(folder))
-            resolve(settings.name)
+            resolve_model(settings.name)
             Tokenizer.open(settings, "query").tokenize_queries(["a word"])
             told.add("answered")
         except CorpusmillError:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from pipelines.upkeep.verification import verify
-from retrieval.token_codes.codec import TokenCodec
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
-from retrieval.models.late_interaction.resolve_model import settings_of_index
-from retrieval.token_codes.shard_codes import ShardTokens
 from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.models.late_interaction.resolve_model import settings_of_index
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
 from retrieval.settings import ModelSettings
 from retrieval.storage.store import Store
+from retrieval.token_codes.codec import TokenCodec
+from retrieval.token_codes.shard_codes import ShardTokens
 from tests.build_tools import passages, snapshot
 from tests.conftest import make_documents, write_jsonl
 from tests.encoder_models import model_folder

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 
 from retrieval.errors import ConfigError, IndexDamaged
-from retrieval.token_codes.codec import TokenCodec
-from retrieval.models.late_interaction.token_vectors import TokenVectors, best_pairs, maxsim
-from retrieval.token_codes.shard_codes import ShardTokens
 from retrieval.models.late_interaction import token_vectors as ragged
-from retrieval.token_codes.codec import CENTROIDS, CODEBOOKS, HEADER, code_groups
-from retrieval.models.late_interaction.token_vectors import offsets_of
-from retrieval.token_codes.shard_codes import CODES, OFFSETS, write_tokens
+from retrieval.models.late_interaction.token_vectors import TokenVectors, best_pairs, maxsim, ragged_offsets
+from retrieval.token_codes.codec import CENTROIDS, CODEBOOKS, HEADER, TokenCodec, code_groups
+from retrieval.token_codes.shard_codes import CODES, OFFSETS, ShardTokens, write_tokens
 
 RNG = np.random.default_rng(3)
 COUNTS = [1, 30, 7, 0, 64, 5, 12, 33]
@@ -39,7 +36,7 @@ def codec() -> TokenCodec:
 
 @pytest.fixture
 def passages() -> TokenVectors:
-    return TokenVectors(unit(sum(COUNTS), 32), offsets_of(COUNTS))
+    return TokenVectors(unit(sum(COUNTS), 32), ragged_offsets(COUNTS))
 
 
 @pytest.fixture

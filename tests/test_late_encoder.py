@@ -10,10 +10,9 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from retrieval.errors import ConfigError, InputError, ModelError
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
 from retrieval.models.late_interaction.resolve_model import late_card
-from retrieval.settings import LateInteractionSettings
-from retrieval.settings import ModelSettings
+from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.settings import LateInteractionSettings, ModelSettings
 from tests.encoder_models import TEXTS, TITLES, model_folder, router_folder
 from tests.late_models import DIMENSION, LAYOUTS, QUERY_LENGTH, native
 

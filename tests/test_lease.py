@@ -36,13 +36,13 @@ def test_a_living_builder_is_named_and_a_killed_one_replaced_at_once(tmp_path: P
     store = Store(str(tmp_path))
     process = hold(tmp_path)
     try:
-        with pytest.raises(IndexBusy, match=f"process {process.pid} "), leases.holding(store):
+        with pytest.raises(IndexBusy, match=f"process {process.pid} "), leases.holding_lease(store):
             pass
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     began = time.monotonic()
-    with leases.holding(store) as lease:
+    with leases.holding_lease(store) as lease:
         assert lease.number == 2
         lease.check()
     assert time.monotonic() - began < 5
@@ -53,8 +53,8 @@ def test_a_silent_holder_on_another_host_expires(tmp_path: Path) -> None:
     store.put(
         "lease/00000007.json", json.dumps({"holder": "x", "host": "elsewhere", "pid": 1, "beat": 3}).encode()
     )
-    assert leases.lives(store, seconds=0.5) is False
-    assert leases.holder(store) is not None
+    assert leases.holder_lives(store, seconds=0.5) is False
+    assert leases.lease_holder(store) is not None
 
 
 def test_a_beating_holder_on_another_host_lives(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_beating_holder_on_another_host_lives(tmp_path: Path) -> None:
         # The same process, seen as if on another machine: only its heartbeat tells that it lives.
         foreign = leases.dead_here({**value, "host": "elsewhere"})
         assert foreign is False
-        assert leases.lives(Store(str(tmp_path)), seconds=5) is True
+        assert leases.holder_lives(Store(str(tmp_path)), seconds=5) is True
     finally:
         process.kill()
         process.wait()
@@ -73,7 +73,7 @@ def test_a_beating_holder_on_another_host_lives(tmp_path: Path) -> None:
 
 def test_a_fenced_builder_must_not_commit(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    with leases.holding(store) as lease:
+    with leases.holding_lease(store) as lease:
         store.create(
             f"lease/{lease.number + 1:08d}.json", json.dumps({"pid": os.getpid(), "host": "other"}).encode()
         )
@@ -84,7 +84,7 @@ def test_a_fenced_builder_must_not_commit(tmp_path: Path) -> None:
 def test_a_heartbeat_notices_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.1)
     store = Store(str(tmp_path))
-    with leases.holding(store) as lease:
+    with leases.holding_lease(store) as lease:
         lease.ensure()
         store.create(
             f"lease/{lease.number + 1:08d}.json", json.dumps({"pid": os.getpid(), "host": "other"}).encode()
@@ -103,7 +103,7 @@ def test_a_heartbeat_notices_the_loss(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_released_lease_is_free(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     for number in (1, 2, 3):
-        with leases.holding(store) as lease:
+        with leases.holding_lease(store) as lease:
             assert lease.number == number
-    assert leases.holder(store) is None
+    assert leases.lease_holder(store) is None
     assert len(store.find("lease")) == 1

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from pipelines.upkeep.verification import verify
+from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.format.passages import Passages
 from retrieval.lexical.analyzer import Analyzer
 from retrieval.lexical.bm25 import BM25, make_query
 from retrieval.lexical.lexical_shard import LexicalShard
 from retrieval.lexical.statistics import Statistics
-from retrieval.format.manifest import Manifest, read_manifest
-from retrieval.format.passages import Passages
 from retrieval.settings import LexicalSettings
 from retrieval.storage.store import Store
 from tests.build_tools import snapshot

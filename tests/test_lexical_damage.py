@@ -1,7 +1,10 @@
 """Damaged, truncated and read-only lexical shards: an IndexDamaged or results, never a crash."""
 
 import contextlib
+import re
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +114,19 @@ def test_opening_and_searching_leave_the_folder_as_it_was(whole: Corpus, copy: P
     search_all(copy, whole)
     copy.chmod(0o755)
     assert state() == before
+
+
+@pytest.mark.parametrize("layers", [33, 1 << 20, 1 << 50, (1 << 63) - 1])
+def test_a_store_that_asks_for_any_memory_is_refused(copy: Path, layers: int) -> None:
+    (store,) = copy.glob("*.store")
+    data = store.read_bytes()
+    footer_at = len(data) - 8 - struct.unpack("<II", data[-8:])[0]
+    (begin,) = struct.unpack_from("<Q", data, footer_at - 24)
+    assert data[begin] == 0x81, "one layer"
+    groups = [layers >> shift & 0x7F for shift in range(0, max(1, layers.bit_length()), 7)]
+    groups[-1] |= 0x80
+    body = data[:begin] + bytes(groups) + data[begin + 1 : footer_at]
+    footer = re.sub(rb'"crc":\d+', b'"crc":%d' % zlib.crc32(body), data[footer_at:-8])
+    store.write_bytes(body + footer + struct.pack("<II", len(footer), *struct.unpack("<I", data[-4:])))
+    with pytest.raises(IndexDamaged, match="document store"):
+        LexicalShard.open(copy, ROWS)

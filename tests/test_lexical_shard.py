@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.lexical.bm25 import make_query
-from retrieval.lexical.bm25 import MAX_TERMS
+from retrieval.lexical.bm25 import MAX_TERMS, make_query
 from retrieval.lexical.candidates import error_bound
 from tests.lexical_tools import (
     ANALYZER,

@@ -2,8 +2,7 @@
 
 import pytest
 
-from retrieval.lexical.analyzer import Analyzer
-from retrieval.lexical.analyzer import LONGEST_TERM, codes
+from retrieval.lexical.analyzer import LONGEST_TERM, Analyzer, codes
 from retrieval.settings import LexicalSettings
 
 

@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from retrieval.errors import ModelError
-from retrieval.models.resolved_model import resolve
+from retrieval.models.resolved_model import resolve_model
 from tests.build_tools import passages, vectors
 from tests.conftest import make_documents, write_jsonl
 from tests.listening_tools import listening, outside, private_folder, reachable
@@ -175,18 +175,18 @@ def test_a_build_on_a_cluster_imports_nothing_from_its_folder(
 
 
 def test_a_model_is_a_folder_only_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packaged = resolve("all-MiniLM-L6-v2")
+    packaged = resolve_model("all-MiniLM-L6-v2")
     names = ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", "mine", "models/mine"]
     for name in names:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.json").write_text("{broken")
     monkeypatch.chdir(tmp_path)
     for name in names[:2]:
-        assert resolve(name).fingerprint == packaged.fingerprint
+        assert resolve_model(name).fingerprint == packaged.fingerprint
     for name in names[2:]:
         with pytest.raises(ModelError) as raised:
-            resolve(name)
+            resolve_model(name)
         assert f"./{name}" in raised.value.hint
     (tmp_path / "here").symlink_to(packaged.folder)
     for name in ("./here", str(tmp_path / "here"), f"../{tmp_path.name}/here"):
-        assert resolve(name).fingerprint == packaged.fingerprint
+        assert resolve_model(name).fingerprint == packaged.fingerprint

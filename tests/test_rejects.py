@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from jobs.commands.index_status import lines, status
+from jobs.commands.index_status import status, status_lines
 from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.stages.read import Tally, batches
 from pipelines.parts.rejects import (
     IN_FULL,
     MOST_REASONS,
@@ -24,9 +23,9 @@ from pipelines.parts.rejects import (
     reason_kind,
 )
 from pipelines.sources.files.listing import list_files
-from pipelines.sources.slice_reader import read
-from pipelines.sources.slices import cut
-from pipelines.sources.slice_reader import Reject
+from pipelines.sources.slice_reader import Reject, read_slice
+from pipelines.sources.slices import cut_slices
+from pipelines.stages.read import Tally, batches
 from pipelines.upkeep.verification import verify
 from retrieval.storage.store import Store
 from tests.conftest import make_documents
@@ -54,10 +53,10 @@ def _read(folder: Path, data: bytes) -> tuple[RejectWriter, bytes]:
     """The rejects of a compressed file, and the file of them."""
     (folder / "bad.jsonl.gz").write_bytes(data)
     corpus = CorpusSettings(paths=str(folder / "bad.jsonl.gz"))
-    (slice,) = cut(list_files(corpus).files, 10**9, {})
+    (slice,) = cut_slices(list_files(corpus).files, 10**9, {})
     store = Store(str(folder / "index"))
     with RejectWriter(store, "r.rejects.jsonl") as rejects:
-        assert list(batches(read(slice, corpus, {}), rejects, Tally({}))) == []
+        assert list(batches(read_slice(slice, corpus, {}), rejects, Tally({}))) == []
         (record,) = rejects.finish()
     assert store.check(record) is None
     return rejects, store.read(record.key)
@@ -183,7 +182,9 @@ def test_a_build_tells_rejects_by_reason_and_proves_them(build: Any, tmp_path: P
     assert verify(store, manifest, _silent) == []
     told = status(store)
     assert told["reject_reasons"] == manifest.reject_reasons
-    assert any(line.startswith("rejected: 1,500 times the line is a JSON array") for line in lines(told))
+    assert any(
+        line.startswith("rejected: 1,500 times the line is a JSON array") for line in status_lines(told)
+    )
     wrong = manifest.model_copy(deep=True)
     wrong.slices[0].rejected -= 1
     problems = verify(store, wrong, _silent)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.search.ranking import Ranking, merge, reciprocal_rank_fusion, weighted_fusion
+from retrieval.search.ranking import Ranking, merge_rankings, reciprocal_rank_fusion, weighted_fusion
 
 
 def ranking(*lists: list[int]) -> Ranking:
@@ -52,7 +52,7 @@ def test_weighted_fusion_scales_each_list_and_survives_equal_scores() -> None:
 def test_merging_shards_keeps_the_best_in_order() -> None:
     left = Ranking(np.array([[5.0, 1.0]], np.float32), np.array([[3, 4]]))
     right = Ranking(np.array([[5.0, 2.0, -np.inf]], np.float32), np.array([[1, 9, -1]]))
-    found = merge([Ranking.none(1), left, right], 3)
+    found = merge_rankings([Ranking.none(1), left, right], 3)
     assert found.ids.tolist() == [[1, 3, 9]]  # equal scores by id
     assert found.position(0, 9) == 2
     assert found.position(0, 4) is None

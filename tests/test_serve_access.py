@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from retrieval.errors import ConfigError
-from retrieval.serve.http.access import Door, Keys, hashed, is_loopback
 from retrieval.serve.errors import Forbidden, NotAllowed
+from retrieval.serve.http.access import AccessPolicy, Keys, hashed_key, is_loopback
 from retrieval.serve.settings import Access
 from tests.guarded_tools import ORIGIN, Guarded
 
@@ -63,7 +63,7 @@ def request(host: str | None = None, client: str = "127.0.0.1", **headers: str) 
 
 
 def test_without_keys_only_this_machine_is_answered() -> None:
-    door = Door(Keys([]), ["https://a.example"])
+    door = AccessPolicy(Keys([]), ["https://a.example"])
     for asked in (
         request(), request("127.0.0.1:8000"), request("localhost"), request("[::1]:8000"),
         request("localhost:8000", origin="http://localhost:3000"),
@@ -84,8 +84,8 @@ def test_without_keys_only_this_machine_is_answered() -> None:
 
 
 def test_an_admin_key_is_one_for_search_too() -> None:
-    keys = Keys([("search", hashed("a" * 20)), ("admin", hashed("b" * 20))])
-    door = Door(keys)
+    keys = Keys([("search", hashed_key("a" * 20)), ("admin", hashed_key("b" * 20))])
+    door = AccessPolicy(keys)
     door.check(request("a.example", client="10.0.0.9", authorization="Bearer " + "b" * 20), "search")
     door.check(request("a.example", authorization="Bearer " + "b" * 20), "admin")
     with pytest.raises(Forbidden):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from retrieval.serve.http.access import hashed, new_key
+from retrieval.serve.http.access import hashed_key, new_key
 from tests.guarded_tools import Guarded
 from tests.serve_tools import HEADERS, NO_TEXT, Service, serving
 
@@ -66,7 +66,7 @@ def told(url: str, sent: bytes, *statuses: int) -> dict[str, Any]:
 def proxied(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Two ingress replicas, with keys: Ray's proxy is in front of them."""
     folder, search_key, admin = tmp_path_factory.mktemp("proxied"), new_key(), new_key()
-    (folder / "keys").write_text(f"search {hashed(search_key)}\nadmin {hashed(admin)}\n")
+    (folder / "keys").write_text(f"search {hashed_key(search_key)}\nadmin {hashed_key(admin)}\n")
     config = f'{{access: {{keys_file: "{folder / "keys"}"}}, ingress: {{replicas: 2}}}}'
     with serving(served_index, folder, config) as service:
         yield Guarded(service, search_key, admin, None)  # type: ignore[arg-type]

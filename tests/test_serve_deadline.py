@@ -17,10 +17,10 @@ import pytest
 
 from retrieval.format.manifest import Manifest
 from retrieval.search.options import Options
-from retrieval.settings import SearchSettings
 from retrieval.serve.errors import TooLarge
 from retrieval.serve.runtime.searching import computed
 from retrieval.serve.settings import Limits
+from retrieval.settings import SearchSettings
 from tests.generation_tools import server
 from tests.serve_tools import Service, serving
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retrieval.serve.http.entrance import IMPORT_PATH, Entrance, middlewares
+from retrieval.serve.http.entrance import MIDDLEWARES, Entrance, middlewares
 from tests.serve_tools import HEADERS, NO_TEXT
 
 Lines = list[tuple[bytes, bytes]]
@@ -137,7 +137,7 @@ def test_websockets_have_a_host_too() -> None:
 def test_ray_finds_it_and_it_loads_no_models() -> None:
     from ray._common.utils import import_attr
 
-    assert import_attr(IMPORT_PATH) is middlewares
+    assert import_attr(MIDDLEWARES) is middlewares
     code = "import sys, retrieval.serve.http.entrance; print('torch' in sys.modules, 'faiss' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -23,7 +23,6 @@ from retrieval.errors import (
     StorageError,
 )
 from retrieval.serve import errors
-from retrieval.serve.runtime import health
 from retrieval.serve.errors import (
     BadRequest,
     Overloaded,
@@ -35,6 +34,7 @@ from retrieval.serve.errors import (
     status_of,
 )
 from retrieval.serve.http.guard import error_response
+from retrieval.serve.runtime import health
 from retrieval.serve.runtime.health import Health
 
 SECRET = "/srv/index/dense/x.bin s3://bucket/x http://10.0.0.7:8000/v1 Traceback (most recent call last)"

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
-from retrieval.serve.http.access import hashed, new_key
+from retrieval.serve.http.access import hashed_key, new_key
 from tests.listening_tools import listening, outside, private_folder, reachable, tree
 from tests.planted import imported, plant
 from tests.serve_tools import Service, serving
@@ -90,7 +90,7 @@ def test_other_machines_reach_the_port_that_was_asked_for(
     placement: str, served_index: Path, tmp_path: Path
 ) -> None:
     key = new_key()
-    (tmp_path / "keys").write_text(f"search {hashed(key)}\n")
+    (tmp_path / "keys").write_text(f"search {hashed_key(key)}\n")
     config = f"placement: {placement}\naccess: {{keys_file: {tmp_path / 'keys'}}}\n"
     trapped = plant(tmp_path / "trapped", "jobs", "contextlib", "functools")
     with serving(

@@ -16,14 +16,14 @@ from ray.serve.exceptions import BackPressureError
 from retrieval.deadline import Deadline
 from retrieval.errors import GenerationError, IndexDamaged
 from retrieval.format.manifest import Manifest, read_manifest
-from retrieval.search.searcher import Searcher
 from retrieval.search.embedding_cache import VectorCache
-from retrieval.serve.errors import Overloaded
-from retrieval.serve.runtime.served_index import OPENING_S, Layout, Place, SearcherVersions
-from retrieval.serve.runtime.startup_checks import check_files, check_shards, served_files
-from retrieval.serve.distributed.remote import result_of
-from retrieval.serve.settings import ServeSettings
+from retrieval.search.searcher import Searcher
+from retrieval.serve.distributed.remote import reply_of
 from retrieval.serve.distributed.vllm import _pieces
+from retrieval.serve.errors import Overloaded
+from retrieval.serve.runtime.served_index import OPENING_S, SearcherVersions, ServedIndex, ShardAssignment
+from retrieval.serve.runtime.startup_checks import check_files, check_shards, served_files
+from retrieval.serve.settings import ServeSettings
 from retrieval.storage.copies import sweep_cache
 from retrieval.storage.store import Store
 from tests.serve_load import until
@@ -87,7 +87,7 @@ def test_a_cache_without_room_asks_always_and_threads_may_share_one() -> None:
 @pytest.mark.parametrize("groups", [1, 2, 3, 7])
 def test_every_passage_belongs_to_one_group(served_index: Path, groups: int) -> None:
     manifest = read_manifest(Store(str(served_index)))
-    layout = Layout(manifest, groups)
+    layout = ShardAssignment(manifest, groups)
     assert [shard for held in layout.held for shard in held] == manifest.shards
     ids = np.arange(manifest.passages)
     for number, held in enumerate(layout.held):
@@ -112,7 +112,7 @@ def test_files_of_older_versions_leave_the_cache(
         files = Store(url, options).fs
         files.mkdir("served-and-swept")
         files.put(f"{served_index}/", "served-and-swept/", recursive=True)
-        place = Place(ServeSettings(index=url, storage_options=options))
+        place = ServedIndex(ServeSettings(index=url, storage_options=options))
         versions = SearcherVersions(place)
         with versions.use(1) as searcher:
             assert searcher("bees", mode="lexical").hits
@@ -157,7 +157,7 @@ def test_what_is_too_busy_is_not_asked_again() -> None:
         raise AssertionError("asked again")
 
     with pytest.raises(Overloaded):
-        result_of(SimpleNamespace(result=refuse, cancel=print), Deadline(1e12), again)  # type: ignore[arg-type]
+        reply_of(SimpleNamespace(result=refuse, cancel=print), Deadline(1e12), again)  # type: ignore[arg-type]
 
 
 def test_files_are_read_once_and_a_changed_one_is_named(served_index: Path, tmp_path: Path) -> None:
@@ -184,4 +184,4 @@ def test_lists_of_other_vectors_are_no_shard(served_index: Path) -> None:
 
 def test_the_manifest_of_no_passages_has_a_layout() -> None:
     empty = Manifest.model_construct(shards=[], passages=0)
-    assert Layout(empty, 2).owners(np.array([-1])) == []
+    assert ShardAssignment(empty, 2).owners(np.array([-1])) == []

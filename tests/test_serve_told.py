@@ -14,7 +14,7 @@ import httpx2 as httpx
 import pytest
 
 from retrieval.format.manifest import read_manifest, version_key
-from retrieval.serve.http.access import hashed, new_key
+from retrieval.serve.http.access import hashed_key, new_key
 from retrieval.storage.store import Store
 from tests.serve_tools import Service, serving
 
@@ -73,7 +73,7 @@ class Told:
 def told(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     folder, search_key, admin_key = tmp_path_factory.mktemp("told"), new_key(), new_key()
     shutil.copytree(served_index, folder / "index")
-    (folder / "keys").write_text(f"search {hashed(search_key)}\nadmin {hashed(admin_key)}\n")
+    (folder / "keys").write_text(f"search {hashed_key(search_key)}\nadmin {hashed_key(admin_key)}\n")
     config = f'{{watch_s: 0.2, access: {{keys_file: "{folder / "keys"}"}}}}'
     with serving(folder / "index", folder, config) as service:
         yield Told(service, folder / "index", search_key, admin_key)
@@ -253,7 +253,7 @@ def test_storage_that_is_gone_is_told_and_what_is_open_answers(
     files.mkdir("told-bucket")
     files.put(f"{served_index}/", "told-bucket/", recursive=True)
     search_key, admin_key = new_key(), new_key()
-    (tmp_path / "keys").write_text(f"search {hashed(search_key)}\nadmin {hashed(admin_key)}\n")
+    (tmp_path / "keys").write_text(f"search {hashed_key(search_key)}\nadmin {hashed_key(admin_key)}\n")
     values = {
         "index": "s3://told-bucket", "storage_options": options, "watch_s": 0.5,
         "access": {"keys_file": str(tmp_path / "keys")},

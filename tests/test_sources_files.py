@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.sources.files.listing import list_files
-from pipelines.sources.slice_reader import read
-from pipelines.sources.slices import cut
+from pipelines.sources.slice_reader import read_slice
+from pipelines.sources.slices import cut_slices
 from retrieval.errors import ConfigError, InputError, StorageError
 from tests.source_samples import ROWS, jsonl, read_all
 
@@ -133,7 +133,7 @@ def test_any_fsspec_file_system(tmp_path):
 
 def _listed(tmp_path, name="a.jsonl"):
     corpus = CorpusSettings(paths=str(_tree(tmp_path, name)))
-    (slice,) = cut(list_files(corpus).files, 1000, {})
+    (slice,) = cut_slices(list_files(corpus).files, 1000, {})
     return corpus, slice
 
 
@@ -141,10 +141,10 @@ def test_a_file_that_vanished_or_changed_is_a_storage_error(tmp_path):
     corpus, slice = _listed(tmp_path)
     (tmp_path / "a.jsonl").write_bytes(jsonl(ROWS[:2]))
     with pytest.raises(StorageError, match="has changed since it was listed"):
-        list(read(slice, corpus, {}))
+        list(read_slice(slice, corpus, {}))
     (tmp_path / "a.jsonl").unlink()
     with pytest.raises(StorageError, match=r"cannot read .*a\.jsonl: FileNotFoundError"):
-        list(read(slice, corpus, {}))
+        list(read_slice(slice, corpus, {}))
 
 
 @contextlib.contextmanager

@@ -10,8 +10,7 @@ import pytest
 
 from pipelines.config.build_settings import validate
 from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.sources.files.listing import Listing, list_files
-from pipelines.sources.files.listing import web
+from pipelines.sources.files.listing import Listing, list_files, web
 from pipelines.sources.files.web import is_below
 from retrieval.errors import ConfigError, InputError, StorageError
 from retrieval.storage.store import Store

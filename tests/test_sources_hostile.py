@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.sources.documents import Reject
+from pipelines.sources.files.streams import zstd
 from pipelines.sources.formats.pages import _heading
 from pipelines.sources.slice_reader import refusing
-from pipelines.sources.files.streams import zstd
 from retrieval.errors import StorageError
 from tests.source_samples import COMPRESS, jsonl, parquet, read_all
 

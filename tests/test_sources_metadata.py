@@ -9,7 +9,7 @@ import pytest
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.sources.files.listing import list_files
 from pipelines.sources.metadata import arrow_type, convert, infer_schema
-from pipelines.sources.slices import cut
+from pipelines.sources.slices import cut_slices
 from tests.source_samples import jsonl, parquet, read_all
 
 DAY = datetime.date(2019, 5, 1)
@@ -17,7 +17,7 @@ DAY = datetime.date(2019, 5, 1)
 
 def _schema(path, **settings):
     corpus = CorpusSettings(paths=str(path), **settings)
-    return infer_schema(cut(list_files(corpus).files, int(corpus.slice_bytes), {}), corpus)
+    return infer_schema(cut_slices(list_files(corpus).files, int(corpus.slice_bytes), {}), corpus)
 
 
 def test_types_of_json_values(tmp_path):

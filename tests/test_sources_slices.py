@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.sources.documents import Document
-from pipelines.sources.files.listing import list_files
-from pipelines.sources.slice_reader import read
-from pipelines.sources.slices import Slice, cut
-from pipelines.sources.files.listing import InputFile
+from pipelines.sources.files.listing import InputFile, list_files
+from pipelines.sources.slice_reader import read_slice
+from pipelines.sources.slices import Slice, cut_slices
 from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 
 _lines = st.lists(
@@ -36,7 +35,7 @@ def test_every_line_is_read_once_whatever_the_cut(tmp_path, lines, slice_bytes, 
     (tmp_path / "a.jsonl").write_bytes(data)
     corpus = CorpusSettings(paths=str(tmp_path / "a.jsonl"))
     files = list_files(corpus).files
-    items = [i for s in cut(files, slice_bytes, {}) for i in read(s, corpus, {})]
+    items = [i for s in cut_slices(files, slice_bytes, {}) for i in read_slice(s, corpus, {})]
     expected, position = [], 0
     for line in data.split(b"\n"):
         if line.strip():
@@ -60,7 +59,7 @@ def test_parquet_is_cut_between_row_groups(tmp_path):
     rows = [{"id": str(i), "text": f"{i} " * 200} for i in range(100)]
     path = parquet(tmp_path / "a.parquet", rows, row_group_size=10, use_dictionary=False)
     files = list_files(CorpusSettings(paths=str(path))).files
-    slices = list(cut(files, 20_000, {}))
+    slices = list(cut_slices(files, 20_000, {}))
     assert slices[0].start == 0
     assert [s.end for s in slices[:-1]] == [s.start for s in slices[1:]]
     assert slices[-1].end == 10
@@ -76,17 +75,17 @@ def test_empty_tables_are_no_rejects(tmp_path):
 
 def test_small_files_are_read_together_within_bounds(tmp_path):
     files = [InputFile(f"/x/{i}.txt", f"{i}.txt", 10, "v", "text", None) for i in range(2500)]
-    assert [len(s.files) for s in cut(files, 10**6, {})] == [1000, 1000, 500]
-    assert [len(s.files) for s in cut(files[:10], 35, {})] == [3, 3, 3, 1]
+    assert [len(s.files) for s in cut_slices(files, 10**6, {})] == [1000, 1000, 500]
+    assert [len(s.files) for s in cut_slices(files[:10], 35, {})] == [3, 3, 3, 1]
     mixed = [files[0], dataclasses.replace(files[1], format="pdf"), files[2]]
-    assert [s.format for s in cut(mixed, 10**6, {})] == ["text", "pdf", "text"]
+    assert [s.format for s in cut_slices(mixed, 10**6, {})] == ["text", "pdf", "text"]
 
 
 def test_what_cannot_be_cut_is_one_slice(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"text\n" + b"row\n" * 100)
     (tmp_path / "b.jsonl.gz").write_bytes(COMPRESS[".gz"](jsonl(ROWS)))
     (tmp_path / "c.parquet").write_bytes(b"damaged")
-    slices = list(cut(list_files(CorpusSettings(paths=str(tmp_path))).files, 10, {}))
+    slices = list(cut_slices(list_files(CorpusSettings(paths=str(tmp_path))).files, 10, {}))
     assert [(s.start, s.end) for s in slices] == [(0, -1)] * 3
 
 
@@ -94,14 +93,14 @@ def test_slices_survive_json_and_a_move(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one/a.jsonl").write_bytes(jsonl(ROWS))
     (tmp_path / "one/b.txt").write_bytes(b"text")
-    first = list(cut(list_files(CorpusSettings(paths=str(tmp_path / "one"))).files, 200, {}))
+    first = list(cut_slices(list_files(CorpusSettings(paths=str(tmp_path / "one"))).files, 200, {}))
     assert [Slice.from_dict(json.loads(json.dumps(s.to_dict()))) for s in first] == first
     shutil.copytree(tmp_path / "one", tmp_path / "two")  # keeps times
-    moved = list(cut(list_files(CorpusSettings(paths=str(tmp_path / "two"))).files, 200, {}))
+    moved = list(cut_slices(list_files(CorpusSettings(paths=str(tmp_path / "two"))).files, 200, {}))
     assert [s.key for s in moved] == [s.key for s in first]
     assert len({s.key for s in first}) == len(first) > 2
     os.utime(tmp_path / "two/b.txt", ns=(1, 1))
-    changed = list(cut(list_files(CorpusSettings(paths=str(tmp_path / "two"))).files, 200, {}))
+    changed = list(cut_slices(list_files(CorpusSettings(paths=str(tmp_path / "two"))).files, 200, {}))
     assert [a.key == b.key for a, b in zip(first, changed, strict=True)] == [True] * (len(first) - 1) + [
         False
     ]

@@ -10,8 +10,8 @@ from moto.server import ThreadedMotoServer
 
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.sources.files.listing import list_files
-from pipelines.sources.slice_reader import read
-from pipelines.sources.slices import cut
+from pipelines.sources.slice_reader import read_slice
+from pipelines.sources.slices import cut_slices
 from retrieval.errors import InputError, StorageError
 from tests.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 
@@ -58,11 +58,11 @@ def test_an_object_that_changed_is_a_storage_error(s3):
     client, options = s3
     client.put_object(Bucket="corpus", Key="one.jsonl", Body=jsonl(ROWS))
     corpus = CorpusSettings(paths="s3://corpus/one.jsonl", storage_options=options)
-    (slice,) = cut(list_files(corpus).files, 10**6, options)
+    (slice,) = cut_slices(list_files(corpus).files, 10**6, options)
     assert slice.files[0].version in client.head_object(Bucket="corpus", Key="one.jsonl")["ETag"]
     client.put_object(Bucket="corpus", Key="one.jsonl", Body=jsonl(ROWS[::-1]))
     with pytest.raises(StorageError, match="has changed"):
-        list(read(slice, corpus, {}))
+        list(read_slice(slice, corpus, {}))
 
 
 def test_an_unreachable_server_is_a_storage_error(s3):
@@ -76,7 +76,7 @@ class _Failing(MemoryFile):
 
     reads = 0
 
-    def read(self, size=-1):
+    def read_slice(self, size=-1):
         _Failing.reads += 1
         if _Failing.reads > 1:
             raise OSError("connection reset")
@@ -111,10 +111,10 @@ def test_a_read_that_fails_is_never_a_reject(tmp_path, name):
     fs.pipe(f"/failing-test/{name}", data)
     corpus = CorpusSettings(paths=f"failing://failing-test/{name}", metadata="none")
     _Failing.reads = -100
-    (slice,) = cut(list_files(corpus).files, 10**9, {})
+    (slice,) = cut_slices(list_files(corpus).files, 10**9, {})
     _Failing.reads = 0
     with pytest.raises(StorageError, match="connection reset"):
-        list(read(slice, corpus, {}))
+        list(read_slice(slice, corpus, {}))
 
 
 def test_an_index_on_s3_is_no_corpus(s3):

@@ -11,12 +11,17 @@ from typing import Any
 import fsspec
 import pytest
 
-from jobs.commands.index_status import lines, status
+from jobs.commands.index_status import status, status_lines
 from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.sources.files.left_out import MORE_EXTENSIONS, MOST_EXTENSIONS, ODD_EXTENSION, told
+from pipelines.sources.files.left_out import (
+    MORE_EXTENSIONS,
+    MOST_EXTENSIONS,
+    ODD_EXTENSION,
+    describe_left_out,
+)
 from pipelines.sources.files.listing import Listing, list_files
-from pipelines.sources.slice_reader import read
-from pipelines.sources.slices import cut
+from pipelines.sources.slice_reader import read_slice
+from pipelines.sources.slices import cut_slices
 from retrieval.errors import InputError, StorageError
 from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
@@ -157,7 +162,7 @@ def test_a_fifo_in_a_files_place_hangs_no_reader(tmp_path: Path, name: str) -> N
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
     with pytest.raises(StorageError, match="it is not a regular file"):
-        [list(read(slice, settings, {})) for slice in cut(listed, 10**6, {})]
+        [list(read_slice(slice, settings, {})) for slice in cut_slices(listed, 10**6, {})]
 
 
 def test_what_is_left_out_is_counted_by_extension_within_bounds(tmp_path: Path) -> None:
@@ -172,7 +177,10 @@ def test_what_is_left_out_is_counted_by_extension_within_bounds(tmp_path: Path) 
     assert counts[".docx"] == 212 and counts["no extension"] == 1 and counts[ODD_EXTENSION] == 3
     assert counts[MORE_EXTENSIONS] == 101 - MOST_EXTENSIONS and sum(counts.values()) == 319
     assert len(counts) < MOST_EXTENSIONS + 6 and all(name.isprintable() for name in counts)
-    assert told({".docx": 1_212, "link": 3, "no extension": 1}) == "1,212 .docx, 3 links, 1 no extension"
+    assert (
+        describe_left_out({".docx": 1_212, "link": 3, "no extension": 1})
+        == "1,212 .docx, 3 links, 1 no extension"
+    )
 
 
 def _index(folder: Path, marker: bytes = MARKER) -> None:
@@ -283,7 +291,7 @@ def test_a_build_tells_what_it_left_out(build: Any, tmp_path: Path, corpus: Path
     sentence = "14 links, 1 FIFO, 1 index of corpusmill, 1 no extension"
     assert any(f"left out: {sentence}" in message for message in build.messages)
     found = status(Store(str(tmp_path / "index")))
-    assert found["left_out"] == expected and f"left out: {sentence}" in lines(found)
+    assert found["left_out"] == expected and f"left out: {sentence}" in status_lines(found)
     (corpus / "notes.docx").touch()
     again = build(corpus, tmp_path / "index", corpus={"metadata": "none"})
     assert not again.changed and again.left_out == {**expected, ".docx": 1}

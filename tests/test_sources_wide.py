@@ -13,7 +13,7 @@ from pipelines.config.corpus_settings import MOST_METADATA_FIELDS, CorpusSetting
 from pipelines.extraction.tables import MOST_COLUMNS
 from pipelines.sources.files.listing import list_files
 from pipelines.sources.metadata import infer_schema
-from pipelines.sources.slices import cut
+from pipelines.sources.slices import cut_slices
 from retrieval.errors import ConfigError
 from tests.source_samples import jsonl, parquet, read_all
 
@@ -24,7 +24,7 @@ ODD = ["", " ", "\t", "a\nb", "nul\0", "\u202egnp", "\u200b", "\x1b[2J", "\u2028
 def _schema(path: Path, **settings: Any) -> tuple[dict[str, str], list[str]]:
     corpus = CorpusSettings(paths=str(path), **settings)
     told: list[str] = []
-    slices = list(cut(list_files(corpus).files, int(corpus.slice_bytes), {}))
+    slices = list(cut_slices(list_files(corpus).files, int(corpus.slice_bytes), {}))
     return dict(infer_schema(slices, corpus, warn=told.append)), told
 
 

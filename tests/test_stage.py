@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.runtime.progress import Progress, start_tracker
-from pipelines.runtime.stage_runner import Limits, Step, Task, run
+from pipelines.runtime.stage_runner import StageLimits, Step, Task, run_stage
 from retrieval.errors import BuildFailed
 from retrieval.storage.store import Store
 
@@ -41,7 +41,13 @@ def test_parts_keep_together_through_tasks_and_an_actor(progress: Progress) -> N
     tasks = [Task(f"part-{number}", {"number": number}) for number in range(12)]
     with progress.stage("work", len(tasks)):
         results = list(
-            run("work", tasks, [Step(enlarge, ([],)), Step(counting, (100,), actors=1)], progress, Limits())
+            run_stage(
+                "work",
+                tasks,
+                [Step(enlarge, ([],)), Step(counting, (100,), actors=1)],
+                progress,
+                StageLimits(),
+            )
         )
     assert {task.key: task.values["data"] for task in results} == {task.key: task.key * 3 for task in tasks}
     assert sorted(task.values["calls"] for task in results) == list(range(101, 113))
@@ -56,8 +62,8 @@ def test_parts_keep_together_through_tasks_and_an_actor(progress: Progress) -> N
 def test_a_failed_part_is_named_after_the_others_are_done(progress: Progress) -> None:
     tasks = [Task(f"part-{number}", {}) for number in range(6)]
     done = []
-    stage = run(
-        "work", tasks, [Step(enlarge, (["part-2"],)), Step(counting, (0,), actors=1)], progress, Limits()
+    stage = run_stage(
+        "work", tasks, [Step(enlarge, (["part-2"],)), Step(counting, (0,), actors=1)], progress, StageLimits()
     )
 
     def work() -> None:
@@ -84,7 +90,7 @@ def ending(bad: str):
 def test_a_part_that_ends_its_actor_is_named(progress: Progress) -> None:
     tasks = [Task(f"part-{number}", {}) for number in range(4)]
     done = []
-    stage = run("work", tasks, [Step(ending, ("part-2",), actors=1)], progress, Limits(retries=2))
+    stage = run_stage("work", tasks, [Step(ending, ("part-2",), actors=1)], progress, StageLimits(retries=2))
 
     def work() -> None:
         with progress.stage("work", len(tasks)):
@@ -97,5 +103,5 @@ def test_a_part_that_ends_its_actor_is_named(progress: Progress) -> None:
 
 
 def test_nothing_to_do_starts_nothing(progress: Progress) -> None:
-    assert list(run("work", [], [Step(enlarge, ([],))], progress, Limits())) == []
+    assert list(run_stage("work", [], [Step(enlarge, ([],))], progress, StageLimits())) == []
     progress.end("done")

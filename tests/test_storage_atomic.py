@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pipelines.runtime import lease as leases
-from pipelines.runtime.index_claim import claim
+from pipelines.runtime.index_claim import claim_index
 from pipelines.stages.committing import announce
 from retrieval.errors import ConfigError, IndexBusy, StorageError
 from retrieval.format.manifest import LATEST, version_key
-from retrieval.storage.store import Store
 from retrieval.storage import atomic
+from retrieval.storage.store import Store
 from tests.test_storage import store as any_store  # noqa: F401
 
 
@@ -93,7 +93,7 @@ def test_storage_without_conditional_writes_is_refused() -> None:
 
 @pytest.fixture
 def index(any_store: Store) -> Store:  # noqa: F811
-    claim(any_store)
+    claim_index(any_store)
     return any_store
 
 
@@ -126,7 +126,7 @@ def commit(store: Store, version: int) -> None:
 
 
 def test_a_stalled_builder_does_not_set_latest_backwards(index: Store) -> None:
-    with leases.holding(index) as stalled:
+    with leases.holding_lease(index) as stalled:
         commit(index, 1)  # and here it stalls
         taken_over(index, stalled.number + 1)
         commit(index, 2)
@@ -144,7 +144,7 @@ def test_a_stalled_builder_does_not_set_latest_backwards(index: Store) -> None:
 def test_a_builder_that_stalls_at_the_last_moment_changes_nothing(
     index: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with leases.holding(index) as stalled:
+    with leases.holding_lease(index) as stalled:
         commit(index, 1)
         check = stalled.check
 
@@ -163,7 +163,7 @@ def test_a_builder_that_stalls_at_the_last_moment_changes_nothing(
 @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe", b"9999", "\u00b2".encode(), b"-1", b"1" * 5000])
 def test_garbage_in_latest_is_replaced(index: Store, garbage: bytes) -> None:
     index.put(LATEST, garbage)
-    with leases.holding(index) as lease:
+    with leases.holding_lease(index) as lease:
         commit(index, 3)
         announce(index, 3, lease)
     assert index.read(LATEST) == b"3\n"
@@ -171,7 +171,7 @@ def test_garbage_in_latest_is_replaced(index: Store, garbage: bytes) -> None:
 
 def test_a_lock_that_is_held_for_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(str(tmp_path / "index"))
-    claim(store)
+    claim_index(store)
     store.put(LATEST, b"1\n")
     monkeypatch.setattr(atomic, "LOCK_S", 0.2)
     with atomic.locked(tmp_path / "index" / "corpusmill.json"), pytest.raises(IndexBusy, match="has held"):
@@ -182,7 +182,7 @@ def test_a_lock_that_is_held_for_long_is_told(tmp_path: Path, monkeypatch: pytes
 def test_a_claim_is_made_once(index: Store) -> None:
     before = index.read("corpusmill.json")
     assert json.loads(before)["what"] == "corpusmill index"
-    claim(index)
+    claim_index(index)
     assert index.read("corpusmill.json") == before
 
 
@@ -193,16 +193,16 @@ def test_storage_that_ignores_the_condition_is_refused(index: Store, monkeypatch
 
     monkeypatch.setattr(index, "create", ignoring)
     with pytest.raises(StorageError, match="replaces an object"):
-        claim(index)
+        claim_index(index)
 
 
 def test_a_folder_of_other_things_is_no_index(any_store: Store) -> None:  # noqa: F811
     any_store.put("thesis/chapter-1.txt", b"years of work")
     with pytest.raises(ConfigError, match="is not empty and is no index of corpusmill: it holds thesis"):
-        claim(any_store)
+        claim_index(any_store)
     any_store.put("corpusmill.json", b'{"what": "my own notes"}')
     with pytest.raises(ConfigError, match="is no index"):
-        claim(any_store)
+        claim_index(any_store)
 
 
 def taken_over(store: Store, number: int) -> None:

@@ -15,17 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.parts.part_reader import read_part
+from retrieval.dense.dense_shard import GRAPH
 from retrieval.dense.faiss_files import check_graph, check_index
 from retrieval.dense.quantizer import INDEX
-from retrieval.dense.dense_shard import GRAPH
 from retrieval.errors import CorpusmillError, IndexDamaged, ModelError
 from retrieval.format.manifest import latest_version, parse_latest
-from retrieval.models.errors import check_weights
 from retrieval.format.npy import map_npy
 from retrieval.format.parquet_schema import part_schema
 from retrieval.format.passages import Passages, write_passages
+from retrieval.models.errors import check_weights
 from retrieval.storage.store import Store
-from retrieval.storage.strict_json import parse, read_as
+from retrieval.storage.strict_json import parse_json, read_json_as
 from tests.dense_data import Built, build, clustered, ivf
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -47,14 +47,14 @@ NOT_JSON = {
 
 @given(VALUES)
 def test_json_is_read_as_it_was_written(value: Any) -> None:
-    assert parse(json.dumps(value).encode(), "it") == value
-    assert parse(json.dumps(value, ensure_ascii=False, indent=1).encode(), "it") == value
+    assert parse_json(json.dumps(value).encode(), "it") == value
+    assert parse_json(json.dumps(value, ensure_ascii=False, indent=1).encode(), "it") == value
 
 
 @pytest.mark.parametrize("data", NOT_JSON.values(), ids=NOT_JSON)
 def test_what_is_not_strictly_json_is_named(data: bytes) -> None:
     with pytest.raises(IndexDamaged, match="the object") as caught:
-        parse(data, "the object")
+        parse_json(data, "the object")
     assert caught.value.message.isascii()
     assert len(caught.value.message) < 300
 
@@ -62,7 +62,7 @@ def test_what_is_not_strictly_json_is_named(data: bytes) -> None:
 @given(st.binary(max_size=60) | st.text("[]{},:\"'\\u0019aeE+-.NnI \n").map(str.encode))
 def test_any_bytes_are_json_or_an_error(data: bytes) -> None:
     try:
-        value = parse(data, "it")
+        value = parse_json(data, "it")
     except IndexDamaged:
         return
     assert json.loads(data) == value
@@ -71,7 +71,7 @@ def test_any_bytes_are_json_or_an_error(data: bytes) -> None:
 @pytest.mark.parametrize("value", ["1", 1.0, True, None, [1]], ids=str)
 def test_a_number_is_only_a_number(value: Any) -> None:
     with pytest.raises(IndexDamaged, match="the object: 1: "):
-        read_as(list[int], json.dumps([1, value]).encode(), "the object")
+        read_json_as(list[int], json.dumps([1, value]).encode(), "the object")
 
 
 @pytest.mark.parametrize(
@@ -246,14 +246,14 @@ def test_a_model_makes_no_room_for_weights_that_it_has_not(tmp_path: Path, name:
 
 
 def test_headers_are_signed_over_what_is_read(graph: Built, tmp_path: Path) -> None:
-    from retrieval.dense.inverted_lists import HEADER, open_stored
+    from retrieval.dense.inverted_lists import LISTS_HEADER, open_stored
 
-    values = json.loads((graph.folder / HEADER).read_bytes())
+    values = json.loads((graph.folder / LISTS_HEADER).read_bytes())
     values.pop("crc32")
     for wrong in ({"vectors": "300"}, {"vectors": -1}, {"vectors": 1e3}, {"vectors": None}, {"format": [1]}):
         changed = values | wrong
         crc32 = zlib.crc32(json.dumps(changed, sort_keys=True).encode())
-        (tmp_path / HEADER).write_text(json.dumps({**changed, "crc32": crc32}))
+        (tmp_path / LISTS_HEADER).write_text(json.dumps({**changed, "crc32": crc32}))
         with pytest.raises(IndexDamaged, match="vectors|format"):
             open_stored(tmp_path, graph.quantizer.spec, graph.quantizer.id)
 

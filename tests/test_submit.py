@@ -19,7 +19,7 @@ from jobs.commands.submission import (
     cluster_config,
     job_server,
     passed_variables,
-    submit,
+    submit_build,
     working_directory,
 )
 from pipelines.config.build_settings import BuildConfig
@@ -107,7 +107,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
     path = tmp_path / "build.yaml"
     path.write_text("corpus: {paths: s3://b/c}\nindex: {path: s3://b/i}\n")
     with pytest.raises(SubmitError, match="no Ray job server answers"):
-        submit(path, f"http://127.0.0.1:{free_port()}")
+        submit_build(path, f"http://127.0.0.1:{free_port()}")
 
 
 def free_port() -> int:

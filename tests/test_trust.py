@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from retrieval.errors import ModelError
 from retrieval.format.manifest import read_manifest
-from retrieval.models.resolved_model import resolve
+from retrieval.models.resolved_model import resolve_model
 from retrieval.search.searcher import Searcher
-from retrieval.serve.runtime.served_index import Place, SearcherVersions
+from retrieval.serve.runtime.served_index import SearcherVersions, ServedIndex
 from retrieval.serve.settings import ServeSettings
 from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
@@ -42,7 +42,7 @@ def cross_encoder(folder: Path) -> Path:
     plain = folder.with_name("plain-cross")
     BertForSequenceClassification(config).save_pretrained(plain)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        shutil.copy(resolve("all-MiniLM-L6-v2").folder / name, plain / name)
+        shutil.copy(resolve_model("all-MiniLM-L6-v2").folder / name, plain / name)
     Reference(str(plain), device="cpu", max_length=48).save_pretrained(str(folder))
     return folder
 
@@ -150,7 +150,7 @@ def test_nor_in_a_service(index: Path, marker: Path) -> None:
     plant(index, "embedding", lambda model: bring_code(model, marker))
 
     def search(**trust: bool) -> None:
-        with SearcherVersions(Place(ServeSettings(index=str(index), **trust))).use(1) as searcher:
+        with SearcherVersions(ServedIndex(ServeSettings(index=str(index), **trust))).use(1) as searcher:
             searcher(QUERY, 1)
 
     with pytest.raises(ModelError, match="would run code") as caught:

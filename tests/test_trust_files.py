@@ -20,13 +20,13 @@ import pytest
 
 from pipelines.parts.part_reader import read_columns
 from retrieval.dense.faiss_files import check_index
-from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import IndexDamaged, ModelError
-from retrieval.models.resolved_model import resolve
+from retrieval.format.dense_spec import DenseSpec
 from retrieval.format.parquet_schema import part_schema
 from retrieval.format.passages import Passages
-from retrieval.search.searcher import Searcher
+from retrieval.models.resolved_model import resolve_model
 from retrieval.models.trust import OPENED, Trust
+from retrieval.search.searcher import Searcher
 from tests.conftest import make_documents, write_jsonl
 from tests.encoder_models import dense, model_folder, router_folder
 from tests.hostile_index import edit, rewrite
@@ -72,14 +72,14 @@ CODE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("file", "changes"), CODE)
 def test_what_names_code_is_refused_with_its_name(model: Path, file: str, changes: dict[str, Any]) -> None:
-    resolve(str(model), trust=OPENED)
+    resolve_model(str(model), trust=OPENED)
     (model / file).parent.mkdir(parents=True, exist_ok=True)
     edit(model / file, **changes)
     with pytest.raises(ModelError, match="would run code") as caught:
-        resolve(str(model), trust=OPENED)
+        resolve_model(str(model), trust=OPENED)
     assert str(model / file) in caught.value.message
     assert "--trust-remote-code" in caught.value.hint
-    resolve(str(model), trust=Trust(remote_code=True))
+    resolve_model(str(model), trust=Trust(remote_code=True))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_module_is_one_of_those_that_are_known(model: Path, tmp_path: Path, ki
     edit(inner / "router_config.json", types={"x": kind}, structure={}, parameters={})
     for folder in (model, router):
         with pytest.raises(ModelError, match="a class of its own"):
-            resolve(str(folder), trust=OPENED)
+            resolve_model(str(folder), trust=OPENED)
 
 
 def test_a_router_in_a_router_hides_no_pickle(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_router_in_a_router_hides_no_pickle(tmp_path: Path) -> None:
     (inner / "deep").mkdir()
     (inner / "deep" / "pytorch_model.bin").write_bytes(pickle.dumps({}))
     with pytest.raises(ModelError, match=r"deep/pytorch_model\.bin"):
-        resolve(str(router), trust=OPENED)
+        resolve_model(str(router), trust=OPENED)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_a_router_in_a_router_hides_no_pickle(tmp_path: Path) -> None:
 )
 def test_what_is_plain_is_not_refused(model: Path, file: str, changes: dict[str, Any]) -> None:
     edit(model / file, **changes)
-    resolve(str(model), trust=OPENED)
+    resolve_model(str(model), trust=OPENED)
 
 
 def test_json_that_is_deep_is_told(model: Path) -> None:
     (model / "config.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
     with pytest.raises(ModelError, match=r"config\.json is not valid JSON"):
-        resolve(str(model), trust=OPENED)
+        resolve_model(str(model), trust=OPENED)
 
 
 def test_a_faiss_file_opens_no_other(tmp_path: Path) -> None:
@@ -280,6 +280,6 @@ def test_the_packaged_model_is_no_folder_of_the_working_directory(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    before = resolve("all-MiniLM-L6-v2")
+    before = resolve_model("all-MiniLM-L6-v2")
     shutil.copytree(saved, tmp_path / "all-MiniLM-L6-v2")
-    assert resolve("all-MiniLM-L6-v2") == before
+    assert resolve_model("all-MiniLM-L6-v2") == before

@@ -9,12 +9,9 @@ from rich.text import Text
 
 from jobs.harmless import MOST_FIELD, block, field
 from jobs.terminal import columns
-from retrieval.generation.answering import Answer, answer
-from retrieval.generation.evidence import Judge
-from retrieval.generation.generators.generator import open_generator
-from retrieval.generation.settings import GenerationSettings
-from retrieval.search.result import Result
-from retrieval.search.searcher import Searcher
+from retrieval.generation import Answer, GenerationSettings, Judge, write_answer
+from retrieval.generation.generators import open_generator
+from retrieval.search import Result, Searcher
 
 MOST_QUOTE = 1_000  # columns of a line of a quote
 
@@ -32,7 +29,7 @@ def ask(
     judge = Judge.open()
 
     async def run() -> Answer:
-        async with aclosing(answer(question, found.hits, generator, judge, settings)) as pieces:
+        async with aclosing(write_answer(question, found.hits, generator, judge, settings)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
                     return piece

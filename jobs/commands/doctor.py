@@ -19,13 +19,11 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipelines.runtime.index_claim import check_folder
-from pipelines.runtime.cluster import object_store_bytes
-from pipelines.config.build_settings import BuildConfig
-from pipelines.runtime.local_ray import temporary_folder
+from pipelines.config import BuildConfig
+from pipelines.runtime import check_folder, object_store_bytes, temporary_folder
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.settings import ModelSettings
-from retrieval.storage.store import Store
+from retrieval.storage import Store
 
 PYTHON = (3, 11)
 RAY_SERIES = "2.60."
@@ -47,7 +45,7 @@ class Check:
     fix: str = ""
 
 
-def checks(config: BuildConfig | None = None) -> list[Check]:
+def run_checks(config: BuildConfig | None = None) -> list[Check]:
     """All checks, in the order in which to repair; those of storage and corpus need a configuration."""
     found = [
         *_guarded("python", check_python),
@@ -124,14 +122,14 @@ def check_faiss() -> Iterator[Check]:
 
 def check_model(settings: ModelSettings) -> Iterator[Check]:
     """That the models are on this machine: a build then needs no network."""
-    from pipelines.config.trust import configured_trust
-    from retrieval import models
+    from pipelines.config import configured_trust
+    from retrieval.models import resolve_model_side
 
     offline = os.environ.get("HF_HUB_OFFLINE")
     os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
     try:
         for side in ("passage", "query") if settings.query_name else ("passage",):
-            model = models.resolve_side(settings, side, configured_trust(settings))
+            model = resolve_model_side(settings, side, configured_trust(settings))
             yield Check(f"model ({side})", True, f"{model.name} in {model.folder}")
     finally:
         if offline is None:
@@ -242,7 +240,7 @@ def check_storage(config: BuildConfig) -> Iterator[Check]:
 
 def check_corpus(config: BuildConfig) -> Iterator[Check]:
     """That the corpus is there, and that a local disk has room for its index."""
-    from pipelines.sources.files.listing import list_files
+    from pipelines.sources.files import list_files
 
     files = list_files(config.corpus).files
     size = sum(max(0, file.size) for file in files)

@@ -4,11 +4,10 @@ import time
 from typing import Any
 
 from jobs.terminal import describe, duration, set_aside
-from pipelines.runtime.lease import dead_here, holder
-from pipelines.runtime.progress import read_progress
+from pipelines.runtime import dead_here, lease_holder, read_progress
 from retrieval.errors import CorpusmillError
-from retrieval.format.manifest import Manifest, latest_version, read_manifest, versions
-from retrieval.storage.store import Store
+from retrieval.format import Manifest, committed_versions, latest_version, read_manifest
+from retrieval.storage import Store
 
 STALE_SECONDS = 60.0
 
@@ -28,7 +27,7 @@ def status(store: Store) -> dict[str, Any]:
         "index": store.url,
         "state": state,
         "version": latest,
-        "versions": versions(store),
+        "versions": committed_versions(store),
     }
     if progress is None or state == "done":
         return values | _of_manifest(manifest)
@@ -38,7 +37,7 @@ def status(store: Store) -> dict[str, Any]:
     )  # fmt: skip
     values |= {name: progress.get(name) for name in names}
     if state in ("running", "lost"):
-        values["builder"] = holder(store)
+        values["builder"] = lease_holder(store)
     return values
 
 
@@ -86,12 +85,12 @@ def _state(store: Store, progress: dict[str, Any] | None, manifest: Manifest | N
         return "done"  # it was committed, whatever became of its builder then
     if progress.get("state") != "running":
         return str(progress.get("state"))
-    who = holder(store)
+    who = lease_holder(store)
     stale = time.time() - float(progress.get("updated", 0)) > STALE_SECONDS
     return "lost" if who is None or dead_here(who) or stale else "running"
 
 
-def lines(values: dict[str, Any]) -> list[str]:
+def status_lines(values: dict[str, Any]) -> list[str]:
     """The same for people."""
     told = [f"{values['index']}: {values['state']}, version {values['version'] or 'none yet'}"]
     if values["state"] != "done":

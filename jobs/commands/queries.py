@@ -47,7 +47,7 @@ def search(
 ) -> None:
     """Find the passages that answer a query best."""
     from jobs.commands.search_output import as_lines
-    from retrieval.search.searcher import Searcher
+    from retrieval.search import Searcher
 
     def work() -> None:
         store = open_store(where)
@@ -89,7 +89,7 @@ def ask(
     """Answer a question from an index, with citations."""
     from jobs.commands.ask import ask as ask_index
     from jobs.commands.ask import citations
-    from retrieval.search.searcher import Searcher
+    from retrieval.search import Searcher
 
     def work() -> None:
         settings = generation(generator, model, base_url, api_key_env)
@@ -140,7 +140,7 @@ def serve(
 ) -> None:
     """Serve an index over HTTP on this machine, with a playground at /."""
     from jobs.commands import serve as service
-    from retrieval.serve.configuration import read_settings
+    from retrieval.serve import read_settings
 
     def work() -> None:
         index = open_store(where).url if where else None
@@ -161,7 +161,7 @@ def key(
     role: Annotated[str, typer.Argument(help="search or admin.")],
 ) -> None:
     """Make an API key: the key on standard error, once; the line for the keys file on standard output."""
-    from retrieval.serve.http.access import hashed, new_key
+    from retrieval.serve.http import hashed_key, new_key
 
     def work() -> None:
         if role not in ("search", "admin"):
@@ -170,6 +170,6 @@ def key(
             )
         made = new_key()
         tell(f"The key, which is kept nowhere else: {made}")
-        show(f"{role} {hashed(made)}")
+        show(f"{role} {hashed_key(made)}")
 
     run(work)

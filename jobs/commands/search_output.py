@@ -6,7 +6,7 @@ from rich.text import Text
 
 from jobs.harmless import MOST_FIELD, block, field
 from jobs.terminal import columns
-from retrieval.search.result import Hit, Result
+from retrieval.search import Hit, Result
 
 WIDTH = 100
 BAR = 20

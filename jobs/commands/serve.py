@@ -16,13 +16,12 @@ import ray
 import torch
 from ray import serve
 
-from pipelines.runtime.local_ray import Job, own_ray, read_authentication
+from pipelines.runtime import LocalJobConfig, own_ray, read_authentication
 from retrieval.errors import ConfigError, CorpusmillError
-from retrieval.serve.http import entrance
-from retrieval.serve.http.access import Keys, is_loopback
-from retrieval.serve.distributed.ingress import build
-from retrieval.serve.listener.listening import HOST
-from retrieval.serve.settings import ServeSettings
+from retrieval.serve import ServeSettings
+from retrieval.serve.distributed import build
+from retrieval.serve.http import MIDDLEWARES, MIDDLEWARES_VARIABLE, Keys, is_loopback
+from retrieval.serve.listener import LISTEN_HOST
 
 APPLICATION = "corpusmill"
 OBJECT_STORE_BYTES = 200_000_000  # a service passes small arrays
@@ -75,7 +74,7 @@ def _without_proxy(settings: ServeSettings, host: str, port: int) -> bool:
     if settings.ingress.several:
         return False
     os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "1"
-    os.environ[HOST] = host
+    os.environ[LISTEN_HOST] = host
     # What takes the place of a replica that died takes its port, at once; nothing drains connections here.
     os.environ["RAY_SERVE_PORT_QUARANTINE_S"] = "0"
     os.environ["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = "1"
@@ -152,7 +151,7 @@ def _ray(settings: ServeSettings) -> Iterator[Path | None]:
     if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
         cpus, gpus, resources = reserved(settings)
         check_gpus(gpus)
-        os.environ.setdefault(entrance.VARIABLE, entrance.IMPORT_PATH)  # all processes of Ray inherit it
+        os.environ.setdefault(MIDDLEWARES_VARIABLE, MIDDLEWARES)  # all processes of Ray inherit it
         # Logical CPUs only place replicas here, however many; what computes is bounded by `threads`.
         with own_ray(
             include_dashboard=False, num_cpus=SPARE_CPUS + math.ceil(cpus), resources=resources,
@@ -163,7 +162,7 @@ def _ray(settings: ServeSettings) -> Iterator[Path | None]:
         return
     if not ray.is_initialized():
         read_authentication()
-        ray.init(job_config=Job(), log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(job_config=LocalJobConfig(), log_to_driver=False, logging_level=logging.ERROR)
         _end_on_sigterm()
     yield None
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from pipelines.config.build_settings import BuildConfig, load_config
+from pipelines.config import BuildConfig, load_config
 from retrieval.errors import BuildFailed, ConfigError, CorpusmillError
-from retrieval.models.resolved_model import is_local_folder
+from retrieval.models import is_local_folder
 
 PACKAGES = ("retrieval", "pipelines", "jobs")
 CONFIG_NAME = "config.yaml"
@@ -69,7 +69,7 @@ class Submission:
         return f"{SERVER_VARIABLE}={shlex.quote(self.address)} ray job {action} {self.submission_id}"
 
 
-def submit(
+def submit_build(
     config_path: Path,
     address: str | None = None,
     *,
@@ -215,7 +215,7 @@ def working_directory(config: BuildConfig) -> Iterator[Path]:
             if spec is None or spec.origin is None:
                 raise SubmitError(f"the package {package} is not installed", hint="pip install corpusmill")
             source = Path(spec.origin).parent
-            for path in sorted(source.rglob("*.py")):
+            for path in sorted([*source.rglob("*.py"), *source.rglob("*.pyi")]):
                 target = folder / package / path.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)

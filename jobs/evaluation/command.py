@@ -10,7 +10,7 @@ import typer
 from jobs.arguments import AllowPickle, TrustCode, open_store, run, show_json
 from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
 from retrieval.errors import ConfigError
-from retrieval.models.trust import Trust
+from retrieval.models import Trust
 
 EXAMPLE = "Example: corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png"
 
@@ -57,7 +57,7 @@ def _evaluate(
     from jobs.evaluation.evaluate import evaluate as run_evaluation
     from jobs.evaluation.report import as_json, as_lines, stage_values
     from jobs.evaluation.stages import choose
-    from retrieval.search.searcher import Searcher
+    from retrieval.search import Searcher
 
     if (beir is None) == (questions is None):
         raise ConfigError(

@@ -15,11 +15,10 @@ from jobs.evaluation.runs import QRELS, write_qrels, write_run
 from jobs.evaluation.significance import ALPHA, holm, randomisation_test
 from jobs.evaluation.stages import SLOW, Stage, comparisons
 from jobs.terminal import duration
-from pipelines.parts.part_reader import read_part
-from retrieval.search.searcher import Searcher
+from pipelines.parts import read_part
 from retrieval.errors import CorpusmillError, InputError
-from retrieval.search.options import check_queries
-from retrieval.storage.store import Store
+from retrieval.search import Searcher, check_queries
+from retrieval.storage import Store
 
 Progress = Callable[[str, int, int], None]  # name of the stage, queries done, queries
 

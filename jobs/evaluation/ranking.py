@@ -14,8 +14,7 @@ import numpy as np
 from jobs.evaluation.dataset import Query
 from jobs.evaluation.runs import Run, strictly_decreasing
 from jobs.evaluation.stages import Stage
-from retrieval.search.searcher import Searcher
-from retrieval.search.options import MAX_K
+from retrieval.search import MAX_K, Searcher
 
 DOCUMENTS = 100
 PASSAGES = 100  # fetched first, and kept for answers

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from retrieval.errors import ConfigError
-from retrieval.format.manifest import Manifest
+from retrieval.format import Manifest
 from retrieval.settings import Mode, Rerank, SearchSettings
 
 ALL = "all"

@@ -1,6 +1,5 @@
 """Cuts documents into passages with exact character spans."""
 
-from pipelines.chunking.boundaries import sentences
-from pipelines.chunking.chunker import Chunker
+import lazy_loader
 
-__all__ = ["Chunker", "sentences"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from retrieval.text.sentence_split import SENTENCE_END, sentences, skip_space, trim_end
+from retrieval.text import SENTENCE_END, sentences, skip_space, trim_end
 
 __all__ = ["sentences", "skip_space", "trim_end"]  # used beside the boundaries
 

@@ -18,7 +18,7 @@ from pipelines.chunking.budget import (
 )
 from pipelines.chunking.pack import Budget, pack
 from pipelines.chunking.semantic import semantic_groups
-from pipelines.config.build_settings import ChunkSettings
+from pipelines.config import ChunkSettings
 from retrieval.errors import ConfigError, ModelError
 
 Spans = list[tuple[int, int]]

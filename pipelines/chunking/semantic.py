@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from retrieval.text.sentence_split import each_sentence
+from retrieval.text import each_sentence
 
 MOST_UNITS = 16_384  # of a document that are embedded, an even number: bounds time and memory
 _BATCH_SENTENCES = 512  # embedded in one call: bounds memory

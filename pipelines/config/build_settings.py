@@ -11,12 +11,14 @@ from pipelines.config.corpus_settings import CorpusSettings
 from retrieval.errors import ConfigError
 from retrieval.settings import (
     CrossEncoderSettings,
+    DenseSettings,
     LateInteractionSettings,
     LexicalSettings,
+    ModelSettings,
     SearchSettings,
+    Settings,
 )
-from retrieval.settings import DenseSettings, ModelSettings, Settings
-from retrieval.storage.schemes import SCHEMES, check_scheme
+from retrieval.storage import SCHEMES, check_scheme
 
 
 class IndexSettings(Settings):

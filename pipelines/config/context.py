@@ -11,11 +11,9 @@ from pipelines.config.build_settings import BuildConfig
 from pipelines.config.corpus_settings import MetadataType
 from pipelines.config.trust import configured_trust
 from retrieval.errors import ModelError, StorageError
-from retrieval.models.resolved_model import model_card
-from retrieval.models.files import use_files
+from retrieval.models import model_card, use_files
 from retrieval.settings import ModelSettings, fingerprint
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from retrieval.storage import FileRecord, Store
 
 PARTS_CODE = 3  # raised when the code changes what a part holds; likewise below
 VECTORS_CODE = 1

@@ -1,7 +1,7 @@
 """What a build allows the models that its own configuration names; nothing else is ever asked."""
 
+from retrieval.models import Trust
 from retrieval.settings import ModelSettings
-from retrieval.models.trust import Trust
 
 
 def configured_trust(model: ModelSettings) -> Trust:

@@ -3,7 +3,6 @@
 `Extractor` is what readers use. The process imports this package and parsers, nothing else of ours.
 """
 
-from pipelines.extraction.errors import BadData
-from pipelines.extraction.process import Extractor, Limits, extractor
+import lazy_loader
 
-__all__ = ["BadData", "Extractor", "Limits", "extractor"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

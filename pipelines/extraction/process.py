@@ -257,7 +257,7 @@ def _read(source: io.RawIOBase, offset: int, size: int) -> bytes:
 _local = threading.local()
 
 
-def extractor(limits: Limits) -> Extractor:
+def thread_extractor(limits: Limits) -> Extractor:
     """The extractor of this thread: kept from slice to slice while the limits are the same."""
     found: Extractor | None = getattr(_local, "extractor", None)
     if found is None or found.limits != limits:

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.errors import IndexDamaged
-from retrieval.storage.errors import storage_errors
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from retrieval.storage import FileRecord, Store, storage_errors
 
 PREFIXES = 256  # ranges that a file can be read by: the first byte of a hash
 _TABLE_BYTES = 128 + 8 * (PREFIXES + 1)  # a .npy header of version 1 and the offsets

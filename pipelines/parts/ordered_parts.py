@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.stages.embed import PartVectors
 from pipelines.parts.slice_results import SliceResult
-from retrieval.format.manifest import PartRecord
+from pipelines.stages import PartVectors
+from retrieval.format import PartRecord
 from retrieval.settings import fingerprint
-from retrieval.storage.keys import FileRecord
+from retrieval.storage import FileRecord
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Range:
+class PartRange:
     """Consecutive parts [first, end) and their rows, which start at `base` in what they are cut from."""
 
     first: int
@@ -55,7 +55,7 @@ class Range:
         return list(parts[self.first : self.end])
 
 
-def collect(results: Sequence[SliceResult], vectors: dict[str, PartVectors]) -> list[Part]:
+def parts_in_order(results: Sequence[SliceResult], vectors: dict[str, PartVectors]) -> list[Part]:
     """All parts in ledger order."""
     return [
         Part(
@@ -67,28 +67,28 @@ def collect(results: Sequence[SliceResult], vectors: dict[str, PartVectors]) -> 
     ]  # fmt: skip
 
 
-def cut(parts: Sequence[Part], most_rows: int, first: int = 0, base: int = 0) -> list[Range]:
+def cut_parts(parts: Sequence[Part], most_rows: int, first: int = 0, base: int = 0) -> list[PartRange]:
     """Ranges from part `first` on, each filled until the next part would pass `most_rows`.
 
     Where a part falls depends only on the parts before it, so appended parts change the last range only.
     """
-    ranges: list[Range] = []
+    ranges: list[PartRange] = []
     start, rows = first, 0
     for number in range(first, len(parts)):
         if rows and rows + parts[number].rows > most_rows:
-            ranges.append(Range(start, number, base, rows))
+            ranges.append(PartRange(start, number, base, rows))
             base, start, rows = base + rows, number, 0
         rows += parts[number].rows
     if rows:
-        ranges.append(Range(start, len(parts), base, rows))
+        ranges.append(PartRange(start, len(parts), base, rows))
     return ranges
 
 
-def name_of_vectors(parts: Sequence[Part]) -> str:
+def vectors_fingerprint(parts: Sequence[Part]) -> str:
     """Names a range of parts by what their vectors depend on."""
     return fingerprint([[part.content, part.rows] for part in parts])
 
 
-def name_of_passages(parts: Sequence[Part]) -> str:
+def passages_fingerprint(parts: Sequence[Part]) -> str:
     """Names a range of parts by their Parquet files."""
     return fingerprint([part.passages.sha256 for part in parts])

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retrieval.errors import IndexDamaged
-from retrieval.format.parquet_schema import BASE_SCHEMA, check_plain
-from retrieval.storage.store import Store
+from retrieval.format import BASE_SCHEMA, check_plain
+from retrieval.storage import Store
 
 HINT = "Run `corpusmill verify` on the index, delete what it names, and build again."
 # What Arrow raises for bytes that are not what they should be; lengths may ask for any memory.
-DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, IndexError, MemoryError)
+PART_DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, IndexError, MemoryError)
 
 
 def read_part(
@@ -25,7 +25,7 @@ def read_part(
             return read_columns(file, columns, rows)
     except FileNotFoundError as error:
         raise IndexDamaged(f"{store.url}/{key} is missing", hint=HINT) from error
-    except DAMAGE as error:
+    except PART_DAMAGE as error:
         reason = ascii(str(error)[:200])[1:-1]
         raise IndexDamaged(f"{store.url}/{key} cannot be read: {reason}", hint=HINT) from error
 

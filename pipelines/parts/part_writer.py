@@ -9,11 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.parts.id_hashes import id_hash, write_ids
-from pipelines.sources.documents import carried
-from pipelines.sources.slice_reader import Document
-from retrieval.format.parquet_schema import part_schema
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from pipelines.sources import Document, carried
+from retrieval.format import part_schema
+from retrieval.storage import FileRecord, Store
 
 ROW_GROUP = 4096
 PART_CHARACTERS = 256_000_000  # a part is cut here where its passages are few and long

@@ -10,19 +10,15 @@ from typing import IO, Annotated, Any, BinaryIO
 
 from pydantic import Field
 
-from pipelines.sources.slice_reader import Reject
+from pipelines.sources import Reject
 from retrieval.errors import IndexDamaged
-from retrieval.format.manifest_shapes import Count
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
-from retrieval.storage.writes import LocalWrite
-from retrieval.storage.strict_json import MOST_COUNT, Shape, read_as
+from retrieval.storage import MOST_COUNT, Count, FileRecord, LocalWrite, Shape, Store, read_json_as
 
 IN_FULL = 1_000  # rejects of a slice that have a line each
 MOST_REASONS = 50  # kinds of reasons that are told apart; input can make each one differ
 OTHER = "other reasons"
 MORE = "more"  # key of the last line: how many are counted in it alone
-SUFFIX = ".rejects.jsonl"
+REJECTS_SUFFIX = ".rejects.jsonl"
 
 _VARIABLE = re.compile(r"""'[^']*'?|"[^"]*"?|\d+""")
 _TAIL = 1 << 20  # bytes that the last line of a file has at most
@@ -113,7 +109,7 @@ def count_rejects(file: BinaryIO) -> int:
         value = json.loads(data)  # not strictly: the texts of a reject may be anything
         if isinstance(value, dict) and MORE not in value:
             return lines
-        last = read_as(_More, data, "its last line")
+        last = read_json_as(_More, data, "its last line")
     except (IndexDamaged, RecursionError) as error:
         raise ValueError(str(error)[:200]) from error
     if sum(last.reasons.values()) != last.more:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.config.context import Context
-from pipelines.runtime.markers import read_markers
-from retrieval.format.manifest import SliceRecord
+from pipelines.config import Context
+from pipelines.runtime import read_markers
+from retrieval.format import SliceRecord
 from retrieval.settings import fingerprint
-from retrieval.storage.keys import FileRecord
+from retrieval.storage import FileRecord
 
 
 @dataclass(frozen=True)

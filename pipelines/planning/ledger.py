@@ -12,12 +12,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pipelines.config.corpus_settings import CorpusSettings, MetadataType
-from pipelines.sources.files.listing import InputFile
-from pipelines.sources.slices import Slice
+from pipelines.config import CorpusSettings, MetadataType
+from pipelines.sources import Slice
+from pipelines.sources.files import InputFile
 from retrieval.errors import IndexBusy, IndexDamaged
-from retrieval.storage.store import Store
-from retrieval.storage.strict_json import MOST_COUNT, Shape, read_as
+from retrieval.storage import MOST_COUNT, Shape, Store, read_json_as
 
 FOLDER = "ledger"
 MOST_BYTES = 1 << 30  # of a segment: millions of files
@@ -55,12 +54,12 @@ class Change:
         return bool(self.added or self.retired)
 
 
-def read(store: Store) -> Ledger:
+def read_ledger(store: Store) -> Ledger:
     """The ledger as it stands. Raises IndexDamaged."""
     ledger = Ledger()
     for key in sorted(store.find(FOLDER)):
         data, name = store.read(key, MOST_BYTES), f"{store.url}/{key}"
-        segment = read_as(_Segment, data, name, most_bytes=MOST_BYTES, most_values=MOST_VALUES)
+        segment = read_json_as(_Segment, data, name, most_bytes=MOST_BYTES, most_values=MOST_VALUES)
         if segment.segment != ledger.segments + 1:
             raise IndexDamaged(f"{name} is not segment {ledger.segments + 1} of the ledger")
         retired = set(segment.retired)
@@ -73,7 +72,7 @@ def read(store: Store) -> Ledger:
     return ledger
 
 
-def compare(
+def compare_ledger(
     ledger: Ledger,
     files: list[InputFile],
     corpus: CorpusSettings,
@@ -110,7 +109,7 @@ def relocated(ledger: Ledger, files: list[InputFile], retired: Set[str] = frozen
     ]
 
 
-def append(
+def append_segment(
     store: Store,
     ledger: Ledger,
     change: Change,
@@ -131,7 +130,7 @@ def append(
     data = json.dumps(segment, ensure_ascii=False).encode("utf-8", "surrogateescape")
     if not store.create(f"{FOLDER}/{number:06d}.json", data):
         raise IndexBusy(f"another builder wrote segment {number} of the ledger of {store.url}")
-    return read(store)
+    return read_ledger(store)
 
 
 def cutting_values(corpus: CorpusSettings) -> dict[str, Any]:

@@ -5,22 +5,18 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from pipelines.config import BuildConfig, Context, MetadataType, configured_trust
 from pipelines.planning import ledger
-from pipelines.config.build_settings import BuildConfig
-from pipelines.config.context import Context
-from pipelines.config.corpus_settings import MetadataType
-from retrieval.dense.making.choice import choose
 from pipelines.planning.tuning_queries import read_queries
-from pipelines.sources.files.listing import Listing, list_files
-from pipelines.sources.metadata import infer_schema
-from pipelines.sources.slices import Slice, cut
-from pipelines.config.trust import configured_trust
-from retrieval.models.encoders.model_folder import read_layout
-from retrieval.models.late_interaction.resolve_model import late_card, late_model
-from retrieval.format.manifest import FORMAT, Manifest, latest_version, read_manifest, versions
-from retrieval.models.resolved_model import model_card, resolve_side
+from pipelines.sources import Slice, cut_slices, infer_schema
+from pipelines.sources.files import Listing, list_files
+from retrieval.dense.making import choose_dense
+from retrieval.format import FORMAT, Manifest, committed_versions, latest_version, read_manifest
+from retrieval.models import model_card, resolve_model_side
+from retrieval.models.encoders import read_layout
+from retrieval.models.late_interaction import late_card, late_model
 from retrieval.settings import fingerprint
-from retrieval.storage.store import Store
+from retrieval.storage import Store
 
 MOST_SHOWN = 100  # fields in a message
 MUCH_MEMORY = 2**40  # bytes: what is chosen by memory is chosen later, with the memory that there is
@@ -66,12 +62,12 @@ def make_plan(
     """Look at the input (or take its listing), the ledger and the model; writes nothing."""
     listing = listing or list_files(config.corpus)
     _check_dense(config)
-    old = ledger.read(store)
+    old = ledger.read_ledger(store)
 
     def cut_files(files: list[Any]) -> list[Slice]:
-        return list(cut(files, int(config.corpus.slice_bytes), config.corpus.storage_options))
+        return list(cut_slices(files, int(config.corpus.slice_bytes), config.corpus.storage_options))
 
-    change = ledger.compare(old, listing.files, config.corpus, cut_files)
+    change = ledger.compare_ledger(old, listing.files, config.corpus, cut_files)
     slices = ledger.relocated(old, listing.files, set(change.retired)) + change.added
     late = late_model(config.late_interaction, config.model)
     context = Context(
@@ -92,10 +88,10 @@ def make_plan(
 
 def _check_dense(config: BuildConfig) -> None:
     """A code length that does not fit the model is told before hours of embedding, not after them."""
-    model = resolve_side(config.model, "passage", configured_trust(config.model))
+    model = resolve_model_side(config.model, "passage", configured_trust(config.model))
     dimension = read_layout(model.folder, "passage").dimension
     if dimension is not None:
-        choose(config.dense, 1_000_000, dimension, MUCH_MEMORY)
+        choose_dense(config.dense, 1_000_000, dimension, MUCH_MEMORY)
 
 
 def _missing(store: Store, manifest: Manifest) -> list[str]:
@@ -132,7 +128,7 @@ def record_plan(plan: Plan) -> Plan:
     metadata = plan.context.metadata if inferred else plan.old.metadata
     if not plan.change and (not inferred or plan.old.mapping == ledger.mapping_values(corpus)):
         return plan
-    now = ledger.append(plan.context.store, plan.old, plan.change, corpus, metadata)
+    now = ledger.append_segment(plan.context.store, plan.old, plan.change, corpus, metadata)
     return replace(
         plan, slices=ledger.relocated(now, plan.listing.files), change=ledger.Change([], []), old=now
     )
@@ -140,4 +136,4 @@ def record_plan(plan: Plan) -> Plan:
 
 def next_version(store: Store) -> int:
     """Number of the version after all that exist."""
-    return max(versions(store), default=0) + 1
+    return max(committed_versions(store), default=0) + 1

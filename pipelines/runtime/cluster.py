@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import ray
 
-from pipelines.config.build_settings import RaySettings
-from pipelines.runtime.local_ray import Job, own_ray, read_authentication
+from pipelines.config import RaySettings
+from pipelines.runtime.local_ray import LocalJobConfig, own_ray, read_authentication
 from retrieval.errors import ConfigError
 
 OBJECT_STORE_BYTES = 2_000_000_000  # parts on their way are a few megabytes each
@@ -60,7 +60,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
 def _joined(address: str) -> Iterator[None]:
     read_authentication()  # a Ray of our own may have been here before, with another token
     try:
-        ray.init(address=address, job_config=Job(), **QUIET)
+        ray.init(address=address, job_config=LocalJobConfig(), **QUIET)
         yield
     finally:
         ray.shutdown()

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.sources.slices import Slice
+from pipelines.sources import Slice
 from retrieval.errors import StorageError
-from retrieval.models.checks import read_json
-from retrieval.storage.store import Store
+from retrieval.models import read_model_json
+from retrieval.storage import Store
 
 RESERVE_BYTES = 4_000_000  # manifests, markers and progress still have to fit
 PARQUET_SHARE = 0.4  # compressed passages against plain text; an estimate, low so as not to refuse in vain
@@ -39,5 +39,5 @@ def passages_estimate(slices: Iterable[Slice]) -> float:
 
 def vectors_estimate(rows: int, model: Path) -> float:
     """Bytes of the float16 vectors of these passages, by the model's width."""
-    width = (read_json(model / "config.json") or {}).get("hidden_size", 0)
+    width = (read_model_json(model / "config.json") or {}).get("hidden_size", 0)
     return 2.0 * rows * width

@@ -13,11 +13,9 @@ from itertools import islice
 from pathlib import Path
 
 from retrieval.errors import ConfigError, StorageError
-from retrieval.format.manifest import FORMAT
-from retrieval.storage.errors import storage_errors
-from retrieval.storage.keys import is_written_by_us
-from retrieval.storage.index_marker import KEY as MARKER, is_marker, marker
-from retrieval.storage.store import TEMPORARY, Store
+from retrieval.format import FORMAT
+from retrieval.storage import MARKER as MARKER
+from retrieval.storage import TEMPORARY, Store, is_marker, is_written_by_us, new_marker, storage_errors
 
 NAMED = 3  # things in the way that an error names
 
@@ -40,13 +38,13 @@ def check_folder(store: Store) -> bool:
     return False
 
 
-def claim(store: Store) -> None:
+def claim_index(store: Store) -> None:
     """Take an empty folder for an index, which one builder can; nothing happens where it is one.
 
     Raises ConfigError as `check_folder`, StorageError for storage that does not refuse to create what exists.
     """
     if not check_folder(store):
-        store.create(MARKER, marker(FORMAT, f"corpusmill {own_version()}"))
+        store.create(MARKER, new_marker(FORMAT, f"corpusmill {own_version()}"))
     if store.create(MARKER, store.read(MARKER)):
         raise StorageError(
             f"the storage of {store.url} replaces an object that was to be created only if there is none",

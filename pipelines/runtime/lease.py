@@ -21,11 +21,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from retrieval.errors import IndexBusy, IndexDamaged, StorageError
-from retrieval.storage.store import Store
-from retrieval.storage.strict_json import MOST_COUNT, Shape, read_as
+from retrieval.storage import MOST_COUNT, Shape, Store, read_json_as
 
-FOLDER = "lease"
-_NAME = re.compile(rf"{FOLDER}/([0-9]{{8,12}})\.json")
+LEASE_FOLDER = "lease"
+_NAME = re.compile(rf"{LEASE_FOLDER}/([0-9]{{8,12}})\.json")
 HEARTBEAT_SECONDS = 5.0
 LOST_AFTER_SECONDS = 30.0
 
@@ -79,7 +78,7 @@ class Lease:
 
 
 @contextlib.contextmanager
-def holding(store: Store, say: Callable[[str], None] = lambda _text: None) -> Iterator[Lease]:
+def holding_lease(store: Store, say: Callable[[str], None] = lambda _text: None) -> Iterator[Lease]:
     """Hold the lease of an index; raises IndexBusy, naming the holder, if another builder lives.
 
     `say` is told when that takes watching.
@@ -91,22 +90,22 @@ def holding(store: Store, say: Callable[[str], None] = lambda _text: None) -> It
         lease.release()
 
 
-def holder(store: Store) -> dict[str, Any] | None:
+def lease_holder(store: Store) -> dict[str, Any] | None:
     """Who holds the lease according to its file, None if nobody does. It may be dead: see `lives`."""
     numbers = _numbers(store)
     value = _read(store, max(numbers)) if numbers else None
     return None if value is None or value.get("released") else value
 
 
-def lives(store: Store, seconds: float = LOST_AFTER_SECONDS) -> bool:
+def holder_lives(store: Store, seconds: float = LOST_AFTER_SECONDS) -> bool:
     """Watch the holder's heartbeat for at most `seconds`; False once the holder is known to be dead."""
-    first = holder(store)
+    first = lease_holder(store)
     if first is None or dead_here(first):
         return False
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(min(1.0, seconds / 10))
-        now = holder(store)
+        now = lease_holder(store)
         if now is None:
             return False
         if now != first:
@@ -116,11 +115,11 @@ def lives(store: Store, seconds: float = LOST_AFTER_SECONDS) -> bool:
 
 def _acquire(store: Store, say: Callable[[str], None]) -> Lease:
     older = _numbers(store)  # before the look at the holder: whoever acquires since then takes our number
-    current = holder(store)
+    current = lease_holder(store)
     if current is not None and not dead_here(current):
         say(f"Another builder may be at work ({_describe(current)}): watching its heartbeat.")
-    if lives(store):
-        raise _busy(store, _describe(holder(store)))
+    if holder_lives(store):
+        raise _busy(store, _describe(lease_holder(store)))
     me = {
         "holder": uuid.uuid4().hex,
         "host": socket.gethostname(),
@@ -151,7 +150,7 @@ class _Holder(Shape):
 def _read(store: Store, number: int) -> dict[str, Any] | None:
     """What a lease says of its holder, None where there is none. Raises IndexDamaged."""
     data = store.read_or_none(_key(number))
-    return None if data is None else read_as(_Holder, data, f"{store.url}/{_key(number)}").model_dump()
+    return None if data is None else read_json_as(_Holder, data, f"{store.url}/{_key(number)}").model_dump()
 
 
 def _who(store: Store, number: int) -> str:
@@ -198,8 +197,8 @@ def _boot_id() -> str:
 
 
 def _key(number: int) -> str:
-    return f"{FOLDER}/{number:08d}.json"
+    return f"{LEASE_FOLDER}/{number:08d}.json"
 
 
 def _numbers(store: Store) -> list[int]:
-    return [int(found[1]) for key in store.find(FOLDER) if (found := _NAME.fullmatch(key))]
+    return [int(found[1]) for key in store.find(LEASE_FOLDER) if (found := _NAME.fullmatch(key))]

@@ -24,7 +24,7 @@ _SOCKET_BYTES = 107  # of a path, on Linux
 _LONGEST_SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 
-class Job(JobConfig):
+class LocalJobConfig(JobConfig):
     """What Ray is told of this process. Its workers import what their interpreter finds, nothing else.
 
     Ray would put the folders of this process and of its script first on their path, where a `numpy.py`
@@ -59,7 +59,9 @@ def own_ray(**options: Any) -> Iterator[Path]:
         read_authentication()
         try:
             with _on_loopback():
-                ray.init(address="local", _temp_dir=str(folder / "ray"), job_config=Job(), **options)
+                ray.init(
+                    address="local", _temp_dir=str(folder / "ray"), job_config=LocalJobConfig(), **options
+                )
             yield folder
         except Exception:
             failed = True

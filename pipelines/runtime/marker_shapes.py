@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from retrieval.format.manifest_shapes import Amount, Count
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.strict_json import Shape
+from retrieval.format import Amount
+from retrieval.storage import Count, FileRecord, Shape
 
 Files = Annotated[list[FileRecord], Field(min_length=1)]
 

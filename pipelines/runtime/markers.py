@@ -14,9 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines.runtime.marker_shapes import shape_of
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
-from retrieval.storage.strict_json import parse, validated
+from retrieval.storage import FileRecord, Store, parse_json, validated_json
 
 MOST_BYTES = 64 << 20  # of the marker of a slice that gave many parts
 READERS = 16  # on object storage the latency of small objects is what costs
@@ -48,7 +46,7 @@ def write_marker(store: Store, key: str, values: dict[str, Any]) -> dict[str, An
     return {**values, "marker": asdict(record)}
 
 
-def attempt() -> str:
+def attempt_suffix() -> str:
     """Ends the name of a file whose bytes may differ from one attempt to the next.
 
     Two attempts never write one file, so what a marker names is never written again.
@@ -72,6 +70,6 @@ def _files(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _read(store: Store, key: str, size: int | None = None) -> dict[str, Any]:
     """Values of a marker. Raises IndexDamaged where they are not those of its kind of work."""
     data, name = store.read(key, MOST_BYTES, size=size), f"{store.url}/{key}"
-    values: dict[str, Any] = parse(data, name, most_bytes=MOST_BYTES)
-    validated(shape_of(key), data, name)
+    values: dict[str, Any] = parse_json(data, name, most_bytes=MOST_BYTES)
+    validated_json(shape_of(key), data, name)
     return {**values, "marker": asdict(FileRecord(key, len(data), hashlib.sha256(data).hexdigest()))}

@@ -12,14 +12,13 @@ from pydantic import Field
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from retrieval.errors import StorageError
-from retrieval.format.manifest_shapes import Amount, Count
-from retrieval.storage.store import Store
-from retrieval.storage.strict_json import Shape, read_as
+from retrieval.format import Amount
+from retrieval.storage import Count, Shape, Store, read_json_as
 
-KEY = "progress.json"
+PROGRESS_KEY = "progress.json"
 REPORT_SECONDS = 1.0
 WRITE_SECONDS = {True: 2.0, False: 10.0}  # a local disk, object storage
-EXAMPLES = 10  # failures and rejects that are kept to be named
+FAILURE_EXAMPLES = 10  # failures and rejects that are kept to be named
 
 
 @ray.remote(num_cpus=0, max_restarts=0)
@@ -123,8 +122,8 @@ class _Snapshot(Shape):
 
 def read_progress(store: Store) -> dict[str, Any] | None:
     """The last snapshot of a build, None where there was none. Raises IndexDamaged."""
-    data = store.read_or_none(KEY)
-    return None if data is None else read_as(_Snapshot, data, f"{store.url}/{KEY}").model_dump()
+    data = store.read_or_none(PROGRESS_KEY)
+    return None if data is None else read_json_as(_Snapshot, data, f"{store.url}/{PROGRESS_KEY}").model_dump()
 
 
 class Progress:
@@ -218,7 +217,7 @@ class Progress:
                 "rows_per_second": round(stage.rate(), 1),
                 "eta_seconds": None if eta is None else round(eta),
                 "error": self.error,
-                "failures": dict(list(stage.failed.items())[:EXAMPLES]),
+                "failures": dict(list(stage.failed.items())[:FAILURE_EXAMPLES]),
                 **self.counts,
                 "reject_reasons": self.reject_reasons,
                 "version": self.version,
@@ -248,4 +247,4 @@ class Progress:
     def _write(self, state: str) -> None:
         # A full disk must not hide the error that stops the build.
         with contextlib.suppress(OSError, StorageError):
-            self.store.put_json(KEY, self.snapshot(state))
+            self.store.put_json(PROGRESS_KEY, self.snapshot(state))

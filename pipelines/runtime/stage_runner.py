@@ -18,7 +18,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from pipelines.runtime.progress import EXAMPLES, Progress
+from pipelines.runtime.progress import FAILURE_EXAMPLES, Progress
 from pipelines.runtime.usage import Usage
 from retrieval.errors import BuildFailed, CorpusmillError
 
@@ -69,15 +69,15 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Limits:
+class StageLimits:
     """When a stage gives up."""
 
     failed_parts: int = 10
     retries: int = 3
 
 
-def run(
-    name: str, tasks: list[Task], steps: list[Step], progress: Progress, limits: Limits
+def run_stage(
+    name: str, tasks: list[Task], steps: list[Step], progress: Progress, limits: StageLimits
 ) -> Iterator[Task]:
     """Results in the order in which they come. Raises BuildFailed at the end if parts failed.
 
@@ -101,7 +101,7 @@ def run(
         raise _failure(name, progress, missing, None)
 
 
-def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, limits: Limits) -> ray.data.Dataset:
+def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, limits: StageLimits) -> ray.data.Dataset:
     """The steps over the tasks, lazy: a block is one task, whose result is one row."""
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = limits.failed_parts
@@ -167,7 +167,9 @@ def _failure(
     keys: dict[str, list[str]] = {}  # a cause that many parts share is told once
     for key, reason in reasons.items():
         keys.setdefault(reason, []).append(key)
-    named = "\n".join(f"  {_named(failed)}: {reason}" for reason, failed in list(keys.items())[:EXAMPLES])
+    named = "\n".join(
+        f"  {_named(failed)}: {reason}" for reason, failed in list(keys.items())[:FAILURE_EXAMPLES]
+    )
     return BuildFailed(
         f"{name}: {len(reasons)} parts failed, {len(missing)} are not done:\n{named}",
         hint="What is finished is kept. Mend the cause, then run the same command again.",

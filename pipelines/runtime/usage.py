@@ -32,7 +32,7 @@ class Usage:
         return round(self._earlier.get(name, 0.0) + seconds, 4)
 
 
-def total(usages: list[dict[str, Any]]) -> dict[str, Any]:
+def total_usage(usages: list[dict[str, Any]]) -> dict[str, Any]:
     """Seconds summed and the largest peak over many pieces of work."""
     return {
         "cpu_seconds": round(sum(usage.get("cpu_seconds", 0.0) for usage in usages), 3),

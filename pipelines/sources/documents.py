@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.config.corpus_settings import CorpusSettings, MetadataType
+from pipelines.config import CorpusSettings, MetadataType
 from pipelines.sources.values import PYTHON_TYPES, Mode, Unreadable, convert
 
 MAX_ID_CHARACTERS = 2048

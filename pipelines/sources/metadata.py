@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from pipelines.config.corpus_settings import (
+from pipelines.config import (
     MOST_METADATA_FIELDS,
     MOST_NAME_CHARACTERS,
     CorpusSettings,
@@ -15,7 +15,7 @@ from pipelines.sources.documents import Reject
 from pipelines.sources.slice_reader import records
 from pipelines.sources.slices import Slice
 from pipelines.sources.values import convert, kind_of
-from retrieval.format.parquet_schema import arrow_type
+from retrieval.format import arrow_type
 
 __all__ = ["arrow_type", "convert", "infer_schema"]
 

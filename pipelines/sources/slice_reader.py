@@ -3,20 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.config.corpus_settings import CorpusSettings, MetadataType
-from pipelines.sources.formats import delimited
-from pipelines.sources.formats import jsonl
-from pipelines.sources.formats import pages
-from pipelines.sources.formats import parquet
+from pipelines.config import CorpusSettings, MetadataType
 from pipelines.sources.documents import Document, FieldMapper, Reject, reject
-from pipelines.sources.files.listing import InputFile
+from pipelines.sources.files import InputFile
+from pipelines.sources.formats import delimited, jsonl, pages, parquet
 from pipelines.sources.slices import Slice
 from retrieval.errors import CorpusmillError
 
-__all__ = ["Document", "Reject", "read", "records"]
+__all__ = ["Document", "Reject", "read_slice", "records"]
 
 
-def read(
+def read_slice(
     slice: Slice, corpus: CorpusSettings, schema: Mapping[str, MetadataType]
 ) -> Iterator[Document | Reject]:
     """Every record of `slice`, in its order, as a document or as a reject.

@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pipelines.sources.formats import pages
-from pipelines.sources.formats import parquet
-from pipelines.sources.files.listing import InputFile
+from pipelines.sources.files import InputFile
+from pipelines.sources.formats import pages, parquet
 
 _MAX_FILES = 1000  # in a slice of small files
 _FOOTERS_AT_ONCE = 16
@@ -49,7 +48,7 @@ class Slice:
         return cls(tuple(InputFile(**f) for f in values["files"]), values["start"], values["end"])
 
 
-def cut(files: Sequence[InputFile], slice_bytes: int, options: Mapping[str, Any]) -> Iterator[Slice]:
+def cut_slices(files: Sequence[InputFile], slice_bytes: int, options: Mapping[str, Any]) -> Iterator[Slice]:
     """Slices of about `slice_bytes` bytes, in the order of `files`.
 
     Uncompressed JSONL is cut by bytes and Parquet between row groups, by their uncompressed size; CSV, TSV

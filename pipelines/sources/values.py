@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from pipelines.config.corpus_settings import MetadataType
+from pipelines.config import MetadataType
 
 Mode = Literal["coerce", "reject"]
 

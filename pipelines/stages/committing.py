@@ -4,31 +4,25 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.runtime.index_claim import own_version
-from pipelines.config.build_settings import without_credentials
-from pipelines.config.context import Context
+from pipelines.config import Context, configured_trust, without_credentials
+from pipelines.parts import Part, PartRange, SliceResult, add_reasons
+from pipelines.planning import Plan, next_version
+from pipelines.runtime import Lease, Progress, StageLimits, own_version
 from pipelines.stages.costs import cost, stage_costs
-from pipelines.runtime.lease import Lease
 from pipelines.stages.lexical import Lexical
-from pipelines.parts.ordered_parts import Part, Range
-from pipelines.planning.plan import Plan, next_version
-from pipelines.runtime.progress import Progress
 from pipelines.stages.quantizer import Trained
-from pipelines.parts.rejects import add_reasons
-from pipelines.parts.slice_results import SliceResult
-from pipelines.runtime.stage_runner import Limits
 from pipelines.stages.token_codes import StoredTokens
-from pipelines.config.trust import configured_trust
 from pipelines.stages.tuning import Tuning
-from pipelines.upkeep.verification import verify_on_workers
+from pipelines.upkeep import verify_on_workers
 from retrieval.errors import IndexBusy
-from retrieval.format.manifest import LATEST, Manifest, ShardRecord, parse_latest, version_key
-from retrieval.models.resolved_model import model_card
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from retrieval.format import LATEST, Manifest, ShardRecord, parse_latest, version_key
+from retrieval.models import model_card
+from retrieval.storage import FileRecord, Store
 
 
-def commit(manifest: Manifest, store: Store, lease: Lease, progress: Progress, limits: Limits) -> Manifest:
+def commit(
+    manifest: Manifest, store: Store, lease: Lease, progress: Progress, limits: StageLimits
+) -> Manifest:
     """Verify every artefact, then make the version exist. Before this it does not, after it it is whole."""
     verify_on_workers(store, manifest, progress, limits)
     manifest.costs.append(cost(progress, "verify", [], 0))
@@ -60,13 +54,13 @@ def announce(store: Store, version: int, lease: Lease) -> None:
 
 
 @dataclass(frozen=True)
-class Work:
+class BuildResults:
     """Everything that the stages made; `passages` and `dense` are the markers of the shards."""
 
     plan: Plan
     results: list[SliceResult]
     parts: list[Part]
-    shards: list[Range]
+    shards: list[PartRange]
     passages: list[dict[str, Any]]
     lexical: Lexical | None
     tokens: StoredTokens | None
@@ -75,7 +69,7 @@ class Work:
     tuning: Tuning
 
 
-def make_manifest(work: Work, progress: Progress) -> Manifest:
+def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
     """The manifest of the version, not yet written."""
     plan, parts, trained, tuning = work.plan, work.parts, work.trained, work.tuning
     context = plan.context
@@ -147,7 +141,7 @@ def _recall(context: Context, tuning: Tuning) -> dict[str, Any]:
     }
 
 
-def _late_interaction(context: Context, work: Work) -> dict[str, Any]:
+def _late_interaction(context: Context, work: BuildResults) -> dict[str, Any]:
     codec = {"codec": work.tokens.training} if work.tokens else {}
     settings = context.config.late_interaction.model_dump(mode="json")
     return {"settings": settings, "model": context.late_card, **codec}
@@ -161,7 +155,7 @@ def _cross_encoder(context: Context) -> dict[str, Any]:
     return values
 
 
-def _shard(work: Work, number: int) -> ShardRecord:
+def _shard(work: BuildResults, number: int) -> ShardRecord:
     shard, arrow, lists = work.shards[number], work.passages[number], work.dense[number]
     own = shard.of(work.parts)
     dense = [FileRecord(**file) for file in [*lists["files"], lists["marker"]]]

@@ -2,14 +2,12 @@
 
 from typing import Any
 
+from pipelines.parts import Part, SliceResult
+from pipelines.runtime import Progress, total_usage
 from pipelines.stages.lexical import Lexical
-from pipelines.parts.ordered_parts import Part
-from pipelines.runtime.progress import Progress
 from pipelines.stages.quantizer import Trained
-from pipelines.parts.slice_results import SliceResult
 from pipelines.stages.token_codes import StoredTokens
-from pipelines.runtime.usage import total
-from retrieval.format.manifest import Manifest, StageCost
+from retrieval.format import Manifest, StageCost
 
 
 def stage_costs(
@@ -64,7 +62,7 @@ def cost(progress: Progress, stage: str, usages: list[dict[str, Any]], written: 
         rows=rows,
         rows_per_second=round(rows / wall, 1) if wall > 0 else 0.0,
         bytes_written=written,
-        **total(usages),
+        **total_usage(usages),
     )
 
 

@@ -5,21 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config.context import Context
-from pipelines.parts.id_hashes import PREFIXES, id_hash, read_ids
-from pipelines.parts.part_reader import read_part
-from pipelines.runtime.progress import EXAMPLES, Progress
-from pipelines.parts.slice_results import SliceResult
-from pipelines.runtime.stage_runner import Limits, Step, Task, run
+from pipelines.config import Context
+from pipelines.parts import PREFIXES, SliceResult, id_hash, read_ids, read_part
+from pipelines.runtime import FAILURE_EXAMPLES, Progress, StageLimits, Step, Task, run_stage
 from retrieval.errors import InputError
-from retrieval.storage.keys import FileRecord
+from retrieval.storage import FileRecord
 
 IDS_A_TASK = 16_000_000  # 256 MB of hashes
 MAX_DUPLICATES = 1_000_000  # ids that occur twice and are held by the driver
 
 
 def find_duplicates(
-    context: Context, results: list[SliceResult], progress: Progress, limits: Limits
+    context: Context, results: list[SliceResult], progress: Progress, limits: StageLimits
 ) -> dict[str, dict[str, int]]:
     """By slice key, the id hashes (hexadecimal) of which it keeps one document only, or none (-1).
 
@@ -36,7 +33,9 @@ def find_duplicates(
     drops: dict[str, dict[str, int]] = {}
     found = 0
     with progress.stage("duplicates", len(tasks)):
-        for task in run("duplicates", tasks, [Step(_find, (context, slices, policy))], progress, limits):
+        for task in run_stage(
+            "duplicates", tasks, [Step(_find, (context, slices, policy))], progress, limits
+        ):
             found += task.values["found"]
             for key, hashes in task.values["drops"].items():
                 drops.setdefault(key, {}).update(hashes)
@@ -82,7 +81,7 @@ def duplicated(
     same = (values[1:] == values[:-1]).all(axis=1)
     starts = np.flatnonzero(np.concatenate(([True], ~same)) & np.concatenate((same, [False])))
     drops: dict[int, dict[str, int]] = {}
-    for start in starts[:EXAMPLES] if policy == "fail" else starts[: MAX_DUPLICATES + 1]:
+    for start in starts[:FAILURE_EXAMPLES] if policy == "fail" else starts[: MAX_DUPLICATES + 1]:
         end = start + 1
         while end < len(values) and same[end - 1]:
             end += 1
@@ -100,7 +99,7 @@ def duplicated(
 def _examples(context: Context, results: list[SliceResult], drops: dict[str, dict[str, int]]) -> list[str]:
     """Lines that name the first ids and where they occur; reads the ids of the slices concerned."""
     wanted = {name for entry in drops.values() for name in entry}
-    wanted = set(sorted(wanted)[:EXAMPLES])
+    wanted = set(sorted(wanted)[:FAILURE_EXAMPLES])
     places: dict[str, list[str]] = {}
     for result in (result for result in results if result.key in drops):
         for part in result.parts:
@@ -110,7 +109,9 @@ def _examples(context: Context, results: list[SliceResult], drops: dict[str, dic
                     known = places.setdefault(doc_id, [])
                     if where not in known:
                         known.append(where)
-    return [f"  {doc_id!r}: {', '.join(where[:EXAMPLES])}" for doc_id, where in sorted(places.items())]
+    return [
+        f"  {doc_id!r}: {', '.join(where[:FAILURE_EXAMPLES])}" for doc_id, where in sorted(places.items())
+    ]
 
 
 def _documents(context: Context, part: dict[str, Any]) -> list[tuple[str, str, int]]:

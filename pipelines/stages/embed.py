@@ -14,20 +14,25 @@ from typing import Any, Literal
 import numpy as np
 import ray
 
-from pipelines.config.build_settings import RaySettings
-from pipelines.config.context import Context, worker_cache
-from pipelines.runtime.markers import attempt, read_markers, write_marker
-from pipelines.parts.part_reader import read_part
-from pipelines.runtime.progress import Progress
-from pipelines.runtime.disk_space import check_space, vectors_estimate
-from pipelines.runtime.stage_runner import Limits, Step, Task, run
-from pipelines.config.trust import configured_trust
-from retrieval.models.encoders.encoder import Encoder
-from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
+from pipelines.config import Context, RaySettings, configured_trust, worker_cache
+from pipelines.parts import read_part
+from pipelines.runtime import (
+    Progress,
+    StageLimits,
+    Step,
+    Task,
+    attempt_suffix,
+    check_space,
+    read_markers,
+    run_stage,
+    vectors_estimate,
+    write_marker,
+)
 from retrieval.errors import ModelError
-from retrieval.models.resolved_model import resolve_side
-from retrieval.storage.keys import FileRecord
-from retrieval.format.vectors import write_vectors
+from retrieval.format import write_vectors
+from retrieval.models import resolve_model_side
+from retrieval.models.encoders import Encoder, Tokenizer, Tokens
+from retrieval.storage import FileRecord
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class PartVectors:
 
 
 def embed_parts(
-    context: Context, parts: list[dict[str, Any]], progress: Progress, limits: Limits
+    context: Context, parts: list[dict[str, Any]], progress: Progress, limits: StageLimits
 ) -> dict[str, PartVectors]:
     """Vectors of all parts by content; only content without a marker is embedded."""
     folder = f"vectors/{context.vectors_fingerprint}"
@@ -80,10 +85,10 @@ def embed_parts(
         Step(write_part, (context, folder)),
     ]
     total = sum(part["rows"] for part in wanted.values())
-    model = resolve_side(context.config.model, "passage", configured_trust(context.config.model)).folder
+    model = resolve_model_side(context.config.model, "passage", configured_trust(context.config.model)).folder
     check_space(context.store, vectors_estimate(total - before, model), "the vectors")
     with progress.stage("embed", len(wanted), len(vectors), rows_total=total, rows_before=before):
-        for task in run("embed", tasks, steps, progress, limits):
+        for task in run_stage("embed", tasks, steps, progress, limits):
             vectors[task.key] = PartVectors.from_values(task.values)
             progress.counts["truncated"] += vectors[task.key].truncated
     return vectors
@@ -139,7 +144,7 @@ def encoding(context: Context, threads: int | None) -> Callable[[Task], Task]:
 def write_part(task: Task, context: Context, folder: str) -> Task:
     """Write the vectors, and last the marker."""
     vectors = np.frombuffer(task.buffers["vectors"], np.float16).reshape(task.values["rows"], -1)
-    with context.store.writing(f"{folder}/{task.key}-{attempt()}.npy") as write:
+    with context.store.writing(f"{folder}/{task.key}-{attempt_suffix()}.npy") as write:
         write_vectors(write.path, vectors)
     names = ("rows", "dimension", "metric", "dtype", "device", "tokens", "truncated", "usage")
     values = {"file": asdict(write.done), **{name: task.values[name] for name in names}}

@@ -6,20 +6,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.config.context import LEXICAL_CODE, Context
-from pipelines.runtime.markers import attempt, write_marker
-from pipelines.parts.part_reader import read_part
-from pipelines.parts.ordered_parts import Part, Range, name_of_vectors
-from pipelines.runtime.progress import Progress
+from pipelines.config import LEXICAL_CODE, Context
+from pipelines.parts import Part, PartRange, read_part, vectors_fingerprint
+from pipelines.runtime import (
+    Progress,
+    StageLimits,
+    Step,
+    Task,
+    Usage,
+    attempt_suffix,
+    check_space,
+    write_marker,
+)
 from pipelines.stages.shards import run_missing
-from pipelines.runtime.disk_space import check_space
-from pipelines.runtime.stage_runner import Limits, Step, Task
-from pipelines.runtime.usage import Usage
-from retrieval.lexical.analyzer import Analyzer
-from retrieval.lexical.statistics import SHARD_FILES, merge_statistics
-from retrieval.lexical.writer import ShardWriter
+from retrieval.lexical import SHARD_FILES, Analyzer, ShardWriter, merge_statistics
 from retrieval.settings import fingerprint
-from retrieval.storage.keys import FileRecord
+from retrieval.storage import FileRecord
 
 PARQUET_SHARE = 2.0  # the index against the compressed passages; an estimate
 
@@ -50,7 +52,7 @@ class Lexical:
 
 
 def build_lexical(
-    context: Context, parts: list[Part], shards: list[Range], progress: Progress, limits: Limits
+    context: Context, parts: list[Part], shards: list[PartRange], progress: Progress, limits: StageLimits
 ) -> Lexical | None:
     """Index the terms of every shard that is not yet; None where the configuration wants no lexical index.
 
@@ -60,7 +62,7 @@ def build_lexical(
     if not settings.enabled:
         return None
     folder = f"lexical/{fingerprint(LEXICAL_CODE, settings.index_values())}"
-    names = [name_of_vectors(shard.of(parts)) for shard in shards]
+    names = [vectors_fingerprint(shard.of(parts)) for shard in shards]
     tasks = {
         name: Task(name, {"parts": [part.plain() for part in shard.of(parts)]})
         for name, shard in zip(names, shards, strict=True)
@@ -86,7 +88,7 @@ def write_shard(task: Task, context: Context, folder: str) -> Task:
     analyzer = Analyzer(context.config.lexical)
     with (
         tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary,
-        context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out,
+        context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out,
     ):
         writer = ShardWriter(out.path, Path(temporary))
         for part in task.values["parts"]:
@@ -111,7 +113,7 @@ def write_statistics(task: Task, context: Context, folder: str) -> Task:
             context.store.local_folder([FileRecord(**file) for file in files], Path(temporary))
             for files in task.values["shards"]
         ]
-        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
             counts = merge_statistics(shards, out.path)
     values = {
         "files": [asdict(record) for record in out.records],

@@ -10,20 +10,22 @@ import numpy as np
 import psutil
 import ray
 
-from pipelines.runtime.cluster import has_gpus
-from pipelines.config.context import DENSE_CODE, Context
-from retrieval.dense.making.choice import choose
-from retrieval.dense.making.training import sample_rows, train
-from pipelines.runtime.markers import attempt, read_markers, write_marker
-from pipelines.parts.ordered_parts import Part
-from pipelines.runtime.progress import Progress
-from pipelines.runtime.stage_runner import Limits, result_of
-from pipelines.runtime.usage import Usage
-from retrieval.format.dense_spec import DenseSpec
-from retrieval.format.manifest import Manifest
+from pipelines.config import DENSE_CODE, Context
+from pipelines.parts import Part
+from pipelines.runtime import (
+    Progress,
+    StageLimits,
+    Usage,
+    attempt_suffix,
+    has_gpus,
+    read_markers,
+    result_of,
+    write_marker,
+)
+from retrieval.dense.making import choose_dense, sample_rows, train_quantizer
+from retrieval.format import DenseSpec, Manifest, ShardVectors
 from retrieval.settings import fingerprint
-from retrieval.storage.keys import FileRecord
-from retrieval.format.vectors import ShardVectors
+from retrieval.storage import FileRecord
 
 PARTS_A_TASK = 64
 
@@ -41,13 +43,15 @@ class Trained:
 
 
 def trained_quantizer(
-    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: Limits
+    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: StageLimits
 ) -> Trained:
     """The quantizer of this build: the previous version's, a finished one, or a new one."""
     settings = context.config.dense
     rows = sum(part.rows for part in parts)
     budget = psutil.virtual_memory().total // 2
-    spec, reason = choose(settings, rows, parts[0].vectors.dimension, budget, metric=parts[0].vectors.metric)
+    spec, reason = choose_dense(
+        settings, rows, parts[0].vectors.dimension, budget, metric=parts[0].vectors.metric
+    )
     there = context.store.find("quantizer")
     kept = _keep(previous, context, spec, rows)
     if kept is not None and any(there.get(file.key) != file.bytes for file in kept.files):
@@ -96,7 +100,7 @@ def _keep(previous: Manifest | None, context: Context, spec: DenseSpec, rows: in
 
 
 def _train_remotely(
-    context: Context, parts: list[Part], spec: DenseSpec, name: str, limits: Limits
+    context: Context, parts: list[Part], spec: DenseSpec, name: str, limits: StageLimits
 ) -> dict[str, Any]:
     wanted = sample_rows([part.rows for part in parts], spec.train_vectors, context.config.dense.seed)
     sample = ray.remote(num_cpus=1, max_retries=limits.retries)(_sample)
@@ -135,8 +139,8 @@ def _train(
     usage = Usage()
     sample = np.concatenate(samples) if samples else np.empty((0, spec.dimension), np.float16)
     threads = len(os.sched_getaffinity(0))
-    with context.store.writing_folder(f"quantizer/{name}-{attempt()}") as folder:
-        stats = train(spec, sample, context.config.dense.seed, folder.path, threads=threads)
+    with context.store.writing_folder(f"quantizer/{name}-{attempt_suffix()}") as folder:
+        stats = train_quantizer(spec, sample, context.config.dense.seed, folder.path, threads=threads)
     marker = {
         "files": [asdict(record) for record in folder.records],
         "training": {

@@ -6,23 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.chunking.chunker import Chunker
-from pipelines.config.context import Context, worker_cache
-from pipelines.runtime.markers import write_marker
-from pipelines.parts.part_writer import PartWriter, id_hash
-from pipelines.runtime.progress import EXAMPLES, Progress
-from pipelines.parts.rejects import SUFFIX, RejectWriter, add_reasons
-from pipelines.sources.files.left_out import told_reasons
-from pipelines.parts.slice_results import SliceResult, slice_name
-from pipelines.sources.documents import carried
-from pipelines.sources.slice_reader import Document, Reject, read
-from pipelines.sources.slices import Slice
-from pipelines.runtime.stage_runner import Limits, Step, Task, run
-from pipelines.config.trust import configured_trust
-from pipelines.runtime.usage import Usage
-from retrieval.models.encoders.encoder import Encoder
-from retrieval.models.encoders.tokenizer import Tokenizer
+from pipelines.chunking import Chunker
+from pipelines.config import Context, configured_trust, worker_cache
+from pipelines.parts import (
+    REJECTS_SUFFIX,
+    PartWriter,
+    RejectWriter,
+    SliceResult,
+    add_reasons,
+    id_hash,
+    slice_name,
+)
+from pipelines.runtime import (
+    FAILURE_EXAMPLES,
+    Progress,
+    StageLimits,
+    Step,
+    Task,
+    Usage,
+    run_stage,
+    write_marker,
+)
+from pipelines.sources import Document, Reject, Slice, carried
+from pipelines.sources import read_slice as documents_of_slice
+from pipelines.sources.files import describe_rejects
 from retrieval.errors import BuildFailed, InputError, ModelError
+from retrieval.models.encoders import Encoder, Tokenizer
 from retrieval.settings import ModelSettings
 
 BATCH_DOCUMENTS = 256
@@ -33,7 +42,7 @@ EARLY_DOCUMENTS = 10_000  # a build is not stopped early for fewer
 
 def read_slices(
     context: Context, slices: list[Slice], drops: dict[str, dict[str, int]], known: dict[str, SliceResult],
-    progress: Progress, limits: Limits,
+    progress: Progress, limits: StageLimits,
 ) -> list[SliceResult]:  # fmt: skip
     """Results of all slices in ledger order; only those without a marker are read.
 
@@ -53,7 +62,7 @@ def read_slices(
         _count(progress, done)
     guard = RejectGuard(context.config.corpus.max_reject_share, len(slices), list(results.values()))
     with progress.stage("read", len(slices), len(results), rows_before=progress.counts["passages"]):
-        for task in run("read", tasks, [Step(read_slice, (context,))], progress, limits):
+        for task in run_stage("read", tasks, [Step(read_slice, (context,))], progress, limits):
             result = SliceResult.from_values(task.values)
             results[result.key] = result
             _count(progress, result)
@@ -66,7 +75,9 @@ def read_slices(
 def read_slice(task: Task, context: Context) -> Task:
     """Read one slice, write its parts, and last its marker."""
     folder = f"parts/{context.parts_fingerprint}"
-    with RejectWriter(context.store, f"{folder}/{task.key}{SUFFIX}", keep=EXAMPLES) as rejects:
+    with RejectWriter(
+        context.store, f"{folder}/{task.key}{REJECTS_SUFFIX}", keep=FAILURE_EXAMPLES
+    ) as rejects:
         marker = _read_slice(task, context, folder, rejects)
     written = write_marker(context.store, f"{folder}/{task.key}", marker)
     return Task(task.key, {**written, "rows": marker["passages"]})
@@ -79,7 +90,7 @@ def _read_slice(task: Task, context: Context, folder: str, rejects: RejectWriter
     writer = PartWriter(context.store, folder, task.key, context.metadata, context.config.index.part_passages)
     chunker = _chunker(context)
     tally = Tally(drop)
-    for batch in batches(read(entry, context.config.corpus, context.metadata), rejects, tally):
+    for batch in batches(documents_of_slice(entry, context.config.corpus, context.metadata), rejects, tally):
         spans = chunker.split([document.title for document in batch], [document.text for document in batch])
         for document, found in zip(batch, spans, strict=True):
             reason = _unusable(document, len(found), int(context.config.corpus.max_document_bytes))
@@ -199,11 +210,13 @@ class RejectGuard:
             raise InputError("the corpus holds no document", hint="Check corpus.paths and corpus.format.")
         if rejected <= self._share * documents:
             return
-        first = [line for done in results for line in done.rejects if DUPLICATE not in line][:EXAMPLES]
+        first = [line for done in results for line in done.rejects if DUPLICATE not in line][
+            :FAILURE_EXAMPLES
+        ]
         raise InputError(
             f"{rejected} of {documents} documents were rejected ({rejected / documents:.2%}), more than "
             f"corpus.max_reject_share = {self._share:.2%} allows: "
-            f"{told_reasons(add_reasons(done.reasons for done in results))}. The first ones:\n"
+            f"{describe_rejects(add_reasons(done.reasons for done in results))}. The first ones:\n"
             + "\n".join(f"  {line}" for line in first),
             hint="Mend the input, or raise corpus.max_reject_share; then run the same command again.",
         )

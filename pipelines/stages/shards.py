@@ -10,37 +10,38 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from pipelines.runtime.cluster import has_gpus
-from pipelines.config.context import PASSAGES_CODE, Context
-from retrieval.dense.making.gpu import gpu_count
-from retrieval.dense.making.merging import merge
-from retrieval.dense.making.add import build_piece
-from pipelines.runtime.markers import attempt, read_markers, write_marker
-from pipelines.parts.part_reader import read_part
-from pipelines.parts.ordered_parts import Part, Range, cut, name_of_passages, name_of_vectors
-from pipelines.runtime.progress import Progress
+from pipelines.config import PASSAGES_CODE, Context
+from pipelines.parts import Part, PartRange, cut_parts, passages_fingerprint, read_part, vectors_fingerprint
+from pipelines.runtime import (
+    Progress,
+    StageLimits,
+    Step,
+    Task,
+    Usage,
+    attempt_suffix,
+    check_space,
+    has_gpus,
+    read_markers,
+    run_stage,
+    write_marker,
+)
 from pipelines.stages.quantizer import Trained
-from pipelines.runtime.disk_space import check_space
-from pipelines.runtime.stage_runner import Limits, Step, Task, run
-from pipelines.runtime.usage import Usage
-from retrieval.dense.quantizer import Quantizer
-from retrieval.format.manifest import Manifest, ShardRecord
-from retrieval.format.parquet_schema import part_schema
-from retrieval.format.passages import write_passages
+from retrieval.dense import Quantizer
+from retrieval.dense.making import build_piece, gpu_count, merge_pieces
+from retrieval.format import Manifest, ShardRecord, ShardVectors, part_schema, write_passages
 from retrieval.settings import fingerprint
-from retrieval.storage.keys import FileRecord, is_written_by_us
-from retrieval.format.vectors import ShardVectors
+from retrieval.storage import FileRecord, is_written_by_us
 
 PASSAGES = "passages"
 UNPACKED = 2.5  # Arrow against compressed Parquet; an estimate
 
 
 def build_passages(
-    context: Context, parts: list[Part], shards: list[Range], progress: Progress, limits: Limits
+    context: Context, parts: list[Part], shards: list[PartRange], progress: Progress, limits: StageLimits
 ) -> list[dict[str, Any]]:
     """One Arrow file of passages a shard; their markers' values."""
     folder = f"passages/{fingerprint(PASSAGES_CODE, context.parts_fingerprint)}"
-    names = [name_of_passages(shard.of(parts)) for shard in shards]
+    names = [passages_fingerprint(shard.of(parts)) for shard in shards]
     tasks = {
         name: Task(name, {"parts": [part.plain() for part in shard.of(parts)]})
         for name, shard in zip(names, shards, strict=True)
@@ -70,8 +71,8 @@ def write_shard_passages(task: Task, context: Context, folder: str) -> Task:
 
 
 def build_dense(
-    context: Context, parts: list[Part], shards: list[Range], trained: Trained, previous: Manifest | None,
-    progress: Progress, limits: Limits,
+    context: Context, parts: list[Part], shards: list[PartRange], trained: Trained, previous: Manifest | None,
+    progress: Progress, limits: StageLimits,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The dense index of every shard; their markers' values.
 
@@ -82,7 +83,7 @@ def build_dense(
     # A quantizer that had to be trained again has another id, and lists made with the old one are useless.
     found = read_markers(context.store, folder)
     done = {name: values for name, values in found.items() if values["quantizer"] == trained.training["id"]}
-    names = [name_of_vectors(shard.of(parts)) for shard in shards]
+    names = [vectors_fingerprint(shard.of(parts)) for shard in shards]
     pieces: dict[str, Task] = {}
     merges: dict[str, Task] = {}
     for name, shard in zip(names, shards, strict=True):
@@ -107,7 +108,7 @@ def build_dense(
         task.values["pieces"] = [built[key] for key in task.values["pieces"]]
     with progress.stage("merge", len(shards), len(shards) - len(merges)):
         step = Step(merge_shard, (context, trained, folder))
-        for result in run("merge", list(merges.values()), [step], progress, limits):
+        for result in run_stage("merge", list(merges.values()), [step], progress, limits):
             done[result.key] = result.values
     progress.guard()
     there = context.store.find(folder_of_pieces)
@@ -116,10 +117,10 @@ def build_dense(
 
 
 def _piece_tasks(
-    context: Context, parts: list[Part], shard: Range, trained: Trained, start: ShardRecord | None
+    context: Context, parts: list[Part], shard: PartRange, trained: Trained, start: ShardRecord | None
 ) -> dict[str, Task]:
     """Pieces of a shard by name, after the rows that it starts from."""
-    name = name_of_vectors(shard.of(parts))
+    name = vectors_fingerprint(shard.of(parts))
     first_row, skipped = (start.rows, len(start.content)) if start else (0, 0)
     return {
         f"{name}-{piece.base:012d}-{piece.rows}": Task(
@@ -147,7 +148,7 @@ def write_piece(task: Task, context: Context, trained: Trained, folder: str, thr
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
         quantizer = _quantizer(context, trained, Path(temporary))
         vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
-        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
             stats = build_piece(quantizer, vectors, task.values["first_row"], out.path, threads=threads)
     values = {
         "files": [asdict(record) for record in out.records],
@@ -169,8 +170,8 @@ def merge_shard(task: Task, context: Context, trained: Trained, folder: str) -> 
         vectors = None
         if trained.spec.type == "hnsw":
             vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
-        with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
-            stats = merge(
+        with context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
+            stats = merge_pieces(
                 quantizer, folders, out.path, vectors=vectors,
                 hnsw_max_vectors=context.config.dense.hnsw_max_vectors, threads=len(os.sched_getaffinity(0)),
             )  # fmt: skip
@@ -186,19 +187,20 @@ def merge_shard(task: Task, context: Context, trained: Trained, folder: str) -> 
 
 
 def _pieces(
-    context: Context, parts: list[Part], shard: Range, trained: Trained, first_row: int, skipped: int
-) -> list[Range]:
+    context: Context, parts: list[Part], shard: PartRange, trained: Trained, first_row: int, skipped: int
+) -> list[PartRange]:
     """Ranges of the shard's parts after `skipped` ones, with rows local to the shard."""
     most = context.config.index.piece_passages if trained.spec.is_ivf else shard.rows
     own = shard.of(parts)
-    local = cut(own, most, skipped, first_row)
+    local = cut_parts(own, most, skipped, first_row)
     return [
-        Range(shard.first + piece.first, shard.first + piece.end, piece.base, piece.rows) for piece in local
+        PartRange(shard.first + piece.first, shard.first + piece.end, piece.base, piece.rows)
+        for piece in local
     ]
 
 
 def _reusable(
-    context: Context, parts: list[Part], shard: Range, trained: Trained, previous: Manifest | None
+    context: Context, parts: list[Part], shard: PartRange, trained: Trained, previous: Manifest | None
 ) -> ShardRecord | None:
     """The previous version's whole shard whose parts are the first ones of this longer shard, if any."""
     if (
@@ -221,13 +223,13 @@ def _reusable(
 
 def run_missing(
     context: Context, stage: str, folder: str, tasks: dict[str, Task], steps: list[Step], progress: Progress,
-    limits: Limits,
+    limits: StageLimits,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Markers of all tasks by name; only those without one are run."""
     markers = {name: values for name, values in read_markers(context.store, folder).items() if name in tasks}
     todo = [task for name, task in tasks.items() if name not in markers]
     with progress.stage(stage, len(tasks), len(tasks) - len(todo)):
-        for result in run(stage, todo, steps, progress, limits):
+        for result in run_stage(stage, todo, steps, progress, limits):
             markers[result.key] = result.values
     return markers
 

@@ -16,27 +16,31 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from pipelines.parts import part_reader
-from pipelines.runtime.cluster import has_gpus
-from pipelines.config.context import Context, worker_cache
-from retrieval.dense.making.training import sample_rows
+from pipelines.config import Context, configured_trust, worker_cache
+from pipelines.parts import Part
+from pipelines.parts import read_part as read_part_file
+from pipelines.runtime import (
+    Progress,
+    StageLimits,
+    Step,
+    Task,
+    Usage,
+    attempt_suffix,
+    check_space,
+    has_gpus,
+    read_markers,
+    result_of,
+    run_stage,
+    write_marker,
+)
 from pipelines.stages.embed import embed_workers
-from pipelines.runtime.markers import attempt, read_markers, write_marker
-from pipelines.parts.ordered_parts import Part
-from pipelines.runtime.progress import Progress
-from pipelines.runtime.disk_space import check_space
-from pipelines.runtime.stage_runner import Limits, Step, Task, result_of, run
-from pipelines.config.trust import configured_trust
-from pipelines.runtime.usage import Usage
-from retrieval.token_codes.codec import TokenCodec
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
-from retrieval.models.late_interaction.resolve_model import late_model
-from retrieval.models.late_interaction.token_vectors import offsets_of
-from retrieval.token_codes.shard_codes import write_tokens
-from retrieval.format.manifest import Manifest
-from retrieval.models.files import check_same, use_files
+from retrieval.dense.making import sample_rows
+from retrieval.format import Manifest
+from retrieval.models import check_same, use_files
+from retrieval.models.late_interaction import TokenEncoder, late_model, ragged_offsets
 from retrieval.settings import fingerprint
-from retrieval.storage.keys import FileRecord
+from retrieval.storage import FileRecord
+from retrieval.token_codes import TokenCodec, write_tokens
 
 TOKENS_CODE = 2  # raised when the code changes what the codes of a part hold
 FOLDER = "tokens"
@@ -59,7 +63,7 @@ class StoredTokens:
 
 
 def store_tokens(
-    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: Limits
+    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: StageLimits
 ) -> StoredTokens | None:
     """Codes of all parts where the configuration asks for them; only parts without a marker are encoded."""
     if not context.config.late_interaction.store:
@@ -84,7 +88,7 @@ def store_tokens(
     total = sum(part.rows for part in wanted.values())
     before = sum(value["rows"] for value in markers.values())
     with progress.stage("tokens", len(wanted), len(markers), rows_total=total, rows_before=before):
-        for task in run("tokens", tasks, steps, progress, limits):
+        for task in run_stage("tokens", tasks, steps, progress, limits):
             markers[task.key] = task.values
     return StoredTokens(
         codec=_records(codec),
@@ -97,7 +101,7 @@ def store_tokens(
 
 def read_part(task: Task, context: Context) -> Task:
     """Read the part's titles and texts."""
-    table = part_reader.read_part(
+    table = read_part_file(
         context.store, task.values["passages"]["key"], ["title", "text"], task.values["rows"]
     )
     sink = pa.BufferOutputStream()
@@ -137,8 +141,8 @@ def write_part(task: Task, context: Context, folder: str) -> Task:
     """Write codes and offsets, and last the marker."""
     counts = np.frombuffer(task.buffers["counts"], np.int64)
     codes = np.frombuffer(task.buffers["codes"], np.uint8).reshape(task.values["tokens"], -1)
-    with context.store.writing_folder(f"{folder}/{task.key}-{attempt()}") as out:
-        write_tokens(out.path, codes, offsets_of(counts))
+    with context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
+        write_tokens(out.path, codes, ragged_offsets(counts))
     names = ("rows", "tokens", "dtype", "device", "usage")
     values = {
         "files": [asdict(record) for record in out.records],
@@ -148,7 +152,7 @@ def write_part(task: Task, context: Context, folder: str) -> Task:
 
 
 def _codec(
-    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: Limits
+    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: StageLimits
 ) -> dict[str, Any]:
     """Marker of the codec: the previous version's, a finished one, or that of a new one."""
     settings = context.config.late_interaction
@@ -172,7 +176,7 @@ def _codec(
 
 
 def _train_remotely(
-    context: Context, parts: list[Part], training: dict[str, Any], limits: Limits
+    context: Context, parts: list[Part], training: dict[str, Any], limits: StageLimits
 ) -> dict[str, Any]:
     settings = context.config.late_interaction
     passages = max(1, settings.train_tokens // TOKENS_A_PASSAGE)
@@ -193,7 +197,7 @@ def _sample(context: Context, chosen: list[tuple[str, np.ndarray]]) -> list[tupl
     """Titles and texts of the chosen rows of some parts."""
     found: list[tuple[str, str]] = []
     for key, rows in chosen:
-        titles, texts = _columns(part_reader.read_part(context.store, key, ["title", "text"]))
+        titles, texts = _columns(read_part_file(context.store, key, ["title", "text"]))
         found += [(titles[row], texts[row]) for row in rows.tolist()]
     return found
 
@@ -220,7 +224,7 @@ def _train(context: Context, training: dict[str, Any], *samples: list[tuple[str,
         vectors, nlist=settings.nlist, code_bytes=settings.code_bytes, seed=settings.seed
     )
     name = training["fingerprint"]
-    with context.store.writing_folder(f"{CODECS}/{name}-{attempt()}") as folder:
+    with context.store.writing_folder(f"{CODECS}/{name}-{attempt_suffix()}") as folder:
         codec.write(folder.path)
     seconds = time.monotonic() - began
     marker = {

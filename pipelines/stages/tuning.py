@@ -10,23 +10,24 @@ from typing import Any, Literal
 import numpy as np
 import ray
 
-from pipelines.runtime.cluster import has_gpus
-from pipelines.config.context import Context, worker_cache
-from retrieval.dense.making.tune import ShardResult, Tuned, combine, evaluate_shard, grid, merge_results
-from pipelines.parts.part_reader import read_part
-from pipelines.parts.ordered_parts import Part, Range
-from pipelines.runtime.progress import Progress
+from pipelines.config import Context, configured_trust, worker_cache
+from pipelines.parts import Part, PartRange, read_part
+from pipelines.planning import draw_queries
+from pipelines.runtime import GO_ON, Progress, StageLimits, Step, Task, Usage, has_gpus, result_of, run_stage
 from pipelines.stages.quantizer import Trained
-from pipelines.planning.tuning_queries import draw_queries
-from pipelines.runtime.stage_runner import GO_ON, Limits, Step, Task, result_of, run
-from pipelines.config.trust import configured_trust
-from pipelines.runtime.usage import Usage
-from retrieval.dense.quantizer import Quantizer
-from retrieval.dense.dense_shard import DenseShard
-from retrieval.models.encoders.encoder import Encoder
+from retrieval.dense import DenseShard, Quantizer
+from retrieval.dense.making import (
+    ShardResult,
+    Tuned,
+    choose_parameters,
+    evaluate_shard,
+    merge_shard_results,
+    parameter_grid,
+)
 from retrieval.errors import BuildFailed
-from retrieval.storage.keys import FileRecord
-from retrieval.format.vectors import ShardVectors
+from retrieval.format import ShardVectors
+from retrieval.models.encoders import Encoder
+from retrieval.storage import FileRecord
 
 PARTS_SAMPLED = 50
 
@@ -40,9 +41,9 @@ class Tuning:
     encoder: dict[str, Any]
 
 
-def tune(
-    context: Context, parts: list[Part], shards: list[Range], dense: list[dict[str, Any]], trained: Trained,
-    given: list[str] | None, progress: Progress, limits: Limits,
+def tune_search(
+    context: Context, parts: list[Part], shards: list[PartRange], dense: list[dict[str, Any]],
+    trained: Trained, given: list[str] | None, progress: Progress, limits: StageLimits,
 ) -> Tuning:  # fmt: skip
     """Find the search parameters that meet the recall target at the least cost.
 
@@ -52,7 +53,7 @@ def tune(
     with progress.stage("tune", len(shards)):
         queries, description, usage = _encode(context, parts, given, limits)
         progress.usages.setdefault("tune", []).append(usage)
-        points = grid(trained.spec, settings.recall_k)
+        points = parameter_grid(trained.spec, settings.recall_k)
         tasks = [
             Task(
                 f"shard-{number:05d}",
@@ -62,12 +63,12 @@ def tune(
         ]
         step = Step(evaluate, (context, trained, queries))
         merged: ShardResult | None = None
-        for task in run("tune", tasks, [step], progress, limits):
+        for task in run_stage("tune", tasks, [step], progress, limits):
             result = _unpack(task)
-            merged = result if merged is None else merge_results(merged, result)
+            merged = result if merged is None else merge_shard_results(merged, result)
     if merged is None:
         raise BuildFailed("there is no shard to tune", hint=GO_ON)
-    tuned = combine([merged], points, trained.spec, settings)
+    tuned = choose_parameters([merged], points, trained.spec, settings)
     source = f"the {len(queries)} first queries of {settings.query_file}" if given else (
         f"{len(queries)} sentences drawn from passages, embedded as queries"
     )  # fmt: skip
@@ -87,7 +88,7 @@ def evaluate(task: Task, context: Context, trained: Trained, queries: np.ndarray
             shard,
             vectors,
             queries,
-            grid(trained.spec, context.config.dense.recall_k),
+            parameter_grid(trained.spec, context.config.dense.recall_k),
             context.config.dense.recall_k,
         )
         shard.close()
@@ -107,7 +108,7 @@ def _unpack(task: Task) -> ShardResult:
 
 
 def _encode(
-    context: Context, parts: list[Part], given: list[str] | None, limits: Limits
+    context: Context, parts: list[Part], given: list[str] | None, limits: StageLimits
 ) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
     """Queries (q, d) float32, the encoder's description, and what a task used for them.
 

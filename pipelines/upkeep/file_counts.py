@@ -9,21 +9,14 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.parts.part_reader import DAMAGE, read_columns
-from pipelines.parts.rejects import SUFFIX, count_rejects
-from retrieval.format.arrow_blocks import ArrowBlocks
-from retrieval.dense.inverted_lists import HEADER
+from pipelines.parts import PART_DAMAGE, REJECTS_SUFFIX, count_rejects, read_columns
+from retrieval.dense import LISTS_HEADER
 from retrieval.errors import CorpusmillError
-from retrieval.token_codes.shard_codes import OFFSETS
-from retrieval.lexical.postings import HEADER as POSTINGS
-from retrieval.lexical.statistics import STATISTICS_HEADER
-from retrieval.format.manifest import Manifest
-from retrieval.format.manifest_shapes import Count
-from retrieval.format.npy import MOST_HEADER, npy_shape
-from retrieval.format.passages import BATCH_ROWS
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
-from retrieval.storage.strict_json import MOST_BYTES, Shape, read_as
+from retrieval.format import BATCH_ROWS, MOST_HEADER, ArrowBlocks, Manifest, npy_shape
+from retrieval.lexical import POSTINGS_HEADER as POSTINGS
+from retrieval.lexical import STATISTICS_HEADER
+from retrieval.storage import MOST_JSON_BYTES, Count, FileRecord, Shape, Store, read_json_as
+from retrieval.token_codes import OFFSETS
 
 Counts = dict[str, int]
 
@@ -61,7 +54,7 @@ def problem(store: Store, item: Expected) -> str | None:
     try:
         with store.fs.open(store.path(item.file.key), "rb") as file:
             counted = _COUNTERS[item.kind](file, dict(item.counts))
-    except (*DAMAGE, struct.error, CorpusmillError) as error:
+    except (*PART_DAMAGE, struct.error, CorpusmillError) as error:
         return f"cannot be read: {ascii(str(error)[:200])[1:-1]}"
     for name, wanted in item.counts:
         if counted[name] != wanted:
@@ -72,7 +65,7 @@ def problem(store: Store, item: Expected) -> str | None:
 def _counted(manifest: Manifest) -> Iterator[Expected]:
     for entry in manifest.slices:
         for file in entry.files:
-            if file.key.endswith(SUFFIX):
+            if file.key.endswith(REJECTS_SUFFIX):
                 yield Expected(file, "rejects", (("rejected", entry.rejected),))
     for part in manifest.parts:
         yield Expected(part.passages, "parquet", (("passages", part.rows), ("documents", part.documents)))
@@ -84,7 +77,7 @@ def _counted(manifest: Manifest) -> Iterator[Expected]:
     for shard in manifest.shards:
         yield Expected(shard.passages[0], "arrow", (("passages", shard.rows),))
         for file in shard.dense:
-            if file.key.endswith(f"/{HEADER}"):
+            if file.key.endswith(f"/{LISTS_HEADER}"):
                 yield Expected(file, "dense", (("vectors", shard.rows),))
         for file in shard.lexical:
             if file.key.endswith(f"/{POSTINGS}"):
@@ -129,11 +122,11 @@ class _Passages(Shape):
 
 
 def _dense(file: BinaryIO, _wanted: Counts) -> Counts:
-    return read_as(_Vectors, file.read(MOST_BYTES + 1), HEADER).model_dump()
+    return read_json_as(_Vectors, file.read(MOST_JSON_BYTES + 1), LISTS_HEADER).model_dump()
 
 
 def _lexical(file: BinaryIO, _wanted: Counts) -> Counts:
-    return read_as(_Passages, file.read(MOST_BYTES + 1), POSTINGS).model_dump()
+    return read_json_as(_Passages, file.read(MOST_JSON_BYTES + 1), POSTINGS).model_dump()
 
 
 _COUNTERS: dict[str, Callable[[BinaryIO, Counts], Counts]] = {

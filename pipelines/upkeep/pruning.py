@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.runtime import lease as leases
-from pipelines.runtime.index_claim import check_folder
-from pipelines.runtime.progress import KEY as PROGRESS
+from pipelines.runtime import LEASE_FOLDER, check_folder, holding_lease
+from pipelines.runtime import PROGRESS_KEY as PROGRESS
 from retrieval.errors import CorpusmillError
-from retrieval.format.manifest import LATEST, latest_version, read_manifest, version_key, versions
-from retrieval.storage.keys import is_written_by_us
-from retrieval.storage.index_marker import KEY as MARKER
-from retrieval.storage.store import Store
+from retrieval.format import LATEST, committed_versions, latest_version, read_manifest, version_key
+from retrieval.storage import MARKER as MARKER
+from retrieval.storage import Store, is_written_by_us
 
-KEPT_FOLDERS = (leases.FOLDER + "/", "ledger/")
+KEPT_FOLDERS = (LEASE_FOLDER + "/", "ledger/")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def prune(
         )
     if dry_run:
         return _find(store, latest, keep)
-    with leases.holding(store, say):
+    with holding_lease(store, say):
         found = _find(store, latest, keep)
         # A version goes before its artefacts: it never names what is gone.
         first = [version_key(number) for number in found.dropped]
@@ -56,7 +54,7 @@ def prune(
 
 
 def _find(store: Store, latest: int, keep: int) -> Pruned:
-    numbers = versions(store)  # one that is not announced yet is committed all the same
+    numbers = committed_versions(store)  # one that is not announced yet is committed all the same
     kept = sorted({*numbers[-keep:], latest})
     named = {file.key for number in kept for file in read_manifest(store, number).files()}
     named |= {version_key(number) for number in kept} | {LATEST, PROGRESS, MARKER}

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from pipelines.runtime import Progress, StageLimits, Step, Task, run_stage
 from pipelines.upkeep.file_counts import Expected, expectations, problem
-from pipelines.runtime.progress import Progress
-from pipelines.runtime.stage_runner import Limits, Step, Task, run
 from retrieval.errors import IndexDamaged
-from retrieval.format.manifest import Manifest
-from retrieval.storage.copies import damaged_copy, default_cache
-from retrieval.storage.store import Store
+from retrieval.format import Manifest
+from retrieval.storage import Store, damaged_copy, default_cache
 
 FILES_A_TASK = 256
 BYTES_A_TASK = 2_000_000_000
@@ -43,7 +41,7 @@ def damaged_copies(store: Store, manifest: Manifest) -> list[str]:
         return [f"{file.key}: {wrong}" for file, wrong in zip(manifest.files(), found, strict=True) if wrong]
 
 
-def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limits: Limits) -> None:
+def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limits: StageLimits) -> None:
     """The same on all workers, before a commit; raises IndexDamaged."""
     problems = wrong_counts(manifest)
     tasks = [
@@ -51,7 +49,7 @@ def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limi
         for number, group in enumerate(_groups(expectations(manifest)))
     ]
     with progress.stage("verify", len(tasks)):
-        for task in run("verify", tasks, [Step(_check, (store,))], progress, limits):
+        for task in run_stage("verify", tasks, [Step(_check, (store,))], progress, limits):
             problems += task.values["problems"]
     if problems:
         named = "\n".join(f"  {line}" for line in problems[:10])

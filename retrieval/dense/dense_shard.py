@@ -7,13 +7,19 @@ import faiss
 import numpy as np
 
 from retrieval.deadline import hurried, look
-from retrieval.format.headers import HINT, check_file
 from retrieval.dense.faiss_files import check_graph, read_faiss
 from retrieval.dense.inverted_lists import StoredShard, map_lists, open_stored
 from retrieval.dense.quantizer import Assignment, Quantizer
-from retrieval.format.dense_spec import DenseSpec, SearchParameters
 from retrieval.errors import ConfigError, IndexDamaged
-from retrieval.format.vectors import ShardVectors, best, exact_search
+from retrieval.format import (
+    DAMAGE_HINT,
+    DenseSpec,
+    SearchParameters,
+    ShardVectors,
+    best_rows,
+    check_file,
+    exact_search,
+)
 
 GRAPH = "graph.faiss"
 HURRIED = 16  # queries that are searched between two looks at the deadline, where there is one
@@ -57,12 +63,14 @@ class DenseShard:
         """
         stored = open_stored(folder, spec, quantizer.id)
         if stored.first_row:
-            raise IndexDamaged(f"{folder} is a piece, not a shard: rows from {stored.first_row}.", hint=HINT)
+            raise IndexDamaged(
+                f"{folder} is a piece, not a shard: rows from {stored.first_row}.", hint=DAMAGE_HINT
+            )
         if vectors is not None and (len(vectors), vectors.dimension) != (stored.vectors, spec.dimension):
             raise IndexDamaged(
                 f"{folder} has {stored.vectors} vectors of {spec.dimension}, "
                 f"its vector files have {len(vectors)} of {vectors.dimension}.",
-                hint=HINT,
+                hint=DAMAGE_HINT,
             )
         if vectors is None and not spec.is_ivf:
             raise ConfigError(f"A shard of type {spec.type} is searched with its vectors; none were given.")
@@ -112,16 +120,16 @@ class DenseShard:
         width = max(1, min(width, len(self)))
         scores, rows = self._candidates(queries, width, parameters, assigned, selection)
         if rows.size and not (rows.min() >= -1 and rows.max() < len(self)):
-            raise IndexDamaged(f"{self.stored.folder} has rows that are not in the shard.", hint=HINT)
+            raise IndexDamaged(f"{self.stored.folder} has rows that are not in the shard.", hint=DAMAGE_HINT)
         if self._vectors is not None:
             rows = np.sort(rows, axis=1)  # neighbours in the file are read together
             scores = self._vectors.scores(queries, rows)
         self._check_finite(scores[rows >= 0])
-        return best(np.where(rows >= 0, scores, -np.inf), rows, k)
+        return best_rows(np.where(rows >= 0, scores, -np.inf), rows, k)
 
     def _check_finite(self, scores: np.ndarray) -> None:
         if not np.isfinite(scores).all():
-            raise IndexDamaged(f"Vectors of {self.stored.folder} are not finite.", hint=HINT)
+            raise IndexDamaged(f"Vectors of {self.stored.folder} are not finite.", hint=DAMAGE_HINT)
 
     def shortlist(self, queries: np.ndarray, parameters: SearchParameters) -> tuple[np.ndarray, np.ndarray]:
         """What a search would re-score, with the scores of the codes: float32 and rows int64, both (q, s).
@@ -191,7 +199,7 @@ def _open_graph(stored: StoredShard, spec: DenseSpec, vectors: ShardVectors) -> 
     """The graph over the vectors, which are copied into memory: a graph reads them at random."""
     path = stored.folder / GRAPH
     if stored.graph is None:
-        raise IndexDamaged(f"{stored.folder} does not name its graph.", hint=HINT)
+        raise IndexDamaged(f"{stored.folder} does not name its graph.", hint=DAMAGE_HINT)
     check_file(path, stored.graph.bytes, stored.graph.crc32)
     check_graph(path, spec, len(vectors))
     graph = read_faiss(faiss.read_index, path)
@@ -200,7 +208,9 @@ def _open_graph(stored: StoredShard, spec: DenseSpec, vectors: ShardVectors) -> 
     )
     for first, block in vectors.blocks():
         if not np.isfinite(block).all():
-            raise IndexDamaged(f"{stored.folder}: vectors from row {first} on are not finite.", hint=HINT)
+            raise IndexDamaged(
+                f"{stored.folder}: vectors from row {first} on are not finite.", hint=DAMAGE_HINT
+            )
         storage.add_sa_codes(np.ascontiguousarray(block).view(np.uint8))
     graph.storage = storage
     graph.own_fields = False

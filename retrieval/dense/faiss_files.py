@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from retrieval.format.headers import HINT
-from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import IndexDamaged
+from retrieval.format import DAMAGE_HINT, DenseSpec
 
 T = TypeVar("T")
 _MOST = 1e6  # of a value: what is trained on float16 vectors has none as large
@@ -61,7 +60,7 @@ class _Walk:
 
     def damaged(self, reason: str) -> IndexDamaged:
         """The error to raise."""
-        return IndexDamaged(f"{self.path} is not what FAISS writes here: {reason}.", hint=HINT)
+        return IndexDamaged(f"{self.path} is not what FAISS writes here: {reason}.", hint=DAMAGE_HINT)
 
     def _take(self, size: int) -> np.ndarray:
         if size > len(self._data) - self._at:
@@ -172,4 +171,6 @@ def read_faiss(read: Callable[[str], T], path: Path) -> T:
     try:
         return read(str(path))
     except (RuntimeError, MemoryError) as error:
-        raise IndexDamaged(f"{path} cannot be read: {ascii(str(error)[-200:])[1:-1]}", hint=HINT) from error
+        raise IndexDamaged(
+            f"{path} cannot be read: {ascii(str(error)[-200:])[1:-1]}", hint=DAMAGE_HINT
+        ) from error

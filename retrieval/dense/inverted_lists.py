@@ -15,13 +15,21 @@ import faiss
 import numpy as np
 from pydantic import Field
 
-from retrieval.format.headers import HINT, Count, FileEntry, check_file, crc32_of, read_header, write_header
-from retrieval.format.dense_spec import ROW_BYTES, DenseSpec
 from retrieval.errors import IndexDamaged, StorageError
-from retrieval.format.npy import map_npy
-from retrieval.storage.strict_json import Shape
+from retrieval.format import (
+    DAMAGE_HINT,
+    ROW_BYTES,
+    DenseSpec,
+    FileEntry,
+    check_file,
+    crc32_of,
+    map_npy,
+    read_header,
+    write_header,
+)
+from retrieval.storage import Count, Shape
 
-HEADER = "shard.json"
+LISTS_HEADER = "shard.json"
 SIZES = "sizes.npy"
 LISTS = "lists.bin"
 MAX_VECTORS = 1 << 48  # a larger count is not one
@@ -80,7 +88,7 @@ def write_shard(
             "nlist": spec.nlist, "code_size": spec.code_size,
             "sizes_bytes": sizes.stat().st_size, "sizes_crc32": crc32_of(sizes),
         }  # fmt: skip
-    write_header(folder / HEADER, values)
+    write_header(folder / LISTS_HEADER, values)
 
 
 def write_lists(folder: Path, spec: DenseSpec, sizes: np.ndarray, buffers: Iterable[Any]) -> int:
@@ -102,7 +110,7 @@ def write_lists(folder: Path, spec: DenseSpec, sizes: np.ndarray, buffers: Itera
             hint="Make room for it and run the same command again: it goes on from here.",
         ) from error
     if written != expected:
-        raise IndexDamaged(f"{folder / LISTS} got {written} bytes, expected {expected}.", hint=HINT)
+        raise IndexDamaged(f"{folder / LISTS} got {written} bytes, expected {expected}.", hint=DAMAGE_HINT)
     return written
 
 
@@ -111,7 +119,7 @@ def open_stored(folder: Path, spec: DenseSpec, quantizer: str) -> StoredShard:
 
     Raises IndexDamaged where a file is missing, truncated, or made for another spec or quantizer.
     """
-    header = read_header(folder / HEADER, _Header)
+    header = read_header(folder / LISTS_HEADER, _Header)
     expected = {"type": spec.type, "dimension": spec.dimension, "quantizer": quantizer}
     if spec.is_ivf:
         expected |= {"nlist": spec.nlist, "code_size": spec.code_size}
@@ -119,7 +127,8 @@ def open_stored(folder: Path, spec: DenseSpec, quantizer: str) -> StoredShard:
         found = getattr(header, name)
         if found != value:
             raise IndexDamaged(
-                f"{folder / HEADER} has {name} {str(found)[:40]!a}, the index has {str(value)!a}.", hint=HINT
+                f"{folder / LISTS_HEADER} has {name} {str(found)[:40]!a}, the index has {str(value)!a}.",
+                hint=DAMAGE_HINT,
             )
     sizes = _open_sizes(folder, header, spec) if spec.is_ivf else np.empty(0, np.int64)
     graph = None
@@ -137,10 +146,10 @@ def _open_sizes(folder: Path, header: _Header, spec: DenseSpec) -> np.ndarray:
     # The file of the lists bounds the vectors, and these every size and so their sum.
     check_file(folder / LISTS, header.vectors * (spec.code_size + ROW_BYTES))
     if ((sizes < 0) | (sizes > header.vectors)).any():
-        raise IndexDamaged(f"{path} is not {spec.nlist} list sizes.", hint=HINT)
+        raise IndexDamaged(f"{path} is not {spec.nlist} list sizes.", hint=DAMAGE_HINT)
     total = sum(sizes.tolist())
     if total != header.vectors:
-        raise IndexDamaged(f"{path} adds up to {total} vectors, expected {header.vectors}.", hint=HINT)
+        raise IndexDamaged(f"{path} adds up to {total} vectors, expected {header.vectors}.", hint=DAMAGE_HINT)
     return sizes
 
 
@@ -157,5 +166,5 @@ def map_lists(stored: StoredShard) -> "faiss.InvertedLists":
     try:
         lists.do_mmap()
     except RuntimeError as error:
-        raise IndexDamaged(f"{stored.lists_path} cannot be mapped: {error}", hint=HINT) from error
+        raise IndexDamaged(f"{stored.lists_path} cannot be mapped: {error}", hint=DAMAGE_HINT) from error
     return lists

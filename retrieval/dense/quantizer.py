@@ -7,12 +7,19 @@ from typing import Any
 import faiss
 import numpy as np
 
-from retrieval.format.headers import HINT, FileEntry, check_file, crc32_of, read_header, write_header
 from retrieval.dense.faiss_files import check_index, check_transform, read_faiss
-from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import IndexDamaged
+from retrieval.format import (
+    DAMAGE_HINT,
+    DenseSpec,
+    FileEntry,
+    check_file,
+    crc32_of,
+    read_header,
+    write_header,
+)
 from retrieval.settings import fingerprint
-from retrieval.storage.strict_json import Shape
+from retrieval.storage import Shape
 
 HEADER = "quantizer.json"
 INDEX = "index.faiss"
@@ -80,9 +87,13 @@ class Quantizer:
         """
         header = read_header(folder / HEADER, _Header)
         if header.spec != spec.artefact_values():
-            raise IndexDamaged(f"{folder} was trained for another index than {spec.factory}.", hint=HINT)
+            raise IndexDamaged(
+                f"{folder} was trained for another index than {spec.factory}.", hint=DAMAGE_HINT
+            )
         if sorted(header.files) != sorted(_names(spec)):
-            raise IndexDamaged(f"{folder / HEADER} does not name the files of {spec.factory}.", hint=HINT)
+            raise IndexDamaged(
+                f"{folder / HEADER} does not name the files of {spec.factory}.", hint=DAMAGE_HINT
+            )
         for name, entry in header.files.items():
             check_file(folder / name, entry.bytes, entry.crc32)
         index = transform = None

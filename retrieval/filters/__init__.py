@@ -25,6 +25,6 @@
   error and never stands for everything: who wants everything gives no filter.
 """  # noqa: E501
 
-from retrieval.filters.filter import Filter, parse
+import lazy_loader
 
-__all__ = ["Filter", "parse"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,7 +11,7 @@ from retrieval.deadline import look
 from retrieval.errors import IndexDamaged
 from retrieval.filters.fields import Field
 from retrieval.filters.tree import And, Condition, Has, Node, Not, Or, conditions_of
-from retrieval.format.passages import Passages
+from retrieval.format import Passages
 
 Mask = npt.NDArray[np.bool_]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from retrieval.filters.problem import MAX_VALUE_CHARACTERS, FilterProblem
-from retrieval.format.parquet_schema import BASE_SCHEMA, METADATA_PREFIX, arrow_type
+from retrieval.format import BASE_SCHEMA, METADATA_PREFIX, arrow_type
 
 Literal: TypeAlias = str | int | float | bool | date
 

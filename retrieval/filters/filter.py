@@ -13,7 +13,7 @@ from retrieval.filters.expression import parse_expression
 from retrieval.filters.plain import parse_json, parse_plain
 from retrieval.filters.problem import EMPTY_HINT, MAX_CONDITIONS
 from retrieval.filters.tree import Node, conditions_of, to_json
-from retrieval.format.passages import Passages
+from retrieval.format import Passages
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from retrieval.format import manifest_shapes as shapes
 from retrieval.errors import CorpusmillError, IndexDamaged
-from retrieval.format.manifest_shapes import Amount, Count, MetadataKind
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
-from retrieval.storage.strict_json import parse, validated
+from retrieval.format import manifest_shapes as shapes
+from retrieval.format.manifest_shapes import Amount, MetadataKind
+from retrieval.storage import Count, FileRecord, Store, parse_json, validated_json
 
 FORMAT = 2
 LATEST = "LATEST"
@@ -143,7 +141,7 @@ def version_key(version: int) -> str:
     return f"{VERSIONS}/{version:06d}.json"
 
 
-def versions(store: Store) -> list[int]:
+def committed_versions(store: Store) -> list[int]:
     """Committed versions, ascending."""
     return sorted(int(found[1]) for key in store.find(VERSIONS) if (found := _NAME.fullmatch(key)))
 
@@ -180,7 +178,7 @@ def read_manifest(store: Store, version: int | None = None) -> Manifest:
     data = store.read_or_none(version_key(version), MOST_BYTES)
     if data is None:
         raise IndexDamaged(f"{store.url} has no version {version}: {version_key(version)} is missing")
-    value = parse(data, name, most_bytes=MOST_BYTES, most_values=MOST_VALUES)
+    value = parse_json(data, name, most_bytes=MOST_BYTES, most_values=MOST_VALUES)
     if isinstance(value, dict) and value.get("format") != FORMAT:
         raise CorpusmillError(
             f"{store.url} has format {str(value.get('format'))[:40]}, this corpusmill reads format {FORMAT}",
@@ -192,7 +190,9 @@ def read_manifest(store: Store, version: int | None = None) -> Manifest:
             f"{name} differs from the checksum in it",
             hint=f"Delete it and {store.url}/{LATEST}, and build again: what is whole is kept.",
         )
-    manifest = validated(Manifest, json.dumps(value), name)  # keys in their order: counts come largest first
+    manifest = validated_json(
+        Manifest, json.dumps(value), name
+    )  # keys in their order: counts come largest first
     if manifest.version != version:
         raise IndexDamaged(f"{name} is the manifest of version {manifest.version}")
     _check_shards(manifest, name)

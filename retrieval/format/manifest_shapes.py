@@ -10,12 +10,11 @@ from retrieval.settings import (
     CrossEncoderSettings,
     LateInteractionSettings,
     LexicalSettings,
+    ModelSettings,
     SearchSettings,
 )
-from retrieval.settings import ModelSettings
-from retrieval.storage.strict_json import MOST_COUNT, Shape, first_error
+from retrieval.storage import Count, Shape, first_error
 
-Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
 Amount = Annotated[float, Field(ge=0)]
 MetadataKind = Literal[
     "string", "integer", "float", "boolean", "date",

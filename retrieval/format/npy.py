@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from retrieval.errors import IndexDamaged
+from retrieval.format.headers import DAMAGE_HINT
 
 MAGIC = b"\x93NUMPY\x01\x00"
-HINT = "Run `corpusmill verify` on the index; a copy may be incomplete."
 MOST_HEADER = 512  # bytes; NumPy pads to a multiple of 64
 # What NumPy writes, and no other spelling of it: its own reader evaluates the header as Python.
 _HEADER = re.compile(
@@ -45,18 +45,18 @@ def _data_offset(path: Path, descr: str, shape: tuple[int, ...], item_bytes: int
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         reason = "are missing" if missing else f"cannot be read: {error.strerror}"
-        raise IndexDamaged(f"The {what} {path} {reason}.", hint=HINT) from error
+        raise IndexDamaged(f"The {what} {path} {reason}.", hint=DAMAGE_HINT) from error
     try:
         offset, *found = _parse(head)
     except ValueError as error:
-        raise IndexDamaged(f"The {what} {path} have a damaged header: {error}", hint=HINT) from error
+        raise IndexDamaged(f"The {what} {path} have a damaged header: {error}", hint=DAMAGE_HINT) from error
     if found != [descr, shape]:
         raise IndexDamaged(
-            f"The {what} {path} are {found[0]} {found[1]}, expected {descr} {shape}.", hint=HINT
+            f"The {what} {path} are {found[0]} {found[1]}, expected {descr} {shape}.", hint=DAMAGE_HINT
         )
     expected = offset + item_bytes * math.prod(shape)
     if size != expected or offset % item_bytes:
-        raise IndexDamaged(f"The {what} {path} have {size} bytes, expected {expected}.", hint=HINT)
+        raise IndexDamaged(f"The {what} {path} have {size} bytes, expected {expected}.", hint=DAMAGE_HINT)
     return offset
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retrieval.format.arrow_blocks import ArrowBlocks
 from retrieval.deadline import look
 from retrieval.errors import IndexDamaged
+from retrieval.format.arrow_blocks import ArrowBlocks
 from retrieval.format.parquet_schema import BASE_SCHEMA, METADATA_PREFIX, METADATA_TYPES, passage_id
 
 BATCH_ROWS = 1024  # rows of every record batch but the last, so that a row's batch is known

@@ -138,7 +138,7 @@ def exact_search(
         near = min(k, len(block))
         new_scores, positions = faiss.knn(queries, wide, near, faiss.METRIC_INNER_PRODUCT)
         new_rows = np.where(positions >= 0, ids[np.maximum(positions, 0)], -1)
-        scores, found = best(
+        scores, found = best_rows(
             np.concatenate([scores, new_scores], axis=1), np.concatenate([found, new_rows], axis=1), k
         )
     return scores, found
@@ -156,7 +156,7 @@ def _selected_blocks(
         yield ids, vectors.take(ids)
 
 
-def best(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def best_rows(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of scores (q, s) and rows (q, s), padded with (-inf, -1); equal scores by row."""
     rows = np.where(np.isneginf(scores), -1, rows)
     order = np.lexsort((rows, -scores), axis=1)[:, :k]

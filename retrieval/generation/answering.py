@@ -10,16 +10,16 @@ from typing import Any, ParamSpec, TypeVar
 
 from retrieval.deadline import Deadline, within
 from retrieval.errors import DeadlineExceeded, GenerationError
+from retrieval.format import Passage
 from retrieval.generation.citations import Citation, CitationFilter, attribute, cite, quote
 from retrieval.generation.evidence import Evidence, Judge
-from retrieval.generation.extractive import extract
-from retrieval.generation.generators.generator import Generator
+from retrieval.generation.extractive import extract_answer
+from retrieval.generation.generators import Generator
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt, make_prompt
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import Support, support
-from retrieval.text.surrogates import whole_pieces
-from retrieval.format.passages import Passage
-from retrieval.search.result import Hit, Result
+from retrieval.search import Hit, Result
+from retrieval.text import join_surrogate_stream
 
 EXTRACTIVE = "extractive"
 P = ParamSpec("P")
@@ -70,7 +70,7 @@ class Answer:
         }  # fmt: skip
 
 
-async def answer(
+async def write_answer(
     question: str, hits: Sequence[Hit], generator: Generator | None, judge: Judge,
     settings: GenerationSettings, deadline: Deadline | None = None,
 ) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
@@ -130,7 +130,7 @@ async def _answered(
             text += more
             yield more
     if not text.strip():
-        extracted = extract(evidence)
+        extracted = extract_answer(evidence)
         name, text = EXTRACTIVE, extracted.text
         citations = _quotes(extracted.sentences, hits)
         yield text
@@ -162,7 +162,7 @@ async def _written(
     written = generator.stream(
         prompt, max_tokens=settings.max_tokens, temperature=settings.temperature, stop=settings.stop
     )
-    stream = whole_pieces(written)  # whoever wrote it: what is no Unicode cannot be sent on
+    stream = join_surrogate_stream(written)  # whoever wrote it: what is no Unicode cannot be sent on
     try:
         while True:
             deadline.check()

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from retrieval.format import Passage
 from retrieval.generation.evidence import Evidence, Sentence
-from retrieval.format.passages import Passage
-from retrieval.text.sentence_split import sentences
+from retrieval.text import sentences
 
 _INSIDE = r"\s*\d{1,6}(?:\s*[,;\u2013-]\s*\d{1,6}){0,15}\s*"
 _CITATION = re.compile(rf"(?P<space>\s*)\[(?P<numbers>{_INSIDE})\]|(?P<code>`)")

@@ -11,14 +11,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.deadline import look
 from retrieval.errors import ModelError
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
-from retrieval.models.late_interaction.token_vectors import TokenVectors
-from retrieval.settings import CrossEncoderSettings, LateInteractionSettings
-from retrieval.text.sentence_split import sentences
-from retrieval.settings import ModelSettings
+from retrieval.models.cross_encoders import CrossEncoder
+from retrieval.models.late_interaction import TokenEncoder, TokenVectors
+from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
+from retrieval.text import sentences
 
 Scores = npt.NDArray[np.float32]
 # Bytes of consecutive sentences that are encoded together: they stay within the window of 256 tokens in

@@ -26,7 +26,7 @@ class Extract:
     sentences: tuple[Sentence, ...]
 
 
-def extract(evidence: Evidence, most: int = MOST_SENTENCES) -> Extract:
+def extract_answer(evidence: Evidence, most: int = MOST_SENTENCES) -> Extract:
     """The best sentences, best first, each followed by the number of its passage (from 1)."""
     chosen: list[Sentence] = []
     seen: set[str] = set()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retrieval.generation.evidence import Readable
 from retrieval.generation.neutralized import inert
-from retrieval.text.sentence_split import sentences
+from retrieval.text import sentences
 
 Count = Callable[[str], int]  # tokens of a text
 TITLE_CHARACTERS = 200

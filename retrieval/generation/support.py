@@ -53,7 +53,7 @@ class Support:
     threshold: float
 
 
-def features(evidence: Evidence) -> np.ndarray:
+def support_features(evidence: Evidence) -> np.ndarray:
     """(2,) float64, or (3,) where the judge has a cross-encoder."""
     best = int(evidence.scores.argmax())
     values = [float(evidence.scores[best]), evidence.cosine]
@@ -70,4 +70,4 @@ def support(evidence: Evidence) -> Support:
     calibration = BY_TOKENS if evidence.judge.cross_encoder is None else BY_CROSS_ENCODER
     if not evidence.sentences:
         return Support(0.0, calibration.threshold)
-    return Support(calibration.probability(features(evidence)), calibration.threshold)
+    return Support(calibration.probability(support_features(evidence)), calibration.threshold)

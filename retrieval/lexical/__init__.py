@@ -7,9 +7,6 @@ shard = LexicalShard.open(folder, rows)
 scores, rows = shard.search([make_query(text, analyzer, statistics)], 10, bm25)
 """
 
-from retrieval.lexical.analyzer import Analyzer
-from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch, make_query
-from retrieval.lexical.lexical_shard import LexicalShard
-from retrieval.lexical.statistics import Statistics
+import lazy_loader
 
-__all__ = ["BM25", "Analyzer", "LexicalQuery", "LexicalShard", "Statistics", "TermMatch", "make_query"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import tantivy
 
-from retrieval.format.headers import HINT
 from retrieval.errors import CorpusmillError, IndexDamaged
+from retrieval.format import DAMAGE_HINT
 from retrieval.lexical.bm25 import BM25, LexicalQuery, idf
+from retrieval.lexical.tantivy_files import check_stores
 
-TERMS, ROW = "terms", "row"
+TERMS_FIELD, ROW_FIELD = "terms", "row"
 K1, B = 1.2, 0.75  # fixed in tantivy
 REMOVALS = 20  # attempts to remove the folder of links
 HEAP_BYTES = 256_000_000  # of the writer; a larger shard is written in several segments
@@ -36,7 +37,7 @@ def _damage(folder: Path) -> Iterator[None]:
         raise
     except BaseException as error:
         if isinstance(error, ValueError | OSError) or type(error).__name__ == "PanicException":
-            raise IndexDamaged(f"tantivy cannot read {folder}: {error}", hint=HINT) from error
+            raise IndexDamaged(f"tantivy cannot read {folder}: {error}", hint=DAMAGE_HINT) from error
         raise
 
 
@@ -73,8 +74,8 @@ class CandidatesWriter:
         """Add consecutive passages, each a list of its terms."""
         for terms in passages:
             document = tantivy.Document()
-            document.add_unsigned(ROW, self._rows)
-            document.add_text(TERMS, " ".join(terms))
+            document.add_unsigned(ROW_FIELD, self._rows)
+            document.add_text(TERMS_FIELD, " ".join(terms))
             self._writer.add_document(document)
             self._rows += 1
 
@@ -90,8 +91,8 @@ class CandidatesWriter:
 def schema() -> tantivy.Schema:
     """Terms with their frequencies, and the row as a fast field."""
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field(TERMS, stored=False, tokenizer_name="spaces", index_option="freq")
-    builder.add_unsigned_field(ROW, stored=False, indexed=False, fast=True)
+    builder.add_text_field(TERMS_FIELD, stored=False, tokenizer_name="spaces", index_option="freq")
+    builder.add_unsigned_field(ROW_FIELD, stored=False, indexed=False, fast=True)
     return builder.build()
 
 
@@ -115,13 +116,16 @@ class Candidates:
         self._folder = folder
         self._rows = rows
         with _links(folder) as links, _damage(folder):
+            check_stores(folder)
             self._index: Any = tantivy.Index.open(str(links))
             self._index.config_reader(reload_policy="manual")
             self._schema = self._index.schema
             self._searcher: Any = self._index.searcher()
             found = self._searcher.num_docs
         if found != rows:
-            raise IndexDamaged(f"tantivy has {found} passages in {folder}, expected {rows}.", hint=HINT)
+            raise IndexDamaged(
+                f"tantivy has {found} passages in {folder}, expected {rows}.", hint=DAMAGE_HINT
+            )
 
     def search(self, query: LexicalQuery, frequencies: np.ndarray, limit: int) -> Found:
         """The `limit` best rows by tantivy's score with the query's weights.
@@ -132,16 +136,18 @@ class Candidates:
         clauses = []
         with _damage(self._folder):
             for number in np.flatnonzero(frequencies).tolist():
-                term = tantivy.Query.term_query(self._schema, TERMS, query.terms[number], "freq")
+                term = tantivy.Query.term_query(self._schema, TERMS_FIELD, query.terms[number], "freq")
                 boost = float(query.weights[number] / own[number])
                 clauses.append((tantivy.Occur.Should, tantivy.Query.boost_query(term, boost)))
             if not clauses:
                 return Found(np.empty(0, np.int64), 0.0)
             wanted = tantivy.Query.boolean_query(clauses)
             hits = self._searcher.search(wanted, limit, count=False).hits
-            values = self._searcher.fast_field_values(ROW, [address for _, address in hits])
+            values = self._searcher.fast_field_values(ROW_FIELD, [address for _, address in hits])
         if any(value is None or not 0 <= value < self._rows for value in values):
-            raise IndexDamaged(f"tantivy has rows in {self._folder} that the shard does not have.", hint=HINT)
+            raise IndexDamaged(
+                f"tantivy has rows in {self._folder} that the shard does not have.", hint=DAMAGE_HINT
+            )
         rest = float(hits[-1][0]) if len(hits) == limit else 0.0
         return Found(np.sort(np.array(values, np.int64)), rest)
 

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from retrieval.format.headers import Count, check_file
-from retrieval.storage.strict_json import Shape
+from retrieval.format import check_file
+from retrieval.storage import Count, Shape
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "u1": np.dtype("<u1"),

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.format.headers import HINT, Count, read_header
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.integer_files import ArrayEntry, map_array
+from retrieval.format import DAMAGE_HINT, read_header
 from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch
-from retrieval.storage.strict_json import Shape
+from retrieval.lexical.integer_files import ArrayEntry, map_array
+from retrieval.storage import Count, Shape
 
-HEADER = "postings.json"
+POSTINGS_HEADER = "postings.json"
 FILES = {
     "hashes": "hashes.u8", "ends": "ends.u8", "rows": "rows.bin", "counts": "counts.bin",
     "lengths": "lengths.bin",
@@ -50,7 +50,7 @@ class Postings:
 
     def __init__(self, folder: Path, rows: int) -> None:
         """Map the files: milliseconds, whatever the size. Raises IndexDamaged where they do not fit."""
-        header = read_header(folder / HEADER, PostingsHeader)
+        header = read_header(folder / POSTINGS_HEADER, PostingsHeader)
         self._folder = folder
         arrays = {name: map_array(folder / file, getattr(header, name)) for name, file in FILES.items()}
         self.passages, self.tokens = header.passages, header.tokens
@@ -58,9 +58,9 @@ class Postings:
         self._rows, self._counts, self.lengths = arrays["rows"], arrays["counts"], arrays["lengths"]
         fits = len(self.hashes) == len(self._ends) and len(self._rows) == len(self._counts)
         if not fits or len(self.lengths) != self.passages:
-            raise IndexDamaged(f"The files in {folder} do not belong together.", hint=HINT)
+            raise IndexDamaged(f"The files in {folder} do not belong together.", hint=DAMAGE_HINT)
         if self.passages != rows:
-            raise IndexDamaged(f"{folder} holds {self.passages} passages, expected {rows}.", hint=HINT)
+            raise IndexDamaged(f"{folder} holds {self.passages} passages, expected {rows}.", hint=DAMAGE_HINT)
         self._norms: tuple[BM25, np.ndarray] | None = None
         self._local = threading.local()
 
@@ -171,7 +171,7 @@ class Postings:
         return scores
 
     def _damaged(self) -> IndexDamaged:
-        return IndexDamaged(f"{self._folder} has postings that do not fit together.", hint=HINT)
+        return IndexDamaged(f"{self._folder} has postings that do not fit together.", hint=DAMAGE_HINT)
 
 
 def best_rows(scores: np.ndarray, k: int) -> np.ndarray:

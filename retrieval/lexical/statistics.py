@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.format.headers import HINT, Count, read_header, write_header
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.integer_files import DTYPES, ArrayEntry, ArrayWriter, map_array, smallest_dtype
+from retrieval.format import DAMAGE_HINT, read_header, write_header
 from retrieval.lexical.bm25 import hashes_of
-from retrieval.lexical.postings import FILES, HEADER, PostingsHeader
+from retrieval.lexical.integer_files import DTYPES, ArrayEntry, ArrayWriter, map_array, smallest_dtype
+from retrieval.lexical.postings import FILES, POSTINGS_HEADER, PostingsHeader
 from retrieval.lexical.writer import hash_ranges, terms_between
-from retrieval.storage.strict_json import Shape
+from retrieval.storage import Count, Shape
 
 STATISTICS_HEADER = "statistics.json"
 FREQUENCIES = "frequencies.bin"
-SHARD_FILES = (HEADER, FILES["hashes"], FILES["ends"])  # what is read of a shard's folder
+SHARD_FILES = (POSTINGS_HEADER, FILES["hashes"], FILES["ends"])  # what is read of a shard's folder
 MERGE_TERMS = 4_000_000  # held in memory at once while shards are merged
 
 
@@ -49,7 +49,7 @@ class Statistics:
         hashes = map_array(folder / FILES["hashes"], header.hashes)
         frequencies = map_array(folder / FREQUENCIES, header.frequencies)
         if len(hashes) != len(frequencies):
-            raise IndexDamaged(f"The files in {folder} do not belong together.", hint=HINT)
+            raise IndexDamaged(f"The files in {folder} do not belong together.", hint=DAMAGE_HINT)
         return cls(hashes, frequencies, header.passages, header.tokens)
 
     @property
@@ -74,7 +74,7 @@ def merge_statistics(shards: Sequence[Path], out: Path) -> dict[str, int]:
     opened: list[tuple[np.ndarray, np.ndarray]] = []
     passages = tokens = 0
     for folder in shards:
-        header = read_header(folder / HEADER, PostingsHeader)
+        header = read_header(folder / POSTINGS_HEADER, PostingsHeader)
         opened.append(
             (
                 map_array(folder / FILES["hashes"], header.hashes),

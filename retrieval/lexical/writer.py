@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from retrieval.format.headers import write_header
-from retrieval.lexical.integer_files import DTYPES, ArrayWriter, smallest_dtype
+from retrieval.format import write_header
 from retrieval.lexical.bm25 import hashes_of
 from retrieval.lexical.candidates import CandidatesWriter
-from retrieval.lexical.postings import FILES, HEADER
+from retrieval.lexical.integer_files import DTYPES, ArrayWriter, smallest_dtype
+from retrieval.lexical.postings import FILES, POSTINGS_HEADER
 
 RUN_POSTINGS = 2_000_000  # held in memory before they are sorted and written as a run
 MERGE_POSTINGS = 2_000_000  # held in memory while runs are merged; a very frequent term can be more
@@ -109,7 +109,7 @@ class PostingsWriter:
             end += len(rows)
         entries = {name: writer.close() for name, writer in (writers | {"lengths": self._lengths}).items()}
         values = {"passages": self._passages, "tokens": self._tokens}
-        write_header(self._folder / HEADER, {**values, **entries})
+        write_header(self._folder / POSTINGS_HEADER, {**values, **entries})
         return {**values, "terms": entries["hashes"]["count"], "postings": end}
 
 

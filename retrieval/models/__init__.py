@@ -1,18 +1,5 @@
 """Models: where one lies, whether it may be loaded, which files decide what it computes, its copies."""
 
-from retrieval.models.checks import read_json
-from retrieval.models.resolved_model import (
-    ResolvedModel,
-    fingerprint_folder,
-    is_local_folder,
-    model_card,
-    model_paths,
-    resolve,
-    resolve_side,
-    suffixes,
-)
+import lazy_loader
 
-__all__ = [
-    "ResolvedModel", "fingerprint_folder", "is_local_folder", "model_card", "model_paths", "read_json",
-    "resolve", "resolve_side", "suffixes",
-]  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

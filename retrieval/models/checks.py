@@ -91,7 +91,7 @@ def named_code(folder: Path) -> Iterator[str]:
         elsewhere = OTHER_BACKENDS & set(path.relative_to(folder).parts)
         if elsewhere or path.name in _VOCABULARIES or not path.is_file():
             continue
-        for said in _named(path.name, read_json(path)):
+        for said in _named(path.name, read_model_json(path)):
             yield f"{path} has {said}"
 
 
@@ -152,7 +152,7 @@ def _short(value: Any) -> str:
 
 def module_folders(folder: Path) -> Iterator[Path]:
     """The model's folder and those of its sentence-transformers modules, routers' ones included."""
-    listed = read_json(folder / "modules.json")
+    listed = read_model_json(folder / "modules.json")
     modules = listed if isinstance(listed, list) else []
     pending = [folder, *(_inside(folder, _path_of(module, folder)) for module in modules)]
     seen: set[Path] = set()
@@ -166,7 +166,7 @@ def module_folders(folder: Path) -> Iterator[Path]:
 
 def _routes(path: Path) -> list[Path]:
     """Folders of the modules of the router in `path`, which may be routers too."""
-    config = read_json(path / "router_config.json") or read_json(path / "config.json") or {}
+    config = read_model_json(path / "router_config.json") or read_model_json(path / "config.json") or {}
     types = config.get("types") if isinstance(config, dict) else None
     return [_inside(path, str(module)) for module in types] if isinstance(types, dict) else []
 
@@ -185,7 +185,7 @@ def _inside(folder: Path, relative: str) -> Path:
     return folder / relative if relative else folder
 
 
-def read_json(path: Path) -> Any:
+def read_model_json(path: Path) -> Any:
     """Content of a JSON file, or None where there is none. Raises ModelError where it is broken."""
     try:
         return json.loads(path.read_bytes())

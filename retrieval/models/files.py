@@ -9,12 +9,10 @@ from typing import Any
 
 from retrieval.errors import ModelError
 from retrieval.models.places import cached_snapshot, packaged_folder
-from retrieval.models.resolved_model import model_card, model_paths, resolve_side, suffixes
-from retrieval.settings import ModelSettings
-from retrieval.storage.copies import sha256_of
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from retrieval.models.resolved_model import model_card, model_paths, resolve_model_side, suffixes
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
+from retrieval.storage import FileRecord, Store, sha256_of
 
 SIDES = ("passage", "query")
 _NAMES = dict(zip(SIDES, ("name", "query_name"), strict=True))
@@ -25,7 +23,7 @@ def publish(settings: ModelSettings, store: Store, trust: Trust) -> tuple[FileRe
     endings = suffixes(trust_remote_code=settings.trust_remote_code, allow_pickle=settings.allow_pickle)
     records: dict[str, FileRecord] = {}
     for side in SIDES:
-        model = resolve_side(settings, side, trust)
+        model = resolve_model_side(settings, side, trust)
         if model.folder == packaged_folder(model.name, None):
             continue
         for path in model_paths(model.folder, endings):

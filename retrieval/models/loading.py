@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from retrieval.models.layer_checks import look_between_layers
 from retrieval.errors import ModelError
-from retrieval.models.resolved_model import ResolvedModel
 from retrieval.models.errors import check_weights
+from retrieval.models.layer_checks import look_between_layers
+from retrieval.models.resolved_model import ResolvedModel
 from retrieval.models.trust import Trust
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from retrieval.models.checks import PICKLES, check_files
 from retrieval.models.errors import reading_model
 from retrieval.models.places import OTHER_BACKENDS, is_path, locate
-from retrieval.settings import ModelSettings
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
 
 # `.metadata` holds the settings of Stanford's ColBERT checkpoints.
 _MATTERS = {".json", ".safetensors", ".txt", ".model", ".jinja", ".metadata"}
@@ -37,7 +37,7 @@ class ResolvedModel:
 
 
 @reading_model()
-def resolve(
+def resolve_model(
     name: str, *, revision: str | None = None, trust: Trust = Trust(), endings: frozenset[str] | None = None
 ) -> ResolvedModel:
     """Find a model (folder, package, Hugging Face cache, then the network) and check its files.
@@ -51,14 +51,14 @@ def resolve(
     return ResolvedModel(name, folder, fingerprint_folder(folder, endings), found)
 
 
-def resolve_side(settings: ModelSettings, side: str, trust: Trust = Trust()) -> ResolvedModel:
+def resolve_model_side(settings: ModelSettings, side: str, trust: Trust = Trust()) -> ResolvedModel:
     """The model of one side, "passage" or "query". Raises ModelError as `resolve`.
 
     The settings may be those of an index: what they say of code and pickles decides which files count for the
     fingerprint, as it did when the index was built, and never what may be loaded.
     """
     separate = side == "query" and settings.query_name is not None
-    return resolve(
+    return resolve_model(
         settings.query_name if separate and settings.query_name else settings.name,
         # The revision is that of `name`; another repository does not have that commit.
         revision=None if separate and settings.query_name != settings.name else settings.revision,
@@ -74,7 +74,7 @@ def model_card(settings: ModelSettings, trust: Trust = Trust()) -> dict[str, Any
     """Names, revisions and fingerprints of the passage and query models, as JSON; needs no torch."""
     card: dict[str, Any] = {}
     for side in ("passage", "query"):
-        model = resolve_side(settings, side, trust)
+        model = resolve_model_side(settings, side, trust)
         card[side] = {"name": model.name, "revision": model.revision, "fingerprint": model.fingerprint}
     return card
 

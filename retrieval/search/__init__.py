@@ -1,7 +1,5 @@
 """The query path: everything between a question and passages, in one process."""
 
-from retrieval.search.ranking import Ranking
-from retrieval.search.result import Coverage, Explanation, Hit, Result, StageScore
-from retrieval.search.searcher import Searcher
+import lazy_loader
 
-__all__ = ["Coverage", "Explanation", "Hit", "Ranking", "Result", "Searcher", "StageScore"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

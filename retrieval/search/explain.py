@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from retrieval.format.manifest import Manifest
-from retrieval.format.passages import Passage
+from retrieval.format import Manifest, Passage
 from retrieval.search.protocols import QueryModels, Shards
-from retrieval.search.stages import Trace
 from retrieval.search.result import Explanation, TermShare, TokenShare
+from retrieval.search.stages import Trace
 
 
 class Explainer:

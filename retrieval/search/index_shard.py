@@ -5,17 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.dense.quantizer import Quantizer
-from retrieval.dense.dense_shard import DenseShard
-from retrieval.format.dense_spec import DenseSpec
+from retrieval.dense import DenseShard, Quantizer
 from retrieval.errors import IndexDamaged
-from retrieval.token_codes.codec import TokenCodec
-from retrieval.token_codes.shard_codes import ShardTokens
-from retrieval.lexical.lexical_shard import LexicalShard
-from retrieval.format.manifest import Manifest, ShardRecord
-from retrieval.format.passages import Passages
-from retrieval.storage.store import Store
-from retrieval.format.vectors import ShardVectors
+from retrieval.format import DenseSpec, Manifest, Passages, ShardRecord, ShardVectors
+from retrieval.lexical import LexicalShard
+from retrieval.storage import Store
+from retrieval.token_codes import ShardTokens, TokenCodec
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrieval.dense.quantizer import Quantizer
-from retrieval.format.dense_spec import DenseSpec
+from retrieval.dense import Quantizer
 from retrieval.errors import IndexDamaged
-from retrieval.token_codes.codec import TokenCodec
-from retrieval.lexical.analyzer import Analyzer
-from retrieval.lexical.bm25 import BM25
-from retrieval.lexical.statistics import Statistics
-from retrieval.format.manifest import Manifest, ShardRecord
+from retrieval.format import DenseSpec, Manifest, ShardRecord
+from retrieval.lexical import BM25, Analyzer, Statistics
+from retrieval.search.index_shard import Shard
 from retrieval.search.shard_group import ShardGroup
 from retrieval.search.stages import QueryTerms
-from retrieval.search.index_shard import Shard
 from retrieval.settings import LexicalSettings
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from retrieval.storage import FileRecord, Store
+from retrieval.token_codes import TokenCodec
 
 
 def check_sizes(store: Store, files: Sequence[FileRecord]) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.models.encoders.tokenizer import check_unicode
 from retrieval.errors import ConfigError
-from retrieval.filters.filter import Filter, parse
-from retrieval.format.manifest import Manifest
+from retrieval.filters import Filter, parse
+from retrieval.format import Manifest
+from retrieval.models.encoders import check_unicode
 from retrieval.settings import Mode, Rerank, SearchSettings
 
 MAX_K = 10_000

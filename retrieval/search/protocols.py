@@ -5,9 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
-from retrieval.filters.filter import Filter
-from retrieval.lexical.bm25 import LexicalQuery, TermMatch
-from retrieval.format.passages import Passage
+from retrieval.filters import Filter
+from retrieval.format import Passage
+from retrieval.lexical import LexicalQuery, TermMatch
 from retrieval.search.ranking import Ranking
 from retrieval.search.result import TokenShare
 

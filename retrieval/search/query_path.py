@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from retrieval.deadline import Deadline, look, within
-from retrieval.format.dense_spec import DenseSpec
-from retrieval.format.manifest import Manifest
-from retrieval.format.passages import Passage
+from retrieval.format import DenseSpec, Manifest, Passage
 from retrieval.search.explain import Explainer
-from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
-from retrieval.search.stages import Pipeline, QueryTerms, Trace
+from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking
 from retrieval.search.result import Coverage, Hit, Result, StageScore
+from retrieval.search.stages import Pipeline, QueryTerms, Trace
 from retrieval.settings import SearchSettings
 
 

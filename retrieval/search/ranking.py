@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval.format.vectors import best
+from retrieval.format import best_rows
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Ranking:
         return cls(np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64))
 
 
-def merge(rankings: Sequence[Ranking], n: int) -> Ranking:
+def merge_rankings(rankings: Sequence[Ranking], n: int) -> Ranking:
     """The n best over lists that have no passage in common, such as those of shards."""
     scores = np.concatenate([ranking.scores for ranking in rankings], axis=1)
     ids = np.concatenate([ranking.ids for ranking in rankings], axis=1)
-    return Ranking(*best(scores, ids, n))
+    return Ranking(*best_rows(scores, ids, n))
 
 
 def reciprocal_rank_fusion(
@@ -88,4 +88,4 @@ def _sum(rankings: Sequence[Ranking], shares: Sequence[np.ndarray], n: int) -> R
     np.add.at(sums, (rows, run), values)
     unique = np.full(ids.shape, -1, np.int64)
     unique[rows[first], run[first]] = ids[first]
-    return Ranking(*best(np.where(unique >= 0, sums, -np.inf), unique, n))
+    return Ranking(*best_rows(np.where(unique >= 0, sums, -np.inf), unique, n))

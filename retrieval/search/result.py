@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, overload
 
-from retrieval.format.passages import Passage
+from retrieval.format import Passage
 
 
 @dataclass(frozen=True)

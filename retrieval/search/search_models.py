@@ -8,22 +8,17 @@ from threading import RLock
 
 import numpy as np
 
-from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
-from retrieval.models.encoders.encoder import Encoder
 from retrieval.errors import ModelError
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
-from retrieval.models.late_interaction.resolve_model import settings_of_index
-from retrieval.models.late_interaction.token_vectors import best_pairs, maxsim
-from retrieval.format.manifest import Manifest
-from retrieval.models.files import opened_model
-from retrieval.format.passages import Passage
+from retrieval.format import Manifest, Passage
+from retrieval.models import OPENED, Trust, opened_model
+from retrieval.models.cross_encoders import CrossEncoder
+from retrieval.models.encoders import Encoder
+from retrieval.models.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
 from retrieval.search.embedding_cache import VectorCache
 from retrieval.search.protocols import Pairs
 from retrieval.search.result import TokenShare
-from retrieval.settings import CrossEncoderSettings
-from retrieval.settings import ModelSettings
-from retrieval.storage.store import Store
-from retrieval.models.trust import OPENED, Trust
+from retrieval.settings import CrossEncoderSettings, ModelSettings
+from retrieval.storage import Store
 
 
 def model_name(manifest: Manifest) -> str:

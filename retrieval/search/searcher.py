@@ -9,14 +9,13 @@ from typing import Any
 import faiss
 import torch
 
-from retrieval.format.manifest import Manifest, read_manifest
-from retrieval.search.search_models import Models
+from retrieval.format import Manifest, read_manifest
+from retrieval.models import OPENED, Trust
 from retrieval.search.opening import check_sizes, open_group, open_terms
 from retrieval.search.query_path import QueryPath
+from retrieval.search.search_models import Models
 from retrieval.settings import SearchSettings
-from retrieval.storage.copies import default_cache
-from retrieval.storage.store import Store
-from retrieval.models.trust import OPENED, Trust
+from retrieval.storage import Store, default_cache
 
 
 class Searcher(QueryPath):

@@ -11,14 +11,12 @@ from threading import Lock
 import numpy as np
 
 from retrieval.deadline import look
-from retrieval.dense.quantizer import Assignment, Quantizer
-from retrieval.format.dense_spec import SearchParameters
-from retrieval.filters.filter import Filter
-from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch
-from retrieval.format.passages import Passage
-from retrieval.search.ranking import Ranking, merge
+from retrieval.dense import Assignment, Quantizer
+from retrieval.filters import Filter
+from retrieval.format import Passage, SearchParameters, exact_search
+from retrieval.lexical import BM25, LexicalQuery, TermMatch
 from retrieval.search.index_shard import Shard
-from retrieval.format.vectors import exact_search
+from retrieval.search.ranking import Ranking, merge_rankings
 
 FILTERS_KEPT = 8  # selections of recent filters; each takes 8 bytes a selected row
 MOST_PROBES_FACTOR = 8  # a filter makes a search visit at most so many times as many lists
@@ -96,7 +94,7 @@ class ShardGroup:
             selection = chosen.get(shard.name)
             if selection is None or len(selection):
                 found.append(self._dense_in(shard, vectors, n, selection, parameters, assigned, exact))
-        return merge(found, n)
+        return merge_rankings(found, n)
 
     def _dense_in(
         self, shard: Shard, vectors: np.ndarray, n: int, selection: np.ndarray | None,
@@ -136,7 +134,7 @@ class ShardGroup:
                 queries, min(n, shard.rows), self._bm25, selection=selection, threads=self._threads
             )
             found.append(_global(shard, scores, rows))
-        return merge(found, n)
+        return merge_rankings(found, n)
 
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """Passages by id. Raises IndexDamaged."""

@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from retrieval.deadline import look
-from retrieval.lexical.analyzer import Analyzer
-from retrieval.lexical.bm25 import LexicalQuery, make_query
-from retrieval.lexical.statistics import Statistics
-from retrieval.format.passages import Passage
-from retrieval.search.protocols import QueryModels, Shards
+from retrieval.format import Passage, best_rows
+from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
 from retrieval.search.options import Options
+from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking, reciprocal_rank_fusion, weighted_fusion
-from retrieval.format.vectors import best
 
 ENCODED_AT_ONCE = 256  # passages whose token vectors are held while candidates are encoded
 
@@ -91,7 +88,7 @@ class Pipeline:
             head = first.top(options.rerank_depth)
             score = self._late_interaction if name == "late_interaction" else self._cross_encoder
             scores = score(queries, head.ids, trace)
-            reranked = Ranking(*best(scores, head.ids, head.width))
+            reranked = Ranking(*best_rows(scores, head.ids, head.width))
         trace.lists[name] = reranked
         look()
         if options.settings.rerank_fusion == "replace":

@@ -1,1 +1,5 @@
 """The Ray Serve application: placement, batching, admission and failures around the query path."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

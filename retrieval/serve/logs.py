@@ -2,7 +2,7 @@
 
 import logging
 
-from retrieval.text.printable import line
+from retrieval.text import printable_line
 
 _format = logging.Formatter()
 
@@ -11,10 +11,10 @@ class _Harmless(logging.Filter):
     """A message is one printable line, and those of a traceback are indented: none can be forged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = line(record.getMessage()), ()
+        record.msg, record.args = printable_line(record.getMessage()), ()
         if record.exc_info and record.exc_info[0]:
             told = _format.formatException(record.exc_info)
-            record.exc_text = "\n".join(f"  {line(one)}" for one in told.splitlines())
+            record.exc_text = "\n".join(f"  {printable_line(one)}" for one in told.splitlines())
         return True
 
 

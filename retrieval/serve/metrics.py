@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ray.serve.metrics import Counter, Gauge, Histogram
 
-from retrieval.generation.answering import Answer
-from retrieval.search.result import Result
+from retrieval.generation import Answer
+from retrieval.search import Result
 
 _MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000]
 

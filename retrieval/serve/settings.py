@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from retrieval.generation.settings import GenerationSettings
+from retrieval.generation import GenerationSettings
+from retrieval.models import Trust
 from retrieval.settings import Settings
-from retrieval.models.trust import Trust
 
 
 class Autoscaling(Settings):
@@ -118,7 +118,10 @@ class Limits(Settings):
         1, ge=1, description="Beside them, those that take long: passages that a model reads, more queries "
         "than batching.queries, texts to embed."
     )  # fmt: skip
-    waiting: int = Field(64, ge=0, description="Requests that may wait for their turn; more are refused.")
+    waiting: int = Field(
+        64, ge=0, description="Requests that may wait for their turn, half of them such as take long; more "
+        "are refused."
+    )  # fmt: skip
     answers: int = Field(
         4, ge=1, description="Answers that an ingress replica writes at a time; apart: generator.max_ongoing."
     )

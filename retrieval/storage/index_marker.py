@@ -7,14 +7,14 @@ import json
 import time
 
 from retrieval.errors import IndexDamaged
-from retrieval.storage.strict_json import parse
+from retrieval.storage.strict_json import parse_json
 
-KEY = "corpusmill.json"
+MARKER = "corpusmill.json"
 WHAT = "corpusmill index"
-MOST_BYTES = 64 << 10  # whatever is longer is none
+MOST_MARKER_BYTES = 64 << 10  # whatever is longer is none
 
 
-def marker(format_: int, by: str) -> bytes:
+def new_marker(format_: int, by: str) -> bytes:
     """The marker of a new index: of which format it is, when it was begun, and by which version of what."""
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return json.dumps({"what": WHAT, "format": format_, "created": made, "by": by}, indent=1).encode()
@@ -23,7 +23,7 @@ def marker(format_: int, by: str) -> bytes:
 def is_marker(data: bytes) -> bool:
     """Whether the content of an object of that name is a marker."""
     try:
-        value = parse(data, KEY, most_bytes=MOST_BYTES)
+        value = parse_json(data, MARKER, most_bytes=MOST_MARKER_BYTES)
     except IndexDamaged:
         return False
     return isinstance(value, dict) and value.get("what") == WHAT

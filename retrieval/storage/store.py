@@ -25,11 +25,11 @@ from retrieval.storage import atomic
 from retrieval.storage.conditional import create_object, replace_object
 from retrieval.storage.copies import REPAIR, copied, sha256_of
 from retrieval.storage.errors import storage_errors
+from retrieval.storage.index_marker import MARKER as MARKER
 from retrieval.storage.keys import FileRecord, check_key
-from retrieval.storage.index_marker import KEY as MARKER
 from retrieval.storage.schemes import check_scheme
+from retrieval.storage.strict_json import MOST_JSON_BYTES, parse_json
 from retrieval.storage.writes import LocalFolder, LocalWrite
-from retrieval.storage.strict_json import MOST_BYTES, parse
 
 TEMPORARY = "tmp"  # folder of unfinished local writes, inside the index: a rename must not cross disks
 HASH_BLOCK = 1 << 20
@@ -90,7 +90,7 @@ class Store:
                 hint="Put the files themselves into the index: what a link names is never read or written.",
             )
 
-    def read(self, key: str, most_bytes: int = MOST_BYTES, *, size: int | None = None) -> bytes:
+    def read(self, key: str, most_bytes: int = MOST_JSON_BYTES, *, size: int | None = None) -> bytes:
         """Content of `key`, an object of ours; `size` as a listing told it, which saves asking.
 
         Raises FileNotFoundError, and IndexDamaged for what is larger or no file.
@@ -113,7 +113,7 @@ class Store:
     def read_json(self, key: str) -> Any | None:
         """Parsed JSON of `key`, None where there is none; raises IndexDamaged if it is not JSON."""
         data = self.read_or_none(key)
-        return None if data is None else parse(data, f"{self.url}/{key}")
+        return None if data is None else parse_json(data, f"{self.url}/{key}")
 
     def exists(self, key: str) -> bool:
         """Whether there is an object named `key`."""
@@ -179,7 +179,7 @@ class Store:
                     self.put(key, data)
                 return same
 
-    def read_or_none(self, key: str, most_bytes: int = MOST_BYTES) -> bytes | None:
+    def read_or_none(self, key: str, most_bytes: int = MOST_JSON_BYTES) -> bytes | None:
         """Content of `key`, None where there is none. Raises IndexDamaged as `read`."""
         try:
             return self.read(key, most_bytes)

@@ -7,20 +7,21 @@ object.
 import json
 import math
 from functools import cache
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from retrieval.errors import IndexDamaged
 
-MOST_BYTES = 16 << 20
+MOST_JSON_BYTES = 16 << 20
 # Each value is an object of some hundred bytes in memory, however few it takes in the file.
 MOST_VALUES = 1_000_000
 MOST_DIGITS = 40
 MOST_COUNT = 1 << 53  # of anything: what every reader of JSON holds exactly
 REBUILD = "Delete it and build again: what is whole is kept."
 
+Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
 T = TypeVar("T")
 
 
@@ -30,7 +31,9 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
 
-def parse(data: bytes, name: str, *, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:
+def parse_json(
+    data: bytes, name: str, *, most_bytes: int = MOST_JSON_BYTES, most_values: int = MOST_VALUES
+) -> Any:
     """The value of JSON in UTF-8: no key twice, nothing beyond the limits, numbers finite.
 
     Raises IndexDamaged, with the `name` of the object, for anything else.
@@ -51,15 +54,20 @@ def parse(data: bytes, name: str, *, most_bytes: int = MOST_BYTES, most_values: 
         ) from error
 
 
-def read_as(
-    shape: type[T], data: bytes, name: str, *, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES
+def read_json_as(
+    shape: type[T],
+    data: bytes,
+    name: str,
+    *,
+    most_bytes: int = MOST_JSON_BYTES,
+    most_values: int = MOST_VALUES,
 ) -> T:
     """JSON as an object of the type `shape`, which pydantic validates. Raises IndexDamaged as `parse`."""
-    parse(data, name, most_bytes=most_bytes, most_values=most_values)
-    return validated(shape, data, name)
+    parse_json(data, name, most_bytes=most_bytes, most_values=most_values)
+    return validated_json(shape, data, name)
 
 
-def validated(shape: type[T], data: bytes | str, name: str) -> T:
+def validated_json(shape: type[T], data: bytes | str, name: str) -> T:
     """What was parsed already as an object of the type `shape`. Raises IndexDamaged with the first error."""
     try:
         adapter: TypeAdapter[T] = _adapter(shape)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ _JOINERS = "\u200c\u200d"  # they spell words and emoji
 _MOST_MARKS = 8  # one above the other: more would cover the lines around
 
 
-def line(text: object) -> str:
+def printable_line(text: object) -> str:
     """One printable line, with its spaces as they are.
 
     No line breaks of any kind, escapes, marks that turn the direction of text, or lone surrogates are left.

@@ -9,21 +9,21 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _LONE = re.compile("[\ud800-\udfff]")
 
 
-def whole(text: str) -> str:
+def join_surrogates(text: str) -> str:
     """The text with pairs of surrogates as their character and U+FFFD for every lone one."""
     if text.isascii() or not _LONE.search(text):
         return text
     return _LONE.sub(_REPLACEMENT, _PAIR.sub(_character, text))
 
 
-async def whole_pieces(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+async def join_surrogate_stream(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
     """The pieces, of which a pair may lie in two; none of them is empty. Closing it closes them."""
     held = ""
     async with aclosing(pieces):
         async for piece in pieces:
             text = held + piece
             held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-            if text := whole(text.removesuffix(held) if held else text):
+            if text := join_surrogates(text.removesuffix(held) if held else text):
                 yield text
         if held:
             yield _REPLACEMENT

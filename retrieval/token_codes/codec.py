@@ -17,14 +17,21 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from retrieval.format.headers import HINT, FileEntry, check_file, crc32_of, read_header, write_header
-from retrieval.dense.faiss_files import is_moderate
-from retrieval.format.dense_spec import MOST_DIMENSIONS
+from retrieval.dense import is_moderate
 from retrieval.errors import ConfigError, IndexDamaged
-from retrieval.models.late_interaction.token_vectors import Vectors
-from retrieval.format.npy import map_npy
+from retrieval.format import (
+    DAMAGE_HINT,
+    MOST_DIMENSIONS,
+    FileEntry,
+    check_file,
+    crc32_of,
+    map_npy,
+    read_header,
+    write_header,
+)
+from retrieval.models.late_interaction import Vectors
 from retrieval.settings import fingerprint
-from retrieval.storage.strict_json import Shape
+from retrieval.storage import Shape
 
 Codes = npt.NDArray[np.uint8]
 HEADER = "codec.json"
@@ -141,7 +148,7 @@ class TokenCodec:
         }
         arrays = [map_npy(folder / name, "<f4", shape, "codec").clone() for name, shape in shapes.items()]
         if header.dimension % groups or not all(is_moderate(array.numpy()) for array in arrays):
-            raise IndexDamaged(f"{folder} does not hold a codec.", hint=HINT)
+            raise IndexDamaged(f"{folder} does not hold a codec.", hint=DAMAGE_HINT)
         codec = cls(*arrays)
         codec.id = header.id
         return codec
@@ -192,7 +199,7 @@ class TokenCodec:
         if query.shape[1] != self.dimension:
             raise IndexDamaged(
                 f"the token codec has {self.dimension} dimensions, the model of the index {query.shape[1]}",
-                hint=HINT,
+                hint=DAMAGE_HINT,
             )
         tokens = torch.from_numpy(np.require(query, np.float32, ["C", "W"]))
         parts = tokens.view(len(tokens), self.groups, -1).permute(1, 2, 0)
@@ -215,7 +222,7 @@ class TokenCodec:
         entries[:, 0] = codes[:, 0]
         entries[:, 0] += codes[:, 1].astype(np.int32) << 8
         if len(codes) and int(entries[:, 0].max()) >= self.nlist:
-            raise IndexDamaged("a token code names a centroid that the codec does not have", hint=HINT)
+            raise IndexDamaged("a token code names a centroid that the codec does not have", hint=DAMAGE_HINT)
         np.add(codes[:, HEAD_BYTES:], self._bases, out=entries[:, 1:])
         return entries
 
@@ -224,7 +231,7 @@ def _scales(codes: Codes) -> Vectors:
     """Scale of each code: float32 (n,). Raises IndexDamaged where one is not finite."""
     scales = np.ascontiguousarray(codes[:, COARSE_BYTES:HEAD_BYTES]).view("<f2")[:, 0].astype(np.float32)
     if not np.isfinite(scales).all():
-        raise IndexDamaged("a token code has a scale that is not finite", hint=HINT)
+        raise IndexDamaged("a token code has a scale that is not finite", hint=DAMAGE_HINT)
     return scales
 
 

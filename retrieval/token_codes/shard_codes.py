@@ -9,9 +9,15 @@ import torch
 
 from retrieval.deadline import look
 from retrieval.errors import IndexDamaged
+from retrieval.format import DAMAGE_HINT, map_npy
+from retrieval.models.late_interaction import (
+    Vectors,
+    best_tokens,
+    passage_blocks,
+    ragged_offsets,
+    sum_of_best,
+)
 from retrieval.token_codes.codec import Codes, TokenCodec
-from retrieval.models.late_interaction.token_vectors import Vectors, best_of, blocks, offsets_of, sum_of_best
-from retrieval.format.npy import HINT, map_npy
 
 CODES = "codes.npy"  # uint8 (tokens, bytes of a code)
 OFFSETS = "offsets.npy"  # int64 (passages + 1,)
@@ -36,12 +42,14 @@ class ShardTokens:
         self.codec = codec
         self._codes: list[torch.Tensor] = []
         self._offsets: list[npt.NDArray[np.int64]] = []
-        self._starts = offsets_of(list(rows))
+        self._starts = ragged_offsets(list(rows))
         for folder, count in zip(folders, rows, strict=True):
             offsets = map_npy(folder / OFFSETS, "<i8", (count + 1,), "offsets of token codes").numpy()
             total = int(offsets[-1])
             if offsets[0] != 0 or total < 0:
-                raise IndexDamaged(f"The offsets of token codes {folder / OFFSETS} are damaged.", hint=HINT)
+                raise IndexDamaged(
+                    f"The offsets of token codes {folder / OFFSETS} are damaged.", hint=DAMAGE_HINT
+                )
             shape = (total, codec.code_bytes)
             self._codes.append(map_npy(folder / CODES, "|u1", shape, "token codes"))
             self._offsets.append(offsets)
@@ -56,10 +64,10 @@ class ShardTokens:
         """
         numbers = np.asarray(rows, np.int64)
         spans = self._spans(numbers)
-        offsets = offsets_of(spans[:, 2] - spans[:, 1])
+        offsets = ragged_offsets(spans[:, 2] - spans[:, 1])
         table = self.codec.table(query)
         out = np.empty(len(numbers), np.float32)
-        for own, _ in blocks(offsets):
+        for own, _ in passage_blocks(offsets):
             look()
             products = self.codec.products(self._gather(spans[own]), table)
             out[own] = sum_of_best(products, offsets[own.start : own.stop + 1] - offsets[own.start])
@@ -69,8 +77,8 @@ class ShardTokens:
         """The token of a passage that each query token (t, d) matches best: numbers (t,), products (t,)."""
         codes = self.codes(row)
         if not len(codes):
-            raise IndexDamaged(f"The passage of row {row} has no token codes.", hint=HINT)
-        return best_of(self.codec.products(codes, self.codec.table(query)).T)
+            raise IndexDamaged(f"The passage of row {row} has no token codes.", hint=DAMAGE_HINT)
+        return best_tokens(self.codec.products(codes, self.codec.table(query)).T)
 
     def codes(self, row: int) -> Codes:
         """Codes of one passage: uint8 (tokens, bytes of a code)."""
@@ -91,7 +99,7 @@ class ShardTokens:
             bad = (first < 0) | (first > end) | (end > offsets[-1]) | (end > first + MOST_TOKENS)
             if bad.any():
                 raise IndexDamaged(
-                    f"Offsets of token codes are damaged at row {int(rows[own][bad][0])}.", hint=HINT
+                    f"Offsets of token codes are damaged at row {int(rows[own][bad][0])}.", hint=DAMAGE_HINT
                 )
         return spans
 

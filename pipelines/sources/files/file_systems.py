@@ -11,7 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from retrieval.errors import ConfigError, StorageError
-from retrieval.storage.schemes import check_scheme
+from retrieval.storage import check_scheme
 
 
 class NotAFile(OSError):

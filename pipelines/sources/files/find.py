@@ -10,10 +10,10 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.sources.files.left_out import INDEX
-from pipelines.sources.files.foreign_indexes import Indexes, below
+from pipelines.config import CorpusSettings
 from pipelines.sources.files.file_systems import file_system, storage_error
+from pipelines.sources.files.foreign_indexes import Indexes, below
+from pipelines.sources.files.left_out import INDEX
 from pipelines.sources.files.walk import Entry, Walk, folder_link, may_read, special
 from retrieval.errors import CorpusmillError, InputError
 

@@ -12,8 +12,10 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.sources.files.file_systems import NotAFile
-from retrieval.format.manifest import LATEST, parse_latest, version_key
-from retrieval.storage.index_marker import KEY as MARKER, MOST_BYTES as MOST_MARKER_BYTES, is_marker
+from retrieval.format import LATEST, parse_latest, version_key
+from retrieval.storage import MARKER as MARKER
+from retrieval.storage import MOST_MARKER_BYTES as MOST_MARKER_BYTES
+from retrieval.storage import is_marker
 
 
 class Indexes:

@@ -44,12 +44,12 @@ class LeftOut:
         return label if label in self.counts or known < MOST_EXTENSIONS else MORE_EXTENSIONS
 
 
-def told(counts: Mapping[str, int]) -> str:
+def describe_left_out(counts: Mapping[str, int]) -> str:
     """The counts for people, most first: "212 .docx, 3 links, 1 no extension"; empty where there are none."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{n:,} {_PLURALS.get(label, label) if n != 1 else label}" for label, n in ordered)
 
 
-def told_reasons(reasons: Mapping[str, int]) -> str:
+def describe_rejects(reasons: Mapping[str, int]) -> str:
     """Rejects by kind of reason, for people."""
     return "; ".join(f"{count:,} times {kind}" for kind, count in reasons.items())

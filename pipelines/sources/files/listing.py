@@ -4,10 +4,10 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.sources.files.left_out import UNREADABLE, LeftOut, told
-from pipelines.sources.files.find import Found, find
+from pipelines.config import CorpusSettings
 from pipelines.sources.files.file_systems import version_of
+from pipelines.sources.files.find import Found, find
+from pipelines.sources.files.left_out import UNREADABLE, LeftOut, describe_left_out
 from retrieval.errors import InputError
 
 _FORMATS = {
@@ -72,7 +72,7 @@ def list_files(corpus: CorpusSettings) -> Listing:
             f"no input files in {', '.join(corpus.paths)}"
             + (
                 f"; left out: {left_out}"
-                if (left_out := told(selection.left_out.counts))
+                if (left_out := describe_left_out(selection.left_out.counts))
                 else ": it is empty"
             ),
             hint="Files are known by their extensions (.jsonl, .parquet, .csv, .tsv, .txt, .md, .html, .pdf, "

@@ -12,9 +12,9 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractBufferedFile
 
-from pipelines.extraction.errors import EXPANSION_SLACK, MAX_EXPANSION, BadData
-from pipelines.sources.files.listing import InputFile
+from pipelines.extraction import EXPANSION_SLACK, MAX_EXPANSION, BadData
 from pipelines.sources.files.file_systems import file_system, storage_error, version_of
+from pipelines.sources.files.listing import InputFile
 from retrieval.errors import CorpusmillError, StorageError
 
 if sys.version_info >= (3, 14):

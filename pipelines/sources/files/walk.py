@@ -6,8 +6,8 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.sources.files.left_out import INDEX, LINK, UNREADABLE
 from pipelines.sources.files.foreign_indexes import Indexes
+from pipelines.sources.files.left_out import INDEX, LINK, UNREADABLE
 
 _SPECIAL = (
     (stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"),

@@ -4,12 +4,10 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.extraction.errors import BadData
-from pipelines.extraction.tables import MOST_COLUMNS
+from pipelines.extraction import MOST_COLUMNS, BadData
 from pipelines.sources.documents import MAX_VALUES, Reject, no_text_field, printable, reject
-from pipelines.sources.files.listing import InputFile
+from pipelines.sources.files import InputFile, open_blocks
 from pipelines.sources.formats.lines import lines
-from pipelines.sources.files.streams import open_blocks
 
 
 class _Feed:

@@ -6,9 +6,8 @@ from typing import Any
 import orjson
 
 from pipelines.sources.documents import MAX_VALUES, Reject, reject
-from pipelines.sources.files.listing import InputFile
+from pipelines.sources.files import InputFile, open_blocks
 from pipelines.sources.formats.lines import from_next_line, lines
-from pipelines.sources.files.streams import open_blocks
 
 _BOM = b"\xef\xbb\xbf"
 

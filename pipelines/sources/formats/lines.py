@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from pipelines.extraction.errors import BadData
+from pipelines.extraction import BadData
 
 
 def lines(blocks: Iterable[bytes], position: int, limit: int) -> Iterator[tuple[int, bytes | BadData]]:

@@ -7,13 +7,10 @@ from contextlib import closing
 from functools import partial
 from typing import Any, TypeVar
 
-from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.extraction.errors import BadData
-from pipelines.extraction.process import Limits, extractor
-from pipelines.extraction.decoding import decoded
+from pipelines.config import CorpusSettings
+from pipelines.extraction import BadData, Limits, decoded, thread_extractor
 from pipelines.sources.documents import Reject, reject
-from pipelines.sources.files.listing import InputFile
-from pipelines.sources.files.streams import read_whole
+from pipelines.sources.files import InputFile, read_whole
 from retrieval.errors import CorpusmillError
 
 EMPTY = "empty file"
@@ -50,7 +47,7 @@ def records(
 
 def _parsed(files: Sequence[InputFile], corpus: CorpusSettings) -> _Texts:
     fetched = (_fetched(file, corpus) for file in files)
-    return extractor(limits(corpus)).extract_all(files[0].format, fetched)
+    return thread_extractor(limits(corpus)).extract_all(files[0].format, fetched)
 
 
 def _read(files: Sequence[InputFile], corpus: CorpusSettings) -> _Texts:

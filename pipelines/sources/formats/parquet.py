@@ -11,13 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.extraction.errors import BadData
-from pipelines.extraction.process import Limits, extractor
+from pipelines.extraction import BadData, Limits, thread_extractor
 from pipelines.sources.documents import Reject, reject
-from pipelines.sources.files.listing import InputFile
-from pipelines.sources.files.streams import open_source
+from pipelines.sources.files import InputFile, open_source
 from pipelines.sources.values import Unreadable
-from retrieval.format.parquet_schema import python_type
+from retrieval.format import python_type
 
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
 _END = struct.Struct("<I4s")  # length of the footer, and the magic bytes
@@ -46,7 +44,9 @@ def _last(source: Any, size: int, count: int) -> bytes:
 def row_group_bytes(tail: bytes) -> list[int]:
     """Uncompressed bytes of each row group, by what `footer` gives; empty where it cannot be read."""
     try:
-        return [int(size) for size in json.loads(extractor(Limits()).extract("parquet_footer", tail)[1])]
+        return [
+            int(size) for size in json.loads(thread_extractor(Limits()).extract("parquet_footer", tail)[1])
+        ]
     except BadData:
         return []
 
@@ -68,7 +68,7 @@ def records(
     wanted = None if columns is None else sorted(columns)
     with (
         open_source(file, options) as source,
-        closing(extractor(limits).pieces(source, start=start, end=end, columns=wanted)) as pieces,
+        closing(thread_extractor(limits).pieces(source, start=start, end=end, columns=wanted)) as pieces,
     ):
         try:
             for row, found in pieces:

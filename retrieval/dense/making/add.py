@@ -9,10 +9,10 @@ import faiss
 import numpy as np
 import torch
 
-from retrieval.dense.making.gpu import flat_index, gpu_count
 from retrieval.dense.inverted_lists import write_lists, write_shard
+from retrieval.dense.making.gpu import flat_index, gpu_count
 from retrieval.dense.quantizer import Quantizer
-from retrieval.format.vectors import ShardVectors
+from retrieval.format import ShardVectors
 
 WRITE_ROWS = 65_536  # codes put in the order of their lists at a time
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from retrieval.format.dense_spec import ROW_BYTES, DenseSpec, SearchParameters
 from retrieval.errors import ConfigError
+from retrieval.format import ROW_BYTES, DenseSpec, SearchParameters
 from retrieval.settings import DenseSettings
 
 FLAT_BELOW = 20_000  # vectors that are searched exactly in a few milliseconds
@@ -28,7 +28,7 @@ class _Choice:
         return self.vectors * bytes_per_vector <= self.budget
 
 
-def choose(
+def choose_dense(
     settings: DenseSettings,
     vectors: int,
     dimension: int,

@@ -7,11 +7,9 @@ import faiss
 import numpy as np
 import torch
 
-from retrieval.format.headers import crc32_of
 from retrieval.dense.dense_shard import GRAPH
-from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import ConfigError
-from retrieval.format.vectors import ShardVectors
+from retrieval.format import DenseSpec, ShardVectors, crc32_of
 
 
 def build_graph(

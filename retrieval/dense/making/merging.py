@@ -8,15 +8,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from retrieval.dense.making.graph import build_graph
-from retrieval.dense.making.add import BuildStats
-from retrieval.dense.making.row_check import RowCheck
-from retrieval.format.headers import HINT
 from retrieval.dense.inverted_lists import StoredShard, open_stored, write_lists, write_shard
+from retrieval.dense.making.add import BuildStats
+from retrieval.dense.making.graph import build_graph
+from retrieval.dense.making.row_check import RowCheck
 from retrieval.dense.quantizer import Quantizer
-from retrieval.format.dense_spec import ROW_BYTES
 from retrieval.errors import ConfigError, IndexDamaged
-from retrieval.format.vectors import ShardVectors
+from retrieval.format import DAMAGE_HINT, ROW_BYTES, ShardVectors
 
 COPY_BYTES = 1 << 18  # of a long list
 READ_BYTES = 4 << 20  # read ahead, shared by all sources
@@ -24,7 +22,7 @@ MIN_BUFFER = 1 << 16
 LISTS_AT_ONCE = 1024
 
 
-def merge(
+def merge_pieces(
     quantizer: Quantizer,
     folders: Sequence[Path],
     out: Path,
@@ -48,7 +46,7 @@ def merge(
             raise IndexDamaged(
                 f"{piece.folder} starts at row {piece.first_row}, row {expected} was expected: "
                 "a piece is missing or given twice.",
-                hint=HINT,
+                hint=DAMAGE_HINT,
             )
         expected += piece.vectors
     return _merge(quantizer, stored, [0] * len(stored), first, out, vectors, hnsw_max_vectors, threads)
@@ -69,7 +67,7 @@ def merge_shards(
     """
     stored = _open_all(quantizer, folders)
     if any(shard.first_row for shard in stored):
-        raise ConfigError("merge_shards takes shards; pieces are merged with merge.")
+        raise ConfigError("merge_shards takes shards; pieces are merged with merge_pieces.")
     offsets = np.cumsum([0, *(shard.vectors for shard in stored[:-1])]).tolist()
     return _merge(quantizer, stored, offsets, 0, out, vectors, hnsw_max_vectors, threads)
 
@@ -137,6 +135,6 @@ def _read(file: BinaryIO, count: int) -> Iterator[bytes]:
     while count:
         buffer = file.read(min(count, COPY_BYTES))
         if not buffer:
-            raise IndexDamaged(f"{file.name} ends too early.", hint=HINT)
+            raise IndexDamaged(f"{file.name} ends too early.", hint=DAMAGE_HINT)
         count -= len(buffer)
         yield buffer

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.format.headers import HINT
 from retrieval.errors import IndexDamaged
+from retrieval.format import DAMAGE_HINT
 
 BLOCK = 1 << 17
 
@@ -50,7 +50,7 @@ class RowCheck:
             raise IndexDamaged(
                 f"The lists merged into {where} do not hold rows {self._first} to "
                 f"{self._first + self._count - 1}, each once ({self._seen} rows).",
-                hint=HINT,
+                hint=DAMAGE_HINT,
             )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from retrieval.dense.making.gpu import flat_index, gpu_count
 from retrieval.dense.quantizer import Quantizer
-from retrieval.format.dense_spec import DenseSpec
 from retrieval.errors import BuildFailed
+from retrieval.format import DenseSpec
 
 ITERATIONS = 10  # of k-means, FAISS's default for a coarse quantizer
 PQ_VECTORS_PER_CODEWORD = 1024
@@ -57,7 +57,9 @@ def _distinct(rng: np.random.Generator, total: int, wanted: int) -> np.ndarray:
     return np.sort(rng.choice(numbers, size=wanted, replace=False))
 
 
-def train(spec: DenseSpec, sample: np.ndarray, seed: int, folder: Path, *, threads: int) -> TrainStats:
+def train_quantizer(
+    spec: DenseSpec, sample: np.ndarray, seed: int, folder: Path, *, threads: int
+) -> TrainStats:
     """Train on sample (n, d), float32 or float16, and write the empty index into a folder.
 
     k-means and codebooks are trained on a GPU where FAISS sees one. The same sample, seed, device

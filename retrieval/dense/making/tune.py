@@ -8,9 +8,8 @@ from functools import reduce
 import numpy as np
 
 from retrieval.dense.dense_shard import DenseShard
-from retrieval.format.dense_spec import DenseSpec, SearchParameters
+from retrieval.format import DenseSpec, SearchParameters, ShardVectors, best_rows, exact_search
 from retrieval.settings import DenseSettings
-from retrieval.format.vectors import ShardVectors, best, exact_search
 
 SHORTLISTS = (50, 100, 200, 400)
 MAX_NPROBE = 512
@@ -35,7 +34,7 @@ class Tuned:
     warning: str = ""
 
 
-def grid(spec: DenseSpec, k: int) -> list[SearchParameters]:
+def parameter_grid(spec: DenseSpec, k: int) -> list[SearchParameters]:
     """The search parameters to try, from cheap to thorough; the same for every shard of an index."""
     if spec.type == "flat":
         return [SearchParameters(depth=k)]
@@ -73,7 +72,7 @@ def evaluate_shard(
     return ShardResult(exact, results, assigning)
 
 
-def merge_results(left: ShardResult, right: ShardResult) -> ShardResult:
+def merge_shard_results(left: ShardResult, right: ShardResult) -> ShardResult:
     """Two shards' answers as those of one: the best scores of both, seconds added up."""
     k = left.exact.shape[1]
     points = [
@@ -84,7 +83,7 @@ def merge_results(left: ShardResult, right: ShardResult) -> ShardResult:
     return ShardResult(_merge(left.exact, right.exact, k), points, assigning)
 
 
-def combine(
+def choose_parameters(
     shards: Sequence[ShardResult],
     points: Sequence[SearchParameters],
     spec: DenseSpec,
@@ -96,7 +95,7 @@ def combine(
     equal count alike. Milliseconds are summed over shards: a batch of all queries, on one machine.
     The lower bound of the recall must meet the target, so that other queries meet it as well.
     """
-    merged = reduce(merge_results, shards)
+    merged = reduce(merge_shard_results, shards)
     exact = merged.exact
     table: list[dict[str, float | int]] = []
     for number, parameters in enumerate(points):
@@ -140,7 +139,7 @@ def recalls(scores: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 def _merge(left: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
     both = np.concatenate([left, right], axis=1)
-    return best(both, np.broadcast_to(np.arange(both.shape[1]), both.shape), k)[0]
+    return best_rows(both, np.broadcast_to(np.arange(both.shape[1]), both.shape), k)[0]
 
 
 def _shown(spec: DenseSpec, parameters: SearchParameters) -> dict[str, int]:

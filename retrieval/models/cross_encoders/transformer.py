@@ -9,13 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from retrieval.models.encoders.encoder import BATCH_TOKENS, choose_device, choose_dtype
-from retrieval.models.loading import load_model
 from retrieval.errors import ModelError
-from retrieval.models.checks import read_json
+from retrieval.models.checks import read_model_json
+from retrieval.models.encoders import BATCH_TOKENS, choose_device, choose_dtype
+from retrieval.models.loading import load_model
 from retrieval.models.resolved_model import ResolvedModel
-from retrieval.settings import ModelSettings
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
 
 _HEADS = ("ForSequenceClassification", "ForCausalLM")
 
@@ -95,8 +95,8 @@ def _is_head(part: nn.Module) -> bool:
 
 def _check_kind(model: ResolvedModel) -> None:
     """Refuse encoders without a head: sentence-transformers would give them one with random weights."""
-    kind = (read_json(model.folder / "config_sentence_transformers.json") or {}).get("model_type")
-    architectures = (read_json(model.folder / "config.json") or {}).get("architectures") or []
+    kind = (read_model_json(model.folder / "config_sentence_transformers.json") or {}).get("model_type")
+    architectures = (read_model_json(model.folder / "config.json") or {}).get("architectures") or []
     if kind not in (None, "CrossEncoder"):
         found = f"a {kind}"
     elif kind is None and not any(str(name).endswith(_HEADS) for name in architectures):

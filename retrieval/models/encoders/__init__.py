@@ -1,18 +1,5 @@
-"""The encoder of passages and queries. `Tokenizer` and `Tokens` do not import torch; `Encoder` does."""
+"""Bi-encoders: passages and queries in, one vector each out."""
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
-
-if TYPE_CHECKING:
-    from retrieval.models.encoders.encoder import Encoder
-
-__all__ = ["Encoder", "Tokenizer", "Tokens"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Encoder":
-        from retrieval.models.encoders.encoder import Encoder
-
-        return Encoder
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

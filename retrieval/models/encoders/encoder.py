@@ -9,15 +9,15 @@ import numpy.typing as npt
 import torch
 
 from retrieval.deadline import to_the_end
-from retrieval.models.encoders.model_folder import Side, read_layout
-from retrieval.models.loading import load_model
-from retrieval.models.encoders.encoder_side import LoadedSide
-from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
 from retrieval.errors import ConfigError, ModelError
-from retrieval.models.resolved_model import resolve_side
+from retrieval.models.encoders.encoder_side import LoadedSide
+from retrieval.models.encoders.model_folder import Side, read_layout
+from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
 from retrieval.models.errors import reading_model
-from retrieval.settings import ModelSettings
+from retrieval.models.loading import load_model
+from retrieval.models.resolved_model import resolve_model_side
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
 
 Vectors = npt.NDArray[np.float32]
 # On a CPU larger batches leave the caches and their buffers are mapped anew each time: half the
@@ -80,7 +80,7 @@ class Encoder:
         models: dict[Path, Any] = {}
         loaded: dict[Side, LoadedSide] = {}
         for side in sides:
-            model = resolve_side(settings, side, trust)
+            model = resolve_model_side(settings, side, trust)
             tokenizer = Tokenizer(read_layout(model.folder, side), settings)
             if model.folder not in models:
                 models[model.folder] = load_model(

@@ -7,11 +7,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from retrieval.errors import ModelError
 from retrieval.models.batches import Rows, length_sorted_batches, run_splitting
 from retrieval.models.encoders.model_folder import TASKS, ModelLayout
-from retrieval.models.encoders.packed_bert import PackedBert, pack, pool, supports
+from retrieval.models.encoders.packed_bert import PackedBert, can_pack, pack_rows, pool
 from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
-from retrieval.errors import ModelError
 
 # Accents, case, CJK, punctuation and an unknown character: where two tokenizers of one model differ.
 _PROBES = ["The naïve Café, 42% of IT'S\tprice\n— 東京 한국 ﬁ Ünïcode…", "a", "word " * 20 + "🙂 end."]
@@ -43,7 +43,7 @@ class LoadedSide:
         if pools and self.layout.pooling in ("mean", "cls") and not self._prompt_tokens:
             if like is not None and like.transformer is self.transformer and like.packed is not None:
                 self.packed = like.packed
-            elif supports(self.transformer.auto_model):
+            elif can_pack(self.transformer.auto_model):
                 self.packed = PackedBert(self.transformer.auto_model, expected_tokens=batch_tokens)
 
     @torch.inference_mode()
@@ -71,7 +71,7 @@ class LoadedSide:
         return vectors.float().cpu().numpy()
 
     def _pool_packed(self, packed: PackedBert, tokens: Tokens, rows: Rows) -> dict[str, Any]:
-        batch = pack(tokens, rows, self.device, packed.dtype)
+        batch = pack_rows(tokens, rows, self.device, packed.dtype)
         return {"sentence_embedding": pool(packed(batch), batch, self.layout.pooling)}
 
     def padded(self, tokens: Tokens, rows: Rows) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from retrieval.errors import ModelError
-from retrieval.models.checks import read_json
+from retrieval.models.checks import read_model_json
 
 Side = Literal["passage", "query"]
 # sentence-transformers' names of the tasks that a router tells apart.
@@ -62,7 +62,7 @@ def read_layout(folder: Path, side: Side) -> ModelLayout:
     """Layout of one side of the model in `folder`. Raises ModelError where it cannot embed text."""
     routes: dict[int, str] = {}
     modules: list[tuple[str, Path]] = []
-    listed = read_json(folder / "modules.json")
+    listed = read_model_json(folder / "modules.json")
     for index, module in enumerate(listed or []):
         path = folder / module["path"] if module["path"] else folder
         if module["type"].endswith("Router") or module["type"].endswith("Asym"):
@@ -79,7 +79,7 @@ def read_layout(folder: Path, side: Side) -> ModelLayout:
             f"model in {folder} begins with {kind}, and only transformers can be encoders here",
             hint="Choose a sentence-transformers model whose first module is a Transformer.",
         )
-    card = read_json(folder / "config_sentence_transformers.json") or {}
+    card = read_model_json(folder / "config_sentence_transformers.json") or {}
     window, positions, lowercase = _window(input_folder, side)
     pooling, include_prompt = _pooling([path for kind, path in modules if kind == "Pooling"])
     prompts = card.get("prompts") or {}
@@ -103,7 +103,7 @@ def read_layout(folder: Path, side: Side) -> ModelLayout:
 
 def _route(path: Path, task: str) -> tuple[str, list[tuple[str, Path]]]:
     """The route of `task` for text and its modules, by the order of rules of sentence-transformers."""
-    config = read_json(path / "router_config.json") or read_json(path / "config.json") or {}
+    config = read_model_json(path / "router_config.json") or read_model_json(path / "config.json") or {}
     structure: dict[str, list[str]] = config.get("structure", {})
     parameters: dict[str, Any] = config.get("parameters", {})
     mappings = {}
@@ -127,9 +127,9 @@ def _route(path: Path, task: str) -> tuple[str, list[tuple[str, Path]]]:
 
 def _window(folder: Path, side: Side) -> tuple[int | None, int | None, bool]:
     """(window, positions, whether to lowercase), as sentence-transformers derives them."""
-    own: dict[str, Any] = next((c for n in _TRANSFORMER_CONFIGS if (c := read_json(folder / n))), {})
-    config = read_json(folder / "config.json") or {}
-    tokenizer = read_json(folder / "tokenizer_config.json") or {}
+    own: dict[str, Any] = next((c for n in _TRANSFORMER_CONFIGS if (c := read_model_json(folder / n))), {})
+    config = read_model_json(folder / "config.json") or {}
+    tokenizer = read_model_json(folder / "tokenizer_config.json") or {}
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions <= 0:  # xlnet writes -1
         positions = None
@@ -148,7 +148,7 @@ def _dimension(modules: list[tuple[str, Path]]) -> int | None:
     """Dimension of the vectors: of the last dense layer, else of the transformer."""
     for kind, path in reversed(modules):
         key = {"Dense": "out_features", "Transformer": "hidden_size"}.get(kind)
-        value = (read_json(path / "config.json") or {}).get(key) if key else None
+        value = (read_model_json(path / "config.json") or {}).get(key) if key else None
         if isinstance(value, int):
             return value
     return None
@@ -156,7 +156,7 @@ def _dimension(modules: list[tuple[str, Path]]) -> int | None:
 
 def _pooling(folders: list[Path]) -> tuple[str, bool]:
     """(pooling modes joined by "+", or "none"; whether the prompt's tokens are pooled)."""
-    config = read_json(folders[0] / "config.json") if folders else None
+    config = read_model_json(folders[0] / "config.json") if folders else None
     if config is None:
         return "none", True
     modes = config.get("pooling_mode") or [mode for key, mode in _POOLING_KEYS.items() if config.get(key)]

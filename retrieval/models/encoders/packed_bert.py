@@ -46,7 +46,7 @@ class Packed:
     lengths: Tensor
 
 
-def pack(tokens: Tokens, rows: npt.NDArray[np.int64], device: str, dtype: torch.dtype) -> Packed:
+def pack_rows(tokens: Tokens, rows: npt.NDArray[np.int64], device: str, dtype: torch.dtype) -> Packed:
     """The packed batch of `rows`, which are sorted by length, with masks for attention in `dtype`."""
     lengths = tokens.lengths[rows]
     padded = -(-lengths // _ALIGN) * _ALIGN
@@ -72,7 +72,7 @@ def pack(tokens: Tokens, rows: npt.NDArray[np.int64], device: str, dtype: torch.
     )
 
 
-def supports(model: object) -> bool:
+def can_pack(model: object) -> bool:
     """Whether `model` is a plain BERT, whose forward pass `PackedBert` repeats exactly."""
     from transformers import BertModel
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from retrieval.deadline import hurried, look
-from retrieval.models.encoders.model_folder import ModelLayout, Side, read_layout
 from retrieval.errors import ConfigError, InputError, ModelError
-from retrieval.models.checks import read_json
-from retrieval.models.resolved_model import resolve_side
+from retrieval.models.checks import read_model_json
+from retrieval.models.encoders.model_folder import ModelLayout, Side, read_layout
 from retrieval.models.errors import reading_model
-from retrieval.settings import ModelSettings
+from retrieval.models.resolved_model import resolve_model_side
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
 
 # Texts, and characters of them, handed to the tokenizer at a time: bounds its intermediate objects, not the
 # result.
@@ -95,7 +95,7 @@ class Tokenizer:
         self.max_tokens = _window(layout, settings)
         self._tokenizer = _load_tokenizer(self.tokenizer_file, layout)
         self.special_tokens: int = self._tokenizer.num_special_tokens_to_add(False)
-        config = read_json(layout.input_folder / "tokenizer_config.json") or {}
+        config = read_model_json(layout.input_folder / "tokenizer_config.json") or {}
         side = config.get("truncation_side", "right")
         self._tokenizer.enable_truncation(self.max_tokens, direction=side)
         self._keeps_end = side == "left"
@@ -109,7 +109,7 @@ class Tokenizer:
     @reading_model()
     def open(cls, settings: ModelSettings, side: Side = "passage", trust: Trust = Trust()) -> "Tokenizer":
         """Tokenizer of a side, read without torch. Raises ModelError as `models.resolve`."""
-        return cls(read_layout(resolve_side(settings, side, trust).folder, side), settings)
+        return cls(read_layout(resolve_model_side(settings, side, trust).folder, side), settings)
 
     def _prefix(self, title: str) -> str:
         """What stands in front of a passage's text: the prompt, then the title, capped to half the room."""
@@ -268,7 +268,7 @@ def _load_tokenizer(path: Path, layout: ModelLayout) -> Any:
     except Exception as error:  # the library raises plain Exception
         raise ModelError(f"{path} cannot be read: {error}", hint="Copy the model again.") from error
     backend.no_padding()
-    config = read_json(path.parent / "tokenizer_config.json") or {}
+    config = read_model_json(path.parent / "tokenizer_config.json") or {}
     normalizer = backend.normalizer
     if isinstance(normalizer, normalizers.BertNormalizer):
         for ours, theirs in _BERT_SETTINGS.items():

@@ -11,17 +11,23 @@ import numpy.typing as npt
 import torch
 
 from retrieval.deadline import look
-from retrieval.models.batches import length_sorted_batches, run_splitting
-from retrieval.models.encoders.encoder import BATCH_TOKENS, choose_device, choose_dtype
-from retrieval.models.encoders.model_folder import TASKS, Side
-from retrieval.models.loading import load_model
-from retrieval.models.encoders.tokenizer import check_unicode, most_characters
 from retrieval.errors import ConfigError, ModelError
+from retrieval.models.batches import length_sorted_batches, run_splitting
+from retrieval.models.encoders import (
+    BATCH_TOKENS,
+    TASKS,
+    Side,
+    check_unicode,
+    choose_device,
+    choose_dtype,
+    most_characters,
+)
 from retrieval.models.late_interaction.token_encoder import Token, TokenEncoder, spans_in_text
 from retrieval.models.late_interaction.token_vectors import TokenVectors, Vectors
-from retrieval.models.resolved_model import ResolvedModel, resolve_side
-from retrieval.settings import ModelSettings
+from retrieval.models.loading import load_model
+from retrieval.models.resolved_model import ResolvedModel, resolve_model_side
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
 
 _PROMPT_NAMES = {"passage": ("document", "passage", "corpus"), "query": ("query",)}
 _COUNTED_AT_ONCE = 32  # texts whose tokens are counted between two looks at the deadline
@@ -44,7 +50,7 @@ class CheckpointTokenEncoder(TokenEncoder):
         device = choose_device(settings)
         dtype = choose_dtype(settings, device)
         super().__init__(settings, device=device, dtype=dtype)
-        self._model = _load(resolve_side(settings, "passage", trust), trust, device=device, dtype=dtype)
+        self._model = _load(resolve_model_side(settings, "passage", trust), trust, device=device, dtype=dtype)
         self._backend: Any = self._model.tokenizer
         self._mask, self._pools = _masking(self._model)
         self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[device]

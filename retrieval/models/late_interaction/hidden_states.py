@@ -12,17 +12,25 @@ import torch
 import torch.nn.functional as F
 
 from retrieval.models.batches import Rows, length_sorted_batches, run_splitting
-from retrieval.models.encoders.encoder import BATCH_TOKENS, choose_device, choose_dtype
-from retrieval.models.encoders.model_folder import Side, read_layout
-from retrieval.models.loading import load_model
-from retrieval.models.encoders.packed_bert import PackedBert, pack, supports
-from retrieval.models.encoders.encoder_side import LoadedSide
-from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
+from retrieval.models.encoders import (
+    BATCH_TOKENS,
+    LoadedSide,
+    PackedBert,
+    Side,
+    Tokenizer,
+    Tokens,
+    can_pack,
+    choose_device,
+    choose_dtype,
+    pack_rows,
+    read_layout,
+)
 from retrieval.models.late_interaction.token_encoder import Token, TokenEncoder, spans_in_text
 from retrieval.models.late_interaction.token_vectors import TokenVectors, Vectors
-from retrieval.models.resolved_model import ResolvedModel, resolve_side
-from retrieval.settings import ModelSettings
+from retrieval.models.loading import load_model
+from retrieval.models.resolved_model import ResolvedModel, resolve_model_side
 from retrieval.models.trust import Trust
+from retrieval.settings import ModelSettings
 
 Mask = npt.NDArray[np.bool_]
 _PUNCTUATION = frozenset(string.punctuation)
@@ -38,7 +46,7 @@ class BareTokenEncoder(TokenEncoder):
         super().__init__(settings, device=device, dtype=dtype)
         batch_tokens = settings.batch_tokens or BATCH_TOKENS[device]
         models: dict[str, ResolvedModel] = {
-            side: resolve_side(settings, side, trust) for side in ("passage", "query")
+            side: resolve_model_side(settings, side, trust) for side in ("passage", "query")
         }
         loaded = {
             model.folder: load_model("SentenceTransformer", model, trust, device=device, dtype=dtype)
@@ -86,7 +94,7 @@ class _Hidden:
     def __init__(self, side: LoadedSide) -> None:
         self.side = side
         self._packed = side.packed
-        if self._packed is None and supports(side.transformer.auto_model):
+        if self._packed is None and can_pack(side.transformer.auto_model):
             self._packed = PackedBert(side.transformer.auto_model, expected_tokens=side.batch_tokens)
         self._width = int(side.transformer.get_embedding_dimension())
 
@@ -105,7 +113,7 @@ class _Hidden:
         side = self.side
         lengths = tokens.lengths[rows]
         if self._packed is not None:
-            batch = pack(tokens, rows, side.device, self._packed.dtype)
+            batch = pack_rows(tokens, rows, side.device, self._packed.dtype)
             hidden = self._packed(batch)
             widths = np.concatenate([np.full(run.rows, run.length) for run in batch.runs])
             starts = np.cumsum(widths) - widths

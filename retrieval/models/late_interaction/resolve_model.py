@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from retrieval.format.manifest import Manifest
-from retrieval.models.checks import read_json
-from retrieval.models.resolved_model import model_card, resolve_side
+from retrieval.format import Manifest
+from retrieval.models.checks import read_model_json
 from retrieval.models.files import opened_model
-from retrieval.settings import LateInteractionSettings
-from retrieval.settings import ModelSettings
-from retrieval.storage.store import Store
+from retrieval.models.resolved_model import model_card, resolve_model_side
 from retrieval.models.trust import OPENED, Trust
+from retrieval.settings import LateInteractionSettings, ModelSettings
+from retrieval.storage import Store
 
 # Keys of PyLate's early checkpoints, which do not name a model type.
 _PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "skiplist_words"}
@@ -29,7 +28,7 @@ def late_card(
     Raises ModelError as `models.resolve`.
     """
     model = late_model(settings, embedding)
-    folder = resolve_side(model, "passage", trust).folder
+    folder = resolve_model_side(model, "passage", trust).folder
     return {"kind": "checkpoint" if is_checkpoint(folder) else "encoder", **model_card(model, trust)}
 
 
@@ -38,8 +37,8 @@ def is_checkpoint(folder: Path) -> bool:
 
     Any other encoder gives its own token vectors.
     """
-    card = read_json(folder / "config_sentence_transformers.json") or {}
-    config = read_json(folder / "config.json") or {}
+    card = read_model_json(folder / "config_sentence_transformers.json") or {}
+    config = read_model_json(folder / "config.json") or {}
     return (
         card.get("model_type") in ("MultiVectorEncoder", "ColBERT")
         or bool(_PYLATE_KEYS & set(card))

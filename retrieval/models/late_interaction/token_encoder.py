@@ -10,13 +10,12 @@ import torch
 
 from retrieval.deadline import to_the_end
 from retrieval.errors import ModelError
+from retrieval.models.errors import reading_model
 from retrieval.models.late_interaction.resolve_model import is_checkpoint, late_card, late_model
 from retrieval.models.late_interaction.token_vectors import TokenVectors, Vectors
-from retrieval.models.resolved_model import resolve_side
-from retrieval.models.errors import reading_model
-from retrieval.settings import LateInteractionSettings
-from retrieval.settings import ModelSettings
+from retrieval.models.resolved_model import resolve_model_side
 from retrieval.models.trust import Trust
+from retrieval.settings import LateInteractionSettings, ModelSettings
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,13 @@ class TokenEncoder(ABC):
 
         Raises ModelError as `models.resolve`, and ConfigError for a device that is not there.
         """
-        from retrieval.models.late_interaction.hidden_states import BareTokenEncoder
         from retrieval.models.late_interaction.checkpoint import CheckpointTokenEncoder
+        from retrieval.models.late_interaction.hidden_states import BareTokenEncoder
 
         if threads is not None:
             torch.set_num_threads(threads)
         model = late_model(settings, embedding)
-        checkpoint = is_checkpoint(resolve_side(model, "passage", trust).folder)
+        checkpoint = is_checkpoint(resolve_model_side(model, "passage", trust).folder)
         kind = CheckpointTokenEncoder if checkpoint else BareTokenEncoder
         encoder: TokenEncoder = kind(model, settings.query_tokens, trust)
         encoder.card = late_card(settings, embedding, trust)

@@ -35,7 +35,7 @@ class TokenVectors:
         chosen = np.asarray(rows, np.int64)
         pieces = [self[int(row)] for row in chosen]
         vectors = np.concatenate(pieces) if pieces else self.vectors[:0]
-        return TokenVectors(vectors, offsets_of([len(piece) for piece in pieces]))
+        return TokenVectors(vectors, ragged_offsets([len(piece) for piece in pieces]))
 
     @classmethod
     def from_batches(
@@ -48,7 +48,7 @@ class TokenVectors:
 
         counts: (n,) int64, vectors of every row; width: d.
         """
-        offsets = offsets_of(counts)
+        offsets = ragged_offsets(counts)
         out = np.empty((int(offsets[-1]), width), np.float32)
         for rows, vectors in batches:
             start = 0
@@ -58,7 +58,7 @@ class TokenVectors:
         return cls(out, offsets)
 
 
-def offsets_of(counts: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def ragged_offsets(counts: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Offsets (n + 1,) int64 of rows with these counts."""
     return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))]).astype(np.int64)
 
@@ -71,7 +71,7 @@ def maxsim(query: Vectors, passages: TokenVectors) -> Vectors:
     out = np.zeros(len(passages), np.float32)
     vectors = torch.from_numpy(np.require(passages.vectors, np.float32, ["C", "W"]))
     tokens = torch.from_numpy(np.require(query, np.float32, ["C", "W"])).T
-    for rows, span in blocks(passages.offsets):
+    for rows, span in passage_blocks(passages.offsets):
         look()
         products = (vectors[span] @ tokens).numpy()
         out[rows] = sum_of_best(products, passages.offsets[rows.start : rows.stop + 1] - span.start)
@@ -83,16 +83,16 @@ def best_pairs(query: Vectors, passage: TokenVectors) -> tuple[npt.NDArray[np.in
 
     Returns its number (t,) int64 and the product (t,) float32.
     """
-    return best_of(np.asarray(query, np.float32) @ passage[0].T)
+    return best_tokens(np.asarray(query, np.float32) @ passage[0].T)
 
 
-def best_of(products: Vectors) -> tuple[npt.NDArray[np.int64], Vectors]:
+def best_tokens(products: Vectors) -> tuple[npt.NDArray[np.int64], Vectors]:
     """Largest product of each row of (t, tokens): its number (t,) int64 and value (t,) float32."""
     best = products.argmax(axis=1)
     return best.astype(np.int64), np.take_along_axis(products, best[:, None], 1)[:, 0]
 
 
-def blocks(offsets: npt.NDArray[np.int64]) -> Iterable[tuple[slice, slice]]:
+def passage_blocks(offsets: npt.NDArray[np.int64]) -> Iterable[tuple[slice, slice]]:
     """Consecutive passages of at most BLOCK_TOKENS tokens (or a single one): (rows, tokens) as slices."""
     first, rows = 0, len(offsets) - 1
     while first < rows:

@@ -14,19 +14,14 @@ from ray.serve.handle import DeploymentHandle
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
-from retrieval.format.manifest import Manifest
-from retrieval.search.protocols import QueryModels
-from retrieval.search.search_models import model_name
-from retrieval.search.opening import open_terms
-from retrieval.search.stages import QueryTerms
-from retrieval.search.query_path import QueryPath
+from retrieval.format import Manifest
+from retrieval.search import QueryModels, QueryPath, QueryTerms, model_name, open_terms
+from retrieval.serve.distributed.remote import RemoteModels
+from retrieval.serve.distributed.scatter import LateGroups, Scatter
 from retrieval.serve.errors import Unavailable
 from retrieval.serve.logs import log
-from retrieval.serve.runtime.served_index import Layout, Place, SearcherVersions, second_stage
-from retrieval.serve.distributed.remote import RemoteModels
-from retrieval.serve.distributed.scatter import Late, Scatter
+from retrieval.serve.runtime import OpenVersions, SearcherVersions, ServedIndex, ShardAssignment, second_stage
 from retrieval.serve.settings import ServeSettings
-from retrieval.serve.runtime.open_versions import Versions
 
 CONTROL_S = 600  # that opening and proving a version may take
 
@@ -34,7 +29,7 @@ CONTROL_S = 600  # that opening and proving a version may take
 class Backend(Protocol):
     """What the ingress asks."""
 
-    place: Place
+    place: ServedIndex
 
     def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
         """The query path of a version, which stays open for as long as the block lasts."""
@@ -49,11 +44,11 @@ class Backend(Protocol):
         """Close a version when its last request is done."""
 
 
-class Together:
+class LocalBackend:
     """Everything in this process."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        self.place = Place(settings, settings.limits.cached_queries)
+        self.place = ServedIndex(settings, settings.limits.cached_queries)
         self._versions = SearcherVersions(self.place)
 
     def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
@@ -83,30 +78,30 @@ class Together:
 
 
 @dataclass(frozen=True)
-class Front:
+class IngressVersion:
     """What the ingress itself holds of a version."""
 
     manifest: Manifest
-    layout: Layout
+    layout: ShardAssignment
     terms: QueryTerms | None
     model: str
 
 
-class Apart:
+class RayBackend:
     """Shard groups, query encoder and re-rankers behind handles."""
 
     def __init__(
         self, settings: ServeSettings, shards: Sequence[DeploymentHandle], encoder: DeploymentHandle,
         reranker: DeploymentHandle,
     ) -> None:  # fmt: skip
-        self.place = Place(settings, settings.limits.cached_queries)
+        self.place = ServedIndex(settings, settings.limits.cached_queries)
         self._shards = list(shards)
         self._encoder = encoder
         self._reranker = reranker
-        self._late = Late(min(settings.limits.group_s, 0.4 * settings.limits.timeout_s))
+        self._late = LateGroups(min(settings.limits.group_s, 0.4 * settings.limits.timeout_s))
         # A search has its dense and its lexical half under way, each waiting for all groups.
         self._beside = ThreadPoolExecutor(settings.limits.running, "lexical")
-        self._fronts = Versions(self._open, self._close)
+        self._fronts = OpenVersions(self._open, self._close)
 
     @contextmanager
     def use(self, version: int, deadline: Deadline) -> Iterator[QueryPath]:
@@ -122,7 +117,7 @@ class Apart:
         with self._fronts.use(version) as front:
             yield self._models(front, deadline)
 
-    def _models(self, front: Front, deadline: Deadline) -> RemoteModels:
+    def _models(self, front: IngressVersion, deadline: Deadline) -> RemoteModels:
         version, known = front.manifest.version, self.place.vectors
         return RemoteModels(self._encoder, self._reranker, version, deadline, front.model, known)
 
@@ -140,13 +135,15 @@ class Apart:
         with self._fronts.use(version):
             self._fronts.keep(version)
 
-    def _open(self, version: int) -> Front:
+    def _open(self, version: int) -> IngressVersion:
         manifest = self.place.manifest(version)
         self.place.check(manifest, [])
         terms = open_terms(self.place.store, manifest, self.place.cache)
-        return Front(manifest, Layout(manifest, len(self._shards)), terms, model_name(manifest))
+        return IngressVersion(
+            manifest, ShardAssignment(manifest, len(self._shards)), terms, model_name(manifest)
+        )
 
-    def _close(self, front: Front) -> None:
+    def _close(self, front: IngressVersion) -> None:
         """The last request on a version is done: nobody needs it elsewhere."""
         self._tell(front.manifest.version)
 

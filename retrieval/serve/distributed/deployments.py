@@ -7,13 +7,20 @@ from typing import Any
 from ray import serve
 
 from retrieval.deadline import Deadline, within
-from retrieval.serve.runtime.encoding import Encoded, Encoding
-from retrieval.serve.logs import log
-from retrieval.serve.runtime.served_index import GroupVersions, ModelVersions, Place, pool, second_stage
-from retrieval.serve.runtime.startup_checks import opening
 from retrieval.serve.distributed.replica_port import keep_to_loopback
+from retrieval.serve.logs import log
+from retrieval.serve.runtime import (
+    Encoded,
+    Encoding,
+    GroupVersions,
+    ModelVersions,
+    OpenVersions,
+    ServedIndex,
+    opening_version,
+    second_stage,
+    thread_pool,
+)
 from retrieval.serve.settings import ServeSettings
-from retrieval.serve.runtime.open_versions import Versions
 
 SHARD_CALLS = frozenset(
     "select selected dense lexical passages find doc_ids token_scores exact_scores quantized_scores "
@@ -25,7 +32,7 @@ MODEL_CALLS = frozenset("encode_tokens maxsim token_shares cross_scores".split()
 class _Replica:
     """Holds versions of something."""
 
-    def __init__(self, place: Place, versions: Versions[Any]) -> None:
+    def __init__(self, place: ServedIndex, versions: OpenVersions[Any]) -> None:
         """A replica is asked when this returns: the latest version is open by then, if it can be opened."""
         keep_to_loopback()
         self._versions = versions
@@ -46,7 +53,7 @@ class _Replica:
             self._dropping.pop(version).cancel()
 
         def work() -> None:
-            with opening(version), self._versions.use(version):
+            with opening_version(version), self._versions.use(version):
                 self._versions.keep(version)
 
         await asyncio.get_running_loop().run_in_executor(None, work)
@@ -69,9 +76,9 @@ class _Caller(_Replica):
 
     calls: frozenset[str] = frozenset()
 
-    def __init__(self, settings: ServeSettings, place: Place, versions: Versions[Any]) -> None:
+    def __init__(self, settings: ServeSettings, place: ServedIndex, versions: OpenVersions[Any]) -> None:
         super().__init__(place, versions)
-        self._pool = pool(settings, type(self).__name__)
+        self._pool = thread_pool(settings, type(self).__name__)
 
     async def call(self, left_s: float, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
         """The result of one of `calls`, within `left_s` seconds and as long as the caller waits."""
@@ -99,7 +106,7 @@ class ShardServer(_Caller):
     calls = SHARD_CALLS
 
     def __init__(self, settings: ServeSettings, number: int) -> None:
-        place = Place(settings)
+        place = ServedIndex(settings)
         super().__init__(settings, place, GroupVersions(place, number))
 
     async def call(self, left_s: float, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -114,9 +121,9 @@ class RerankServer(_Caller):
     calls = MODEL_CALLS
 
     def __init__(self, settings: ServeSettings) -> None:
-        place = Place(settings)
+        place = ServedIndex(settings)
         super().__init__(settings, place, ModelVersions(place, second_stage))
-        self._slow = pool(settings, "slow", settings.limits.slow)
+        self._slow = thread_pool(settings, "slow", settings.limits.slow)
 
     def _pool_of(self, method: str) -> Executor:
         """Queries are embedded while others are compared with passages."""
@@ -127,7 +134,7 @@ class EncoderServer(_Replica):
     """The query encoder."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        place = Place(settings)
+        place = ServedIndex(settings)
         versions = ModelVersions(place, lambda _manifest: ("encoder",))
         super().__init__(place, versions)
         self._encoding = Encoding(settings, versions.use)

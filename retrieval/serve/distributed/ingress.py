@@ -7,16 +7,14 @@ from typing import Any
 
 from ray import serve
 
-from retrieval.serve.distributed import vllm
-from retrieval.serve.http.access import Keys
-from retrieval.serve.runtime.answering import Answering, Answers, RemoteAnswers, generator
-from retrieval.serve.http.app import make_app
-from retrieval.serve.distributed.backends import Apart, Backend, Together
 from retrieval.serve.configuration import read_settings
+from retrieval.serve.distributed import vllm
+from retrieval.serve.distributed.backends import Backend, LocalBackend, RayBackend
 from retrieval.serve.distributed.deployments import encoder, reranker, shard_group
-from retrieval.serve.listener.listening import listen
 from retrieval.serve.distributed.replica_port import keep_to_loopback
-from retrieval.serve.runtime.service import Service
+from retrieval.serve.http import Keys, make_app
+from retrieval.serve.listener import listen
+from retrieval.serve.runtime import Answering, Answers, RemoteAnswers, Service, generator_deployment
 from retrieval.serve.settings import ServeSettings
 
 
@@ -34,9 +32,9 @@ class Ingress:
         backend: Backend
         answers: Answers
         if parts is None:
-            backend, answers = Together(settings), await asyncio.to_thread(Answering, settings, llm)
+            backend, answers = LocalBackend(settings), await asyncio.to_thread(Answering, settings, llm)
         else:
-            backend = Apart(settings, parts["shards"], parts["encoder"], parts["reranker"])
+            backend = RayBackend(settings, parts["shards"], parts["encoder"], parts["reranker"])
             answers = RemoteAnswers(parts["generator"], settings)
         self._service = Service(settings, backend, answers)
         await self._service.start()
@@ -59,7 +57,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         "shards": [shard_group(settings, number) for number in range(settings.groups)],
         "encoder": encoder(settings),
         "reranker": reranker(settings),
-        "generator": generator(settings, llm),
+        "generator": generator_deployment(settings, llm),
     }
     return deployment.bind(settings, parts)
 

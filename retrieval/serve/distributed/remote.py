@@ -12,16 +12,14 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
-from retrieval.format.passages import Passage
-from retrieval.search.embedding_cache import VectorCache
-from retrieval.search.protocols import Pairs
-from retrieval.search.result import TokenShare
+from retrieval.format import Passage
+from retrieval.search import Pairs, TokenShare, VectorCache
 from retrieval.serve.errors import Overloaded, Unavailable
 
 ATTEMPTS = 2  # another replica may be there where the first one died
 
 
-def result_of(
+def reply_of(
     response: DeploymentResponse, deadline: Deadline, again: Callable[[], DeploymentResponse]
 ) -> Any:
     """An answer, asked for `again` where a replica was lost. From a thread without an event loop.
@@ -52,10 +50,10 @@ def result_of(
     raise AssertionError("not reached")
 
 
-def ask(handle: DeploymentHandle, deadline: Deadline, method: str, *args: Any, **kwargs: Any) -> Any:
+def ask_replica(handle: DeploymentHandle, deadline: Deadline, method: str, *args: Any, **kwargs: Any) -> Any:
     """One answer of a deployment, whose method gets the seconds that are left first; see `result_of`."""
     again = sender(handle, deadline, method, *args, **kwargs)
-    return result_of(again(), deadline, again)
+    return reply_of(again(), deadline, again)
 
 
 def sender(
@@ -93,7 +91,7 @@ class RemoteModels:
         """Embeddings of queries (q, d) float32, and the places of those longer than the window."""
 
         def encode(new: Sequence[str]) -> tuple[np.ndarray, set[int]]:
-            found: tuple[np.ndarray, set[int]] = ask(
+            found: tuple[np.ndarray, set[int]] = ask_replica(
                 self._encoder, self._deadline, "encode", self._version, list(new)
             )
             return found
@@ -122,4 +120,4 @@ class RemoteModels:
         return found
 
     def _ask(self, method: str, *args: Any) -> Any:
-        return ask(self._reranker, self._deadline, "call", self._version, method, *args)
+        return ask_replica(self._reranker, self._deadline, "call", self._version, method, *args)

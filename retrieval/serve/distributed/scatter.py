@@ -10,19 +10,17 @@ from ray.serve.handle import DeploymentHandle
 
 from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, InputError
-from retrieval.filters.filter import Filter
-from retrieval.lexical.bm25 import LexicalQuery, TermMatch
-from retrieval.format.manifest import Manifest
-from retrieval.format.passages import Passage
-from retrieval.search.protocols import Pairs
-from retrieval.search.ranking import Ranking, merge
+from retrieval.filters import Filter
+from retrieval.format import Manifest, Passage
+from retrieval.lexical import LexicalQuery, TermMatch
+from retrieval.search import Pairs, Ranking, merge_rankings
+from retrieval.serve.distributed.remote import reply_of, sender
 from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.logs import log
-from retrieval.serve.runtime.served_index import Layout
-from retrieval.serve.distributed.remote import result_of, sender
+from retrieval.serve.runtime import ShardAssignment
 
 
-class Late:
+class LateGroups:
     """Groups that did not answer in time, over all requests.
 
     Requests go on without them, but for one at a time: else each would hold a thread for as long as it waits.
@@ -58,8 +56,8 @@ class Scatter:
     """The shard groups of one version, for one request. A group that failed once is not asked again."""
 
     def __init__(
-        self, handles: Sequence[DeploymentHandle], manifest: Manifest, layout: Layout, deadline: Deadline,
-        late: Late,
+        self, handles: Sequence[DeploymentHandle], manifest: Manifest, layout: ShardAssignment,
+        deadline: Deadline, late: LateGroups,
     ) -> None:  # fmt: skip
         self._handles = handles
         self._late = late
@@ -102,7 +100,7 @@ class Scatter:
         late = 0
         for number, response in pending.items():
             try:
-                found.append(result_of(response, deadline, again[number]))
+                found.append(reply_of(response, deadline, again[number]))
                 self._late.discard(number)
             except CorpusmillError as error:
                 # The question is at fault, or the load, or the request is over.
@@ -132,12 +130,12 @@ class Scatter:
     ) -> Ranking:
         """The n nearest passages over all groups."""
         found = self._gather("dense", vectors, n, filter=filter, exact=exact)
-        return merge([Ranking.none(len(vectors)), *found], n)
+        return merge_rankings([Ranking.none(len(vectors)), *found], n)
 
     def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
         """The n passages with the highest BM25 over all groups."""
         found = self._gather("lexical", queries, n, filter=filter)
-        return merge([Ranking.none(len(queries)), *found], n)
+        return merge_rankings([Ranking.none(len(queries)), *found], n)
 
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """Passages by id; those of lost groups are not among them."""

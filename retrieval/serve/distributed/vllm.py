@@ -11,9 +11,9 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from retrieval.errors import ConfigError, GenerationError
-from retrieval.text.event_stream import split_lines
-from retrieval.generation.prompt import Prompt, estimate_tokens
+from retrieval.generation import Prompt, estimate_tokens
 from retrieval.serve.settings import ServeSettings
+from retrieval.text import split_lines
 
 
 def deployment(settings: ServeSettings) -> serve.Application:

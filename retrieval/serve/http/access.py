@@ -29,7 +29,7 @@ def new_key() -> str:
     return "cm-" + secrets.token_urlsafe(32)
 
 
-def hashed(key: str) -> str:
+def hashed_key(key: str) -> str:
     """A key as it is kept. Random keys need no slow hash."""
     return PREFIX + hashlib.sha256(key.encode()).hexdigest()
 
@@ -56,14 +56,14 @@ class Keys:
                 raise ConfigError(
                     f"the key in {name} is shorter than {LEAST_CHARACTERS} characters", hint=_HINT
                 )
-            found.append((role, hashed(key)))
+            found.append((role, hashed_key(key)))
         if access.keys_file is not None:
             found += _file(access.keys_file)
         return cls(found)
 
     def role_of(self, key: str) -> Role | None:
         """What a key may do. Every kept key is compared, in constant time."""
-        digest = hashed(key)
+        digest = hashed_key(key)
         best: Role | None = None
         for role, kept in self._found:
             if hmac.compare_digest(digest, kept) and best != "admin":
@@ -71,7 +71,7 @@ class Keys:
         return best
 
 
-class Door:
+class AccessPolicy:
     """Lets requests in, or not."""
 
     def __init__(self, keys: Keys, origins: Iterable[str] = ()) -> None:

@@ -11,15 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.http import entrance
-from retrieval.serve.http import routes_answer
-from retrieval.serve.http import routes_index
-from retrieval.serve.http import routes_search
-from retrieval.serve.http.access import Door, Keys
 from retrieval.serve.errors import BadRequest, NotFound
+from retrieval.serve.http import entrance, routes_answer, routes_index, routes_search
+from retrieval.serve.http.access import AccessPolicy, Keys
 from retrieval.serve.http.guard import Guard, error_response, json_response
 from retrieval.serve.logs import log
-from retrieval.serve.runtime.service import Service
+from retrieval.serve.runtime import Service
 
 PLAYGROUND = Path(__file__).parent / "playground"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -35,12 +32,14 @@ def make_app(service: Service, keys: Keys) -> FastAPI:
         title="corpusmill", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None,
         redirect_slashes=False,  # a redirect would name the host that the request names
     )  # fmt: skip
-    if entrance.VARIABLE not in os.environ:
+    if entrance.MIDDLEWARES_VARIABLE not in os.environ:
         log.warning(
-            "headers reach Ray Serve as they come: set %s=%s", entrance.VARIABLE, entrance.IMPORT_PATH
+            "headers reach Ray Serve as they come: set %s=%s",
+            entrance.MIDDLEWARES_VARIABLE,
+            entrance.MIDDLEWARES,
         )
     app.state.service = service
-    app.state.door = Door(keys, service.settings.access.cors_origins)
+    app.state.door = AccessPolicy(keys, service.settings.access.cors_origins)
     app.include_router(routes_search.router)
     app.include_router(routes_answer.router)
     app.include_router(routes_index.router)

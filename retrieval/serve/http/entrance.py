@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.serve.logs import log
 
-VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
-IMPORT_PATH = "retrieval.serve.http.entrance:middlewares"
+MIDDLEWARES_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+MIDDLEWARES = "retrieval.serve.http.entrance:middlewares"
 _ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _TEXT = re.compile(rb"^[\x20-\x7e]{1,512}$")
 # RFC 3986: a name or an address, and a port.

@@ -12,8 +12,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import CorpusmillError, StorageError
-from retrieval.serve.http.access import Door
-from retrieval.serve.http.entrance import valid_id
 from retrieval.serve.errors import (
     NotAllowed,
     Overloaded,
@@ -24,6 +22,8 @@ from retrieval.serve.errors import (
     status_of,
     unexpected,
 )
+from retrieval.serve.http.access import AccessPolicy
+from retrieval.serve.http.entrance import valid_id
 from retrieval.serve.logs import log
 from retrieval.serve.metrics import Metrics
 
@@ -74,7 +74,9 @@ class Guard:
     """ASGI middleware. A body is read whole before the application sees it, and never beyond the limits; that
     of somebody who may not ask is not read."""
 
-    def __init__(self, app: ASGIApp, *, door: Door, body_bytes: int, body_s: float, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, door: AccessPolicy, body_bytes: int, body_s: float, metrics: Metrics
+    ) -> None:
         self._app = app
         self._door = door
         self._body_bytes = body_bytes

@@ -4,11 +4,11 @@ from typing import Any
 
 from fastapi import Request
 
-from retrieval.search.options import check_queries
-from retrieval.serve.http.access import Role
+from retrieval.search import check_queries
 from retrieval.serve.errors import TooLarge, checking
+from retrieval.serve.http.access import Role
 from retrieval.serve.http.schemas import ErrorResponse, Options
-from retrieval.serve.runtime.service import Service
+from retrieval.serve.runtime import Service
 
 _ERRORS = {
     400: "no JSON",

@@ -13,15 +13,15 @@ from starlette.responses import Response, StreamingResponse
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
-from retrieval.generation.answering import Answer
+from retrieval.generation import Answer
 from retrieval.serve.errors import BadRequest, error_body, public_name, unexpected
+from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.examples import ANSWER, CHAT, QUERY, responses
 from retrieval.serve.http.guard import json_response, to_json
-from retrieval.serve.http.disconnects import unless_left
-from retrieval.serve.logs import log
 from retrieval.serve.http.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
 from retrieval.serve.http.schemas import AnswerResponse, Filter, Options, Text
-from retrieval.serve.runtime.service import Service
+from retrieval.serve.logs import log
+from retrieval.serve.runtime import Service
 
 router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
 Event = tuple[str, dict[str, Any]]

@@ -9,12 +9,11 @@ import ray
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from retrieval.models.cross_encoders.packaged import NAME as PACKAGED
 from retrieval.deadline import Deadline
-from retrieval.models.encoders.tokenizer import check_unicode
 from retrieval.errors import CorpusmillError, DeadlineExceeded, StorageError
-from retrieval.format.manifest import Manifest
-from retrieval.serve.runtime.answering import name_of
+from retrieval.format import Manifest
+from retrieval.models.cross_encoders import PACKAGED_CROSS_ENCODER as PACKAGED
+from retrieval.models.encoders import check_unicode
 from retrieval.serve.errors import (
     Forbidden,
     NotAllowed,
@@ -26,11 +25,11 @@ from retrieval.serve.errors import (
     public,
     public_name,
 )
+from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.examples import FAILING, INDEX, PASSAGE, REFUSED, STATE, not_ready, responses
 from retrieval.serve.http.guard import json_response
-from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.requests import DOCUMENTED, allow, service_of
-from retrieval.serve.runtime.service import Service
+from retrieval.serve.runtime import Service, generator_name
 
 router = APIRouter(responses=DOCUMENTED, redirect_slashes=False)
 METRICS_S = 5
@@ -143,7 +142,7 @@ def described(manifest: Manifest, service: Service) -> dict[str, Any]:
         "late_interaction": _name(manifest.late_interaction), "cross_encoder": _name(manifest.cross_encoder),
         "stored_tokens": bool(manifest.token_codec), "lexical": bool(manifest.lexical),
         "dense": manifest.dense_reason, "recall": manifest.recall, "metadata": manifest.metadata,
-        "search": manifest.search, "generator": name_of(service.settings.generation),
+        "search": manifest.search, "generator": generator_name(service.settings.generation),
         "limits": limits.model_dump(),
         **{key: value for key, value in state(service, full=False).items() if key != "version"},
     }  # fmt: skip

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from retrieval.deadline import Deadline
-from retrieval.format.passages import Passage
-from retrieval.search.protocols import QueryModels
-from retrieval.search.stages import full_text
+from retrieval.format import Passage
+from retrieval.search import QueryModels, full_text
+from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.examples import EMBEDDINGS, RERANKED, RESULT, responses
 from retrieval.serve.http.guard import json_response
-from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.requests import DOCUMENTED, allow, at_most, check_options, check_text, seconds_of
 from retrieval.serve.http.schemas import (
     BatchRequest,
@@ -26,7 +25,7 @@ from retrieval.serve.http.schemas import (
     SearchRequest,
     SearchResponse,
 )
-from retrieval.serve.runtime.service import Service
+from retrieval.serve.runtime import Service
 
 router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
-from retrieval.filters.problem import EMPTY_HINT
-from retrieval.settings import Mode, Rerank
+from retrieval.filters import EMPTY_HINT
 from retrieval.serve.http.examples import QUERY
+from retrieval.settings import Mode, Rerank
 
 Text = Annotated[StrictStr, Field(min_length=1)]
 

@@ -4,6 +4,6 @@ Who has no key takes nothing from those who have one: a request reaches the appl
 whole and its sender may ask it.
 """
 
-from retrieval.serve.listener.listening import HOST, listen
+import lazy_loader
 
-__all__ = ["HOST", "listen"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.http.access import is_loopback
 from retrieval.serve.errors import Overloaded
+from retrieval.serve.http import is_loopback
 from retrieval.serve.listener.refusal import refusal
 from retrieval.serve.listener.rules import Rules
 from retrieval.serve.listener.turns import Turns

@@ -12,7 +12,7 @@ from retrieval.serve.listener.connection import Connection
 from retrieval.serve.listener.hall import Hall
 from retrieval.serve.listener.rules import Rules
 
-HOST = "CORPUSMILL_LISTEN"  # variable with the address to listen on; Ray's own proxy keeps to loopback
+LISTEN_HOST = "CORPUSMILL_LISTEN"  # variable with the address to listen on; Ray's own proxy keeps to loopback
 SPARE_FILES = 1_024  # for all else that a replica has open
 
 
@@ -27,7 +27,7 @@ def listen(app: FastAPI) -> None:
 
     async def starting(app: Any, http_options: Any, **options: Any) -> Any:
         hall.begin(options["event_loop"], _files())
-        own = http_options.model_copy(update={"host": os.environ.get(HOST, http_options.host)})
+        own = http_options.model_copy(update={"host": os.environ.get(LISTEN_HOST, http_options.host)})
         task, server = await start(app, own, **{**options, "enable_so_reuseport": True})
         server.config.http, server.config.ws = partial(Connection, hall), "none"  # read when the task begins
         return task, server

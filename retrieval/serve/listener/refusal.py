@@ -8,7 +8,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.http.guard import SAFE_HEADERS, error_response
+from retrieval.serve.http import SAFE_HEADERS, error_response
 
 _ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 

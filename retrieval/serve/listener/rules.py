@@ -8,10 +8,8 @@ from urllib.parse import unquote
 from starlette.routing import BaseRoute, Match
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.http.access import Door
-from retrieval.serve.http.entrance import wrong_host
 from retrieval.serve.errors import HeadTooLarge, Malformed, NotAllowed, NotFound, PathTooLong, TooLarge
-from retrieval.serve.http.guard import is_guarded
+from retrieval.serve.http import AccessPolicy, is_guarded, wrong_host
 from retrieval.serve.settings import Limits
 
 
@@ -41,7 +39,9 @@ class Head:
 class Rules:
     """What the listener of a service takes."""
 
-    def __init__(self, limits: Limits, door: Door, routes: Sequence[BaseRoute], bodies: set[str]) -> None:
+    def __init__(
+        self, limits: Limits, door: AccessPolicy, routes: Sequence[BaseRoute], bodies: set[str]
+    ) -> None:
         """bodies: paths that take a body, by POST alone."""
         self._limits = limits
         self._door = door

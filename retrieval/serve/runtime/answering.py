@@ -14,15 +14,12 @@ from ray.serve.handle import DeploymentHandle
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
-from retrieval.generation.answering import EXTRACTIVE, Answer, answer
-from retrieval.generation.evidence import Judge
-from retrieval.generation.generators.generator import Generator, open_generator
-from retrieval.generation.settings import GenerationSettings
-from retrieval.search.result import Hit
+from retrieval.generation import EXTRACTIVE, Answer, GenerationSettings, Judge, write_answer
+from retrieval.generation.generators import Generator, open_generator
+from retrieval.search import Hit
+from retrieval.serve.distributed import VLLMGenerator, keep_to_loopback
 from retrieval.serve.errors import Overloaded, Unavailable, public_name
-from retrieval.serve.distributed.replica_port import keep_to_loopback
 from retrieval.serve.settings import Placement, ServeSettings
-from retrieval.serve.distributed.vllm import VLLMGenerator
 
 Pieces = AsyncGenerator[str | Answer, None]
 
@@ -70,7 +67,7 @@ class Answering:
         try:
             yield ""
             own: GenerationSettings = self._settings.model_copy(update=asked)
-            written = answer(question, hits, self._generator, self._judge, own, deadline)
+            written = write_answer(question, hits, self._generator, self._judge, own, deadline)
             async with aclosing(written) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -137,7 +134,7 @@ class RemoteAnswers:
             remote.cancel()
 
 
-def generator(settings: ServeSettings, llm: serve.Application | None) -> serve.Application:
+def generator_deployment(settings: ServeSettings, llm: serve.Application | None) -> serve.Application:
     """The deployment."""
     # The engine itself is scaled by `generator`, if there is one; this is what reads and checks its answers.
     own = settings.generator
@@ -146,7 +143,7 @@ def generator(settings: ServeSettings, llm: serve.Application | None) -> serve.A
     return serve.deployment(AnswerServer, name="generator", **options).bind(settings, llm)
 
 
-def name_of(settings: GenerationSettings) -> str:
+def generator_name(settings: GenerationSettings) -> str:
     """What answers are written by, as /v1/index tells it."""
     return (
         EXTRACTIVE

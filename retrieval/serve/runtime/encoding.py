@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrieval.deadline import Deadline, within
-from retrieval.search.protocols import QueryModels
+from retrieval.search import QueryModels
 from retrieval.serve.runtime.batching import Batcher
-from retrieval.serve.runtime.served_index import pool
+from retrieval.serve.runtime.served_index import thread_pool
 from retrieval.serve.settings import ServeSettings
 
 Encoded = tuple[np.ndarray, set[int]]  # vectors (q, d) float32, places of the queries that were cut
@@ -39,7 +39,8 @@ class Encoding:
         self._use = use
         self._most = settings.batching.tokens
         self._batcher: Batcher[Asked, Encoded] = Batcher(
-            "tokens embedded", self._run, pool(settings, "encode", 1), running=1,  # the model has the threads
+            "tokens embedded", self._run, thread_pool(settings, "encode", 1),
+            running=1,  # the model has the threads
             most=self._most, size=lambda asked: size_of(asked.queries), alike=lambda asked: asked.version,
         )  # fmt: skip
 

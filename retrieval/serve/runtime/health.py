@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from retrieval.errors import CorpusmillError, DeadlineExceeded, IndexDamaged, ModelError, StorageError
 from retrieval.serve.errors import Overloaded, Unavailable, unexpected
 from retrieval.serve.logs import log
-from retrieval.serve.runtime.served_index import Place
+from retrieval.serve.runtime.served_index import ServedIndex
 
 PROBE_S = 2  # between probes, while searches fail
 RECENT_S = 5  # a search that succeeded since then speaks against what one probe says
@@ -34,7 +34,7 @@ class RefusedVersion:
 class Latest:
     """The version that LATEST names. `problem`: why that cannot be told now."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ServedIndex) -> None:
         self.problem: CorpusmillError | None = None
         self._place = place
 

@@ -20,7 +20,7 @@ class _Open(Generic[T]):
     left: float = field(default_factory=time.monotonic)  # when its last user was done
 
 
-class Versions(Generic[T]):
+class OpenVersions(Generic[T]):
     """What a process holds of each version. Safe to use from several threads."""
 
     def __init__(self, open_: Callable[[int], T], close: Callable[[T], None]) -> None:

@@ -9,12 +9,10 @@ from typing import Any
 
 from retrieval.deadline import Deadline, within
 from retrieval.errors import DeadlineExceeded
-from retrieval.format.manifest import Manifest
-from retrieval.search.options import Options
-from retrieval.search.query_path import QueryPath
-from retrieval.search.result import Result
-from retrieval.serve.runtime.batching import Batcher
+from retrieval.format import Manifest
+from retrieval.search import Options, QueryPath, Result
 from retrieval.serve.errors import TooLarge
+from retrieval.serve.runtime.batching import Batcher
 from retrieval.serve.settings import Limits, ServeSettings
 
 Use = Callable[[int, Deadline], AbstractContextManager[QueryPath]]

@@ -9,21 +9,15 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from retrieval.errors import CorpusmillError
-from retrieval.format.manifest import Manifest, ShardRecord, latest_version, read_manifest, versions
-from retrieval.search.embedding_cache import VectorCache
-from retrieval.search.shard_group import ShardGroup
-from retrieval.search.search_models import Models
-from retrieval.search.opening import check_sizes, open_group
-from retrieval.search.searcher import Searcher
-from retrieval.settings import Rerank, SearchSettings
+from retrieval.format import Manifest, ShardRecord, committed_versions, latest_version, read_manifest
+from retrieval.search import Models, Searcher, ShardGroup, VectorCache, check_sizes, open_group
 from retrieval.serve.logs import log
 from retrieval.serve.metrics import looked_up
+from retrieval.serve.runtime.open_versions import MOST, OpenVersions
 from retrieval.serve.runtime.startup_checks import check_files, check_shards, served_files
 from retrieval.serve.settings import ServeSettings
-from retrieval.serve.runtime.open_versions import MOST, Versions
-from retrieval.storage.copies import default_cache, sweep_cache
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from retrieval.settings import Rerank, SearchSettings
+from retrieval.storage import FileRecord, Store, default_cache, sweep_cache
 
 KEPT = 2 * MOST  # versions whose files stay in the cache: some of them may have been refused
 OPENING_S = 3_600  # within which a file that was copied from object storage is opened
@@ -32,7 +26,7 @@ _MODEL_OF: dict[Rerank, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Place:
+class ServedIndex:
     """An index from the view of one process."""
 
     def __init__(self, settings: ServeSettings, cached_queries: int = 0) -> None:
@@ -65,7 +59,7 @@ class Place:
                 latest = self.latest()
                 if latest is None:
                     return
-                last = [number for number in versions(self.store) if number <= latest][-KEPT:]
+                last = [number for number in committed_versions(self.store) if number <= latest][-KEPT:]
                 kept = [file for number in last for file in self.manifest(number).files()]
                 freed = sweep_cache(self.cache, kept, OPENING_S)
                 log.info("%.0f MB of older versions are removed from %s", freed / 1e6, self.cache)
@@ -88,7 +82,7 @@ class Place:
             return models
 
 
-class Layout:
+class ShardAssignment:
     """Which group has which shards: consecutive ones, so that groups hold about the same rows.
 
     `held`: the shards of each group.
@@ -116,10 +110,10 @@ def second_stage(manifest: Manifest) -> tuple[str, ...]:
     return _MODEL_OF[SearchSettings.model_validate(manifest.search).rerank]
 
 
-class SearcherVersions(Versions[Searcher]):
+class SearcherVersions(OpenVersions[Searcher]):
     """Whole versions, opened in this process."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ServedIndex) -> None:
         def open_(version: int) -> Searcher:
             manifest = place.manifest(version)
             place.check(manifest, manifest.shards)
@@ -135,13 +129,13 @@ class SearcherVersions(Versions[Searcher]):
         super().__init__(open_, close)
 
 
-class GroupVersions(Versions[ShardGroup]):
+class GroupVersions(OpenVersions[ShardGroup]):
     """One group's share of the shards of each version."""
 
-    def __init__(self, place: Place, number: int) -> None:
+    def __init__(self, place: ServedIndex, number: int) -> None:
         def open_(version: int) -> ShardGroup:
             manifest = place.manifest(version)
-            shards = Layout(manifest, place.settings.groups).held[number]
+            shards = ShardAssignment(manifest, place.settings.groups).held[number]
             check_sizes(place.store, served_files(manifest, shards))
             place.check(manifest, shards)
             group = open_group(place.store, manifest, place.cache, shards, place.settings.threads)
@@ -155,10 +149,10 @@ class GroupVersions(Versions[ShardGroup]):
         super().__init__(open_, close)
 
 
-class ModelVersions(Versions[Models]):
+class ModelVersions(OpenVersions[Models]):
     """The models of each version; those that are `needed` are loaded at once."""
 
-    def __init__(self, place: Place, needed: Callable[[Manifest], Sequence[str]]) -> None:
+    def __init__(self, place: ServedIndex, needed: Callable[[Manifest], Sequence[str]]) -> None:
         def open_(version: int) -> Models:
             manifest = place.manifest(version)
             models = place.models(manifest)
@@ -169,6 +163,6 @@ class ModelVersions(Versions[Models]):
         super().__init__(open_, lambda _models: None)
 
 
-def pool(settings: ServeSettings, name: str, threads: int | None = None) -> ThreadPoolExecutor:
+def thread_pool(settings: ServeSettings, name: str, threads: int | None = None) -> ThreadPoolExecutor:
     """Threads for calls that compute, so that an event loop stays free."""
     return ThreadPoolExecutor(threads or settings.limits.running, name)

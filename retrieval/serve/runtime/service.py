@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 
 from retrieval.deadline import Deadline, within
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, StorageError
-from retrieval.format.manifest import versions
-from retrieval.search.result import Result
-from retrieval.serve.runtime.admission import Admission
-from retrieval.serve.runtime.answering import Answers
-from retrieval.serve.distributed.backends import Backend
+from retrieval.format import committed_versions
+from retrieval.search import Result
+from retrieval.serve.distributed import Backend
 from retrieval.serve.errors import Incomplete, Overloaded, Unavailable, checking
-from retrieval.serve.runtime.health import Health, Latest, RefusedVersion
 from retrieval.serve.logs import log
 from retrieval.serve.metrics import Metrics
-from retrieval.serve.runtime.served_index import pool
-from retrieval.serve.runtime.startup_checks import check_search, opening, probe
+from retrieval.serve.runtime.admission import Admission
+from retrieval.serve.runtime.answering import Answers
+from retrieval.serve.runtime.health import Health, Latest, RefusedVersion
 from retrieval.serve.runtime.searching import Ask, Searching, computed
+from retrieval.serve.runtime.served_index import thread_pool
+from retrieval.serve.runtime.startup_checks import check_search, opening_version, probe
 from retrieval.serve.settings import ServeSettings
 
 T = TypeVar("T")
@@ -45,8 +45,8 @@ class Service:
         self.refused: RefusedVersion | None = None
         self.latest = Latest(backend.place)
         self.health = Health(self._probe)
-        self._pool = pool(settings, "search")
-        self._slow = pool(settings, "slow", settings.limits.slow)
+        self._pool = thread_pool(settings, "search")
+        self._slow = thread_pool(settings, "slow", settings.limits.slow)
         self._searching = Searching(settings, backend.use, self._pool, self._slow)
         self._swapping = asyncio.Lock()
         self._watchers: list[asyncio.Task[None]] = []
@@ -84,7 +84,7 @@ class Service:
     async def _fall_back(self, latest: int) -> None:
         """Answer by the newest of the versions before the latest that can be served, if there is one."""
         with contextlib.suppress(StorageError):
-            earlier = await asyncio.to_thread(versions, self.backend.place.store)
+            earlier = await asyncio.to_thread(committed_versions, self.backend.place.store)
             for version in [number for number in reversed(earlier) if number < latest][:EARLIER]:
                 try:
                     await self._open(version)
@@ -219,7 +219,7 @@ class Service:
 
     async def _open(self, version: int) -> None:
         """Open, prove and take a version. Raises CorpusmillError, and then nothing has changed."""
-        with opening(version):
+        with opening_version(version):
             await self.backend.prepare(version)
             await self._canary(version)
         old, self.version = self.version, version

@@ -9,14 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.errors import CorpusmillError, IndexDamaged
-from retrieval.format.manifest import Manifest, ShardRecord
-from retrieval.search.shard_group import ShardGroup
-from retrieval.search.query_path import QueryPath
+from retrieval.format import Manifest, ShardRecord
+from retrieval.search import QueryPath, ShardGroup
 from retrieval.serve.errors import Unavailable
 from retrieval.serve.logs import log
-from retrieval.storage.copies import damaged_copy, sha256_of
-from retrieval.storage.keys import FileRecord
-from retrieval.storage.store import Store
+from retrieval.storage import FileRecord, Store, damaged_copy, sha256_of
 
 REPAIR = "Run `corpusmill verify` on the index; the version that was served before goes on."
 READERS = 4  # files that are read at a time
@@ -25,7 +22,7 @@ CHARACTERS = 200  # of a passage that are searched for
 
 
 @contextmanager
-def opening(version: int) -> Iterator[None]:
+def opening_version(version: int) -> Iterator[None]:
     """Makes IndexDamaged of what libraries raise over files that are not what they seem."""
     try:
         yield

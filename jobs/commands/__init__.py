@@ -1,0 +1,5 @@
+"""What each command does, one file a command or a family of them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

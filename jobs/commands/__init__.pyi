@@ -1,0 +1,5 @@
+from . import queries as queries
+from .doctor import run_checks as run_checks
+from .index_status import status as status
+from .index_status import status_lines as status_lines
+from .submission import submit_build as submit_build

@@ -1,0 +1,2 @@
+from .boundaries import sentences as sentences
+from .chunker import Chunker as Chunker

@@ -1,0 +1,11 @@
+from . import html as html
+from . import pdf as pdf
+from . import tables as tables
+from .decoding import decoded as decoded
+from .errors import EXPANSION_SLACK as EXPANSION_SLACK
+from .errors import MAX_EXPANSION as MAX_EXPANSION
+from .errors import BadData as BadData
+from .process import Extractor as Extractor
+from .process import Limits as Limits
+from .process import thread_extractor as thread_extractor
+from .tables import MOST_COLUMNS as MOST_COLUMNS

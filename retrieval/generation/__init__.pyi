@@ -1,0 +1,15 @@
+from .answering import EXTRACTIVE as EXTRACTIVE
+from .answering import Answer as Answer
+from .answering import write_answer as write_answer
+from .citations import CitationFilter as CitationFilter
+from .evidence import Evidence as Evidence
+from .evidence import Judge as Judge
+from .extractive import extract_answer as extract_answer
+from .prompt import Prompt as Prompt
+from .prompt import estimate_tokens as estimate_tokens
+from .prompt import make_prompt as make_prompt
+from .settings import GenerationSettings as GenerationSettings
+from .support import BY_CROSS_ENCODER as BY_CROSS_ENCODER
+from .support import BY_TOKENS as BY_TOKENS
+from .support import Calibration as Calibration
+from .support import support_features as support_features

@@ -1,0 +1,3 @@
+from .generator import Generator as Generator
+from .generator import open_generator as open_generator
+from .local import LocalGenerator as LocalGenerator

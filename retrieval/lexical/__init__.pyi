@@ -1,0 +1,15 @@
+from .analyzer import Analyzer as Analyzer
+from .bm25 import BM25 as BM25
+from .bm25 import LexicalQuery as LexicalQuery
+from .bm25 import TermMatch as TermMatch
+from .bm25 import make_query as make_query
+from .candidates import ROW_FIELD as ROW_FIELD
+from .candidates import TERMS_FIELD as TERMS_FIELD
+from .candidates import Candidates as Candidates
+from .lexical_shard import LexicalShard as LexicalShard
+from .postings import POSTINGS_HEADER as POSTINGS_HEADER
+from .statistics import SHARD_FILES as SHARD_FILES
+from .statistics import STATISTICS_HEADER as STATISTICS_HEADER
+from .statistics import Statistics as Statistics
+from .statistics import merge_statistics as merge_statistics
+from .writer import ShardWriter as ShardWriter

@@ -1,0 +1,12 @@
+from .checks import read_model_json as read_model_json
+from .files import check_same as check_same
+from .files import opened_model as opened_model
+from .files import publish as publish
+from .files import use_files as use_files
+from .layer_checks import look_between_layers as look_between_layers
+from .resolved_model import is_local_folder as is_local_folder
+from .resolved_model import model_card as model_card
+from .resolved_model import resolve_model as resolve_model
+from .resolved_model import resolve_model_side as resolve_model_side
+from .trust import OPENED as OPENED
+from .trust import Trust as Trust

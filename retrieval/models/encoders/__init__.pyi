@@ -1,0 +1,15 @@
+from .encoder import BATCH_TOKENS as BATCH_TOKENS
+from .encoder import Encoder as Encoder
+from .encoder import choose_device as choose_device
+from .encoder import choose_dtype as choose_dtype
+from .encoder_side import LoadedSide as LoadedSide
+from .model_folder import TASKS as TASKS
+from .model_folder import Side as Side
+from .model_folder import read_layout as read_layout
+from .packed_bert import PackedBert as PackedBert
+from .packed_bert import can_pack as can_pack
+from .packed_bert import pack_rows as pack_rows
+from .tokenizer import Tokenizer as Tokenizer
+from .tokenizer import Tokens as Tokens
+from .tokenizer import check_unicode as check_unicode
+from .tokenizer import most_characters as most_characters

@@ -1,0 +1,12 @@
+from .resolve_model import late_card as late_card
+from .resolve_model import late_model as late_model
+from .resolve_model import settings_of_index as settings_of_index
+from .token_encoder import TokenEncoder as TokenEncoder
+from .token_vectors import TokenVectors as TokenVectors
+from .token_vectors import Vectors as Vectors
+from .token_vectors import best_pairs as best_pairs
+from .token_vectors import best_tokens as best_tokens
+from .token_vectors import maxsim as maxsim
+from .token_vectors import passage_blocks as passage_blocks
+from .token_vectors import ragged_offsets as ragged_offsets
+from .token_vectors import sum_of_best as sum_of_best

@@ -1,0 +1,16 @@
+from .access import AccessPolicy as AccessPolicy
+from .access import Keys as Keys
+from .access import hashed_key as hashed_key
+from .access import is_loopback as is_loopback
+from .access import new_key as new_key
+from .app import make_app as make_app
+from .entrance import MIDDLEWARES as MIDDLEWARES
+from .entrance import MIDDLEWARES_VARIABLE as MIDDLEWARES_VARIABLE
+from .entrance import wrong_host as wrong_host
+from .guard import SAFE_HEADERS as SAFE_HEADERS
+from .guard import error_response as error_response
+from .guard import is_guarded as is_guarded
+from .schemas import AnswerResponse as AnswerResponse
+from .schemas import BatchResponse as BatchResponse
+from .schemas import RerankResponse as RerankResponse
+from .schemas import SearchResponse as SearchResponse

@@ -1,0 +1,2 @@
+from .listening import LISTEN_HOST as LISTEN_HOST
+from .listening import listen as listen

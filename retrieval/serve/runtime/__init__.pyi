@@ -1,0 +1,17 @@
+from .answering import Answering as Answering
+from .answering import Answers as Answers
+from .answering import RemoteAnswers as RemoteAnswers
+from .answering import generator_deployment as generator_deployment
+from .answering import generator_name as generator_name
+from .encoding import Encoded as Encoded
+from .encoding import Encoding as Encoding
+from .open_versions import OpenVersions as OpenVersions
+from .served_index import GroupVersions as GroupVersions
+from .served_index import ModelVersions as ModelVersions
+from .served_index import SearcherVersions as SearcherVersions
+from .served_index import ServedIndex as ServedIndex
+from .served_index import ShardAssignment as ShardAssignment
+from .served_index import second_stage as second_stage
+from .served_index import thread_pool as thread_pool
+from .service import Service as Service
+from .startup_checks import opening_version as opening_version

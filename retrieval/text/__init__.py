@@ -1,0 +1,5 @@
+"""Text without a model: sentences, printable lines, halves of characters, event streams."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

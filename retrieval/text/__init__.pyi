@@ -1,0 +1,12 @@
+from .event_stream import Event as Event
+from .event_stream import EventReader as EventReader
+from .event_stream import LineReader as LineReader
+from .event_stream import split_lines as split_lines
+from .printable import printable_line as printable_line
+from .sentence_split import SENTENCE_END as SENTENCE_END
+from .sentence_split import each_sentence as each_sentence
+from .sentence_split import sentences as sentences
+from .sentence_split import skip_space as skip_space
+from .sentence_split import trim_end as trim_end
+from .surrogates import join_surrogate_stream as join_surrogate_stream
+from .surrogates import join_surrogates as join_surrogates

@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from benchmarks.serve import running, words_of  # noqa: E402
 from retrieval.serve.http import hashed_key, new_key  # noqa: E402
-from tests.stalled import KINDS, Searches, stalled  # noqa: E402
+from tests.tools.stalled import KINDS, Searches, stalled  # noqa: E402
 
 
 def main() -> None:

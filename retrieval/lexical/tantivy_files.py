@@ -1,4 +1,4 @@
-"""Files of tantivy, looked at before tantivy opens them: it takes memory for a count that it reads, unchecked."""
+"""Files of tantivy, looked at before it opens them: it takes memory for a count in them, unchecked."""
 
 import struct
 from pathlib import Path
@@ -7,7 +7,7 @@ from retrieval.errors import IndexDamaged
 from retrieval.format import DAMAGE_HINT
 
 _LENGTH = struct.Struct("<II")  # of the footer of every file, which is JSON, and a magic number: at the end
-_STORE_FOOTER = struct.Struct("<IQB15x")  # of a document store: its version, where its skip index begins, codec
+_STORE_FOOTER = struct.Struct("<IQB15x")  # of a store: its version, where its skip index begins, codec
 _MOST_FOOTER = 1 << 16
 _MOST_LAYERS = 32  # of a skip index: each has an eighth of the entries of the one below
 _LAST = 0x80  # set in the last byte of a variable-length integer, whose bytes have 7 bits each, lowest first
@@ -16,8 +16,8 @@ _LAST = 0x80  # set in the last byte of a variable-length integer, whose bytes h
 def check_stores(folder: Path) -> None:
     """Raise IndexDamaged where tantivy would end this process over a document store of an index.
 
-    A store begins its skip index with the number of layers. tantivy reserves 8 bytes for each of them before it
-    reads the first, and a reservation that fails is no error that can be caught.
+    A store begins its skip index with the number of layers. tantivy reserves 8 bytes for each of them before
+    it reads the first, and a reservation that fails is no error that can be caught.
     """
     for path in folder.glob("*.store"):
         layers = _layers(path)

@@ -1,0 +1,97 @@
+"""Answers over HTTP: grounded, cited, streamed, refused where no passage holds one, in OpenAI's shape."""
+
+import json
+import time
+from typing import Any
+
+import httpx2 as httpx
+import openai
+
+from tests.tools.serve_tools import Service
+
+QUESTION = "Who built the lighthouse of Brell?"
+
+
+def events(service: Service, path: str, value: Any) -> list[tuple[str, Any]]:
+    """Server-sent events of an answer."""
+    found = []
+    with httpx.stream("POST", service.url + path, json=value, timeout=60) as answer:
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                name = line[7:]
+            elif line.startswith("data: "):
+                found.append((name, json.loads(line[6:])))
+    return found
+
+
+def test_an_answer_cites_the_sentence_that_it_rests_on(service: Service) -> None:
+    found = service.post("/v1/answer", {"question": QUESTION, "k": 3}).json()
+    assert found["supported"] and found["extractive"] and found["generator"] == "extractive"
+    assert "Ada Norwood" in found["answer"] and "[1]" in found["answer"]
+    citation = found["citations"][0]
+    assert citation["doc_id"] == "f1" and "Ada Norwood" in citation["quote"]
+    passage = service.get(f"/v1/passages/{citation['passage_id'].replace('#', '%23')}").json()
+    first = citation["start"] - passage["start"]
+    assert passage["text"][first : first + len(citation["quote"])] == citation["quote"]
+    assert found["version"] == 1 and found["coverage"]["full"] and found["timings_ms"]["total"] > 0
+
+
+def test_what_no_passage_supports_is_not_answered(service: Service) -> None:
+    found = service.post(
+        "/v1/answer", {"question": "What is the boiling point of tungsten in kelvin?"}
+    ).json()
+    assert not found["supported"] and found["citations"] == []
+    assert "not in the passages" in found["answer"].lower()
+
+
+def test_a_streamed_answer_is_the_same(service: Service) -> None:
+    asked = {"question": QUESTION, "k": 3}
+    whole = service.post("/v1/answer", asked).json()
+    found = events(service, "/v1/answer", {**asked, "stream": True})
+    assert [name for name, _ in found] == ["passages", *["token"] * (len(found) - 2), "answer"]
+    assert len(found[0][1]["hits"]) == 3
+    assert "".join(value["text"] for name, value in found if name == "token") == whole["answer"]
+    assert {**found[-1][1], "timings_ms": 0} == {**whole, "timings_ms": 0}
+
+
+def test_bad_questions_have_a_status_even_when_streamed(service: Service) -> None:
+    for value, status in (
+        ({"question": ""}, 422),
+        ({"question": "x", "stream": True, "filter": "nope = 1"}, 422),
+        ({"question": "x" * 10_001, "stream": True}, 413),
+        ({"question": "x", "k": 21}, 422),
+        ({"question": "x", "temperature": 3}, 422),
+        ({"question": "x", "stop": [""]}, 422),
+    ):
+        assert service.post("/v1/answer", value).status_code == status, value
+
+
+def test_the_official_client_works_unchanged(service: Service) -> None:
+    client = openai.OpenAI(base_url=f"{service.url}/v1", api_key="none-needed")
+    messages: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": QUESTION}]
+    answer = client.chat.completions.create(model="corpusmill", messages=messages, temperature=0)
+    assert "Ada Norwood" in (answer.choices[0].message.content or "")
+    assert answer.model_extra and answer.model_extra["citations"][0]["doc_id"] == "f1"
+    stream = client.chat.completions.create(model="corpusmill", messages=messages, stream=True)
+    chunks = list(stream)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == answer.choices[0].message.content
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    vectors = client.embeddings.create(model="corpusmill", input=["violins", "bees"])
+    assert len(vectors.data) == 2 and len(vectors.data[0].embedding) == 384
+
+
+def test_a_client_that_leaves_frees_its_place(service: Service) -> None:
+    asked = {"question": QUESTION, "stream": True}
+    for _ in range(12):  # more than limits.answers
+        with httpx.stream("POST", service.url + "/v1/answer", json=asked, timeout=60) as answer:
+            next(answer.iter_lines())
+    deadline = time.monotonic() + 2
+    while True:
+        if service.post("/v1/answer", {"question": QUESTION}).status_code == 200:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,2 +1,1 @@
-from .boundaries import sentences as sentences
 from .chunker import Chunker as Chunker

@@ -10,6 +10,7 @@ from .ordered_parts import vectors_fingerprint as vectors_fingerprint
 from .part_reader import PART_DAMAGE as PART_DAMAGE
 from .part_reader import read_columns as read_columns
 from .part_reader import read_part as read_part
+from .part_vectors import PartVectors as PartVectors
 from .part_writer import PartWriter as PartWriter
 from .rejects import REJECTS_SUFFIX as REJECTS_SUFFIX
 from .rejects import RejectWriter as RejectWriter

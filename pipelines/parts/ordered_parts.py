@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipelines.parts.part_vectors import PartVectors
 from pipelines.parts.slice_results import SliceResult
-from pipelines.stages import PartVectors
 from retrieval.format import PartRecord
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord

@@ -5,9 +5,9 @@ import json
 import fsspec
 import numpy as np
 
-from pipelines.chunking import sentences
 from retrieval.errors import ConfigError
 from retrieval.storage import storage_errors
+from retrieval.text import sentences
 
 SENTENCE_WORDS = (4, 40)  # a query is neither a heading nor a table
 MAX_QUERY_CHARACTERS = 2000

@@ -3,7 +3,6 @@ from .committing import announce as announce
 from .committing import commit as commit
 from .committing import make_manifest as make_manifest
 from .duplicates import find_duplicates as find_duplicates
-from .embed import PartVectors as PartVectors
 from .embed import embed_parts as embed_parts
 from .lexical import build_lexical as build_lexical
 from .quantizer import trained_quantizer as trained_quantizer

@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import ray
 
 from pipelines.config import Context, RaySettings, configured_trust, worker_cache
-from pipelines.parts import read_part
+from pipelines.parts import PartVectors, read_part
 from pipelines.runtime import (
     Progress,
     StageLimits,
@@ -33,32 +33,6 @@ from retrieval.format import write_vectors
 from retrieval.models import resolve_model_side
 from retrieval.models.encoders import Encoder, Tokenizer, Tokens
 from retrieval.storage import FileRecord
-
-
-@dataclass(frozen=True)
-class PartVectors:
-    """Vectors (rows, dimension) float16 of a part; `truncated` counts passages longer than the window."""
-
-    file: FileRecord
-    marker: FileRecord
-    rows: int
-    dimension: int
-    metric: Literal["cosine", "dot"]
-    dtype: str
-    device: str
-    truncated: int
-    tokens: int
-    usage: dict[str, Any]
-
-    @classmethod
-    def from_values(cls, values: dict[str, Any]) -> "PartVectors":
-        """A marker's content as an object."""
-        names = ("rows", "dimension", "metric", "dtype", "device", "truncated", "tokens", "usage")
-        return cls(
-            file=FileRecord(**values["file"]),
-            marker=FileRecord(**values["marker"]),
-            **{name: values[name] for name in names},
-        )
 
 
 def embed_parts(

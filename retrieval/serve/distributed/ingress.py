@@ -9,12 +9,17 @@ from ray import serve
 
 from retrieval.serve.configuration import read_settings
 from retrieval.serve.distributed import vllm
-from retrieval.serve.distributed.backends import Backend, LocalBackend, RayBackend
+from retrieval.serve.distributed.answer_server import (
+    RemoteAnswers,
+    generator_deployment,
+    open_answer_generator,
+)
 from retrieval.serve.distributed.deployments import encoder, reranker, shard_group
+from retrieval.serve.distributed.ray_backend import RayBackend
 from retrieval.serve.distributed.replica_port import keep_to_loopback
 from retrieval.serve.http import Keys, make_app
 from retrieval.serve.listener import listen
-from retrieval.serve.runtime import Answering, Answers, RemoteAnswers, Service, generator_deployment
+from retrieval.serve.runtime import Answers, Backend, LocalAnswers, LocalBackend, Service
 from retrieval.serve.settings import ServeSettings
 
 
@@ -32,7 +37,8 @@ class Ingress:
         backend: Backend
         answers: Answers
         if parts is None:
-            backend, answers = LocalBackend(settings), await asyncio.to_thread(Answering, settings, llm)
+            backend = LocalBackend(settings)
+            answers = await asyncio.to_thread(_answers_here, settings, llm)
         else:
             backend = RayBackend(settings, parts["shards"], parts["encoder"], parts["reranker"])
             answers = RemoteAnswers(parts["generator"], settings)
@@ -43,6 +49,10 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Any:
         return self._app
+
+
+def _answers_here(settings: ServeSettings, llm: Any) -> LocalAnswers:
+    return LocalAnswers(settings, open_answer_generator(settings, llm))
 
 
 def build(args: dict[str, Any]) -> serve.Application:

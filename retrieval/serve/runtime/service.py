@@ -12,12 +12,12 @@ from retrieval.deadline import Deadline, within
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.format import committed_versions
 from retrieval.search import Result
-from retrieval.serve.distributed import Backend
 from retrieval.serve.errors import Incomplete, Overloaded, Unavailable, checking
 from retrieval.serve.logs import log
 from retrieval.serve.metrics import Metrics
 from retrieval.serve.runtime.admission import Admission
 from retrieval.serve.runtime.answering import Answers
+from retrieval.serve.runtime.backend import Backend
 from retrieval.serve.runtime.health import Health, Latest, RefusedVersion
 from retrieval.serve.runtime.searching import Ask, Searching, computed
 from retrieval.serve.runtime.served_index import thread_pool

@@ -1,11 +1,10 @@
-"""Where the parts of the service are: all in this process, or in deployments of their own."""
+"""The parts of the service in deployments of their own: shard groups, query encoder, re-rankers."""
 
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import anyio.to_thread
 from ray.exceptions import RayTaskError
@@ -20,61 +19,10 @@ from retrieval.serve.distributed.remote import RemoteModels
 from retrieval.serve.distributed.scatter import LateGroups, Scatter
 from retrieval.serve.errors import Unavailable
 from retrieval.serve.logs import log
-from retrieval.serve.runtime import OpenVersions, SearcherVersions, ServedIndex, ShardAssignment, second_stage
+from retrieval.serve.runtime import OpenVersions, ServedIndex, ShardAssignment
 from retrieval.serve.settings import ServeSettings
 
 CONTROL_S = 600  # that opening and proving a version may take
-
-
-class Backend(Protocol):
-    """What the ingress asks."""
-
-    place: ServedIndex
-
-    def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
-        """The query path of a version, which stays open for as long as the block lasts."""
-
-    def models(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryModels]:
-        """The models of a version."""
-
-    async def prepare(self, version: int) -> None:
-        """Open and prove a version beside the one that is served. Raises CorpusmillError."""
-
-    def drop(self, version: int) -> None:
-        """Close a version when its last request is done."""
-
-
-class LocalBackend:
-    """Everything in this process."""
-
-    def __init__(self, settings: ServeSettings) -> None:
-        self.place = ServedIndex(settings, settings.limits.cached_queries)
-        self._versions = SearcherVersions(self.place)
-
-    def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
-        """See Backend."""
-        return self._versions.use(version)
-
-    @contextmanager
-    def models(self, version: int, deadline: Deadline) -> Iterator[QueryModels]:
-        """See Backend."""
-        with self._versions.use(version) as searcher:
-            yield searcher.models
-
-    async def prepare(self, version: int) -> None:
-        """See Backend. The models are loaded too: no request should wait for them."""
-
-        def work() -> None:
-            with self._versions.use(version) as searcher:
-                for name in ("encoder", *second_stage(searcher.manifest)):
-                    searcher.models.load(name)
-            self._versions.keep(version)
-
-        await anyio.to_thread.run_sync(work)
-
-    def drop(self, version: int) -> None:
-        """See Backend."""
-        self._versions.drop(version)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.harmless import lines
+from pipelines.runtime import counted
 from pipelines.sources.files import describe_left_out, describe_rejects
 from retrieval.text import printable_line
 
@@ -50,12 +51,12 @@ def set_aside(reject_reasons: Mapping[str, int], left_out: Mapping[str, int]) ->
 
 def describe(snapshot: dict[str, Any]) -> str:
     """One line of a progress snapshot."""
-    parts = snapshot["parts"]
-    told = f"{snapshot['stage']}: {parts['done']}/{parts['total']} parts"
-    if parts["running"]:
-        told += f", {parts['running']} running"
-    if parts["failed"]:
-        told += f", {parts['failed']} failed"
+    tasks = snapshot["tasks"]
+    told = f"{snapshot['stage']}: {tasks['done']} of {counted(tasks['total'], tasks['unit'])}"
+    if tasks["running"]:
+        told += f", {tasks['running']} running"
+    if tasks["failed"]:
+        told += f", {tasks['failed']} failed"
     rows = f"{snapshot['rows']:,}"
     if snapshot.get("rows_total"):
         rows += f" of {snapshot['rows_total']:,}"
@@ -99,7 +100,7 @@ class BuildView:
         if self._bar:
             done, total = event["rows"], event.get("rows_total")
             if not total:
-                done, total = event["parts"]["done"], event["parts"]["total"]
+                done, total = event["tasks"]["done"], event["tasks"]["total"]
             self._bar.update(self._task, description=told, completed=done, total=total or None)
         elif event["stage"] != self._stage or time.monotonic() - self._said >= PLAIN_SECONDS:
             self._stage, self._said = event["stage"], time.monotonic()

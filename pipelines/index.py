@@ -100,7 +100,7 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
 
 def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
     config, store = plan.context.config, plan.context.store
-    limits = StageLimits(config.ray.max_failed_parts, config.ray.task_retries)
+    limits = StageLimits(config.ray.max_failed_tasks, config.ray.task_retries)
     named = (config.model, config.late_interaction.model, config.cross_encoder.model)
     models = [model for model in named if model is not None]
     own = [file for model in models for file in publish(model, store, configured_trust(model))]

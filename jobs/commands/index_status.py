@@ -32,7 +32,7 @@ def status(store: Store) -> dict[str, Any]:
     if progress is None or state == "done":
         return values | _of_manifest(manifest)
     names = (
-        "stage", "documents", "rejected", "reject_reasons", "passages", "truncated", "parts", "rows",
+        "stage", "documents", "rejected", "reject_reasons", "passages", "truncated", "tasks", "rows",
         "rows_total", "rows_per_second", "eta_seconds", "failures", "error", "resume",
     )  # fmt: skip
     values |= {name: progress.get(name) for name in names}
@@ -94,7 +94,7 @@ def status_lines(values: dict[str, Any]) -> list[str]:
     """The same for people."""
     told = [f"{values['index']}: {values['state']}, version {values['version'] or 'none yet'}"]
     if values["state"] != "done":
-        told.append(describe(values) if values.get("parts") else f"stage: {values['stage']}")
+        told.append(describe(values) if values.get("tasks") else f"stage: {values['stage']}")
     counts = [
         f"{values[name]:,} {name}"
         for name in ("documents", "rejected", "passages", "truncated")

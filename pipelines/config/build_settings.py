@@ -82,8 +82,11 @@ class RaySettings(Settings):
     embed_threads: int | None = Field(
         None, ge=1, description="Threads of the encoder in an actor on a CPU; default: the node's cores."
     )
-    max_failed_parts: int = Field(
-        10, ge=0, description="Parts that may fail before a stage stops early; the rest goes on until then."
+    max_failed_tasks: int = Field(
+        10,
+        ge=0,
+        description="Tasks of a stage (slices, parts, shards) that may fail before it stops early; the rest "
+        "goes on until then.",
     )
     task_retries: int = Field(3, ge=0, description="Retries of a task whose worker or node died.")
 

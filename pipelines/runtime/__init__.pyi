@@ -23,6 +23,7 @@ from .markers import write_marker as write_marker
 from .progress import FAILURE_EXAMPLES as FAILURE_EXAMPLES
 from .progress import PROGRESS_KEY as PROGRESS_KEY
 from .progress import Progress as Progress
+from .progress import counted as counted
 from .progress import read_progress as read_progress
 from .progress import start_tracker as start_tracker
 from .stage_runner import GO_ON as GO_ON

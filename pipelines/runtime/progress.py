@@ -32,7 +32,7 @@ class Tracker:
 
     def started(self, key: str) -> None:
         self._running[key] = time.time()
-        self._failed.pop(key, None)  # a part that runs again has not failed yet
+        self._failed.pop(key, None)  # a task that runs again has not failed yet
 
     def failed(self, key: str, reason: str) -> None:
         self._running.pop(key, None)
@@ -43,12 +43,12 @@ class Tracker:
         self._begun.pop(key, None)
 
     def begun(self, key: str) -> int:
-        """How often actors have begun with a part, this time counted."""
+        """How often actors have begun with a task, this time counted."""
         self._begun[key] = self._begun.get(key, 0) + 1
         return self._begun[key]
 
     def state(self) -> tuple[list[str], dict[str, str]]:
-        """Keys of running parts, and reasons of failed ones."""
+        """Keys of running tasks, and reasons of failed ones."""
         return sorted(self._running), dict(self._failed)
 
 
@@ -61,9 +61,13 @@ def start_tracker() -> Any:
 
 @dataclass
 class StageState:
-    """Counters of the stage at work. `rows_done` counts this run only, so that a rate is honest."""
+    """Counters of the stage at work. `rows_done` counts this run only, so that a rate is honest.
+
+    unit: what a task of it makes or takes, such as a slice, a part, a shard.
+    """
 
     stage: str
+    unit: str
     total: int
     done: int
     rows_total: int | None = None
@@ -90,7 +94,14 @@ class StageState:
         return elapsed * (self.total - self.done) / fresh
 
 
-class _Parts(Shape):
+def counted(count: int, unit: str) -> str:
+    """So many of a unit, such as "1 shard" or "3 ranges of ids"."""
+    noun, *rest = unit.split(" ")
+    return " ".join([f"{count:,}", noun if count == 1 else f"{noun}s", *rest])
+
+
+class _Tasks(Shape):
+    unit: str = "task"
     total: Count
     done: Count
     running: Count
@@ -100,7 +111,7 @@ class _Parts(Shape):
 class _Snapshot(Shape):
     state: str = ""
     stage: str = ""
-    parts: _Parts | None = None
+    tasks: _Tasks | None = None
     rows: Count = 0
     rows_total: Count | None = None
     rows_per_second: Amount = 0.0
@@ -145,7 +156,7 @@ class Progress:
         self.guard: Callable[[], None] = lambda: None  # raises once this builder must stop
         self.tracker: Any = None
         self._listener = listener
-        self._stage = StageState("plan", 0, 0)
+        self._stage = StageState("plan", "slice", 0, 0)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -166,10 +177,11 @@ class Progress:
 
     @contextlib.contextmanager
     def stage(
-        self, name: str, total: int, done: int = 0, *, rows_total: int | None = None, rows_before: int = 0
-    ) -> Iterator[None]:
-        """Report on one stage while the block runs."""
-        self._stage = StageState(name, total, done, rows_total, rows_before, done_before=done)
+        self, name: str, unit: str, total: int, done: int = 0, *, rows_total: int | None = None,
+        rows_before: int = 0,
+    ) -> Iterator[None]:  # fmt: skip
+        """Report on one stage while the block runs; see StageState."""
+        self._stage = StageState(name, unit, total, done, rows_total, rows_before, done_before=done)
         began = time.monotonic()
         before = self.walls.get(name, 0.0)
         try:
@@ -178,13 +190,18 @@ class Progress:
             self.walls[name] = before + time.monotonic() - began
 
     def finished(self, key: str, rows: int, usage: dict[str, Any]) -> None:
-        """A part's result has arrived."""
+        """A task's result has arrived."""
         with self._lock:
             self.usages.setdefault(self._stage.stage, []).append(usage)
             self._stage.done += 1
             self._stage.rows_done += rows
             self.rows[self._stage.stage] = self.rows.get(self._stage.stage, 0) + rows
         self.tracker.finished.remote(key)
+
+    @property
+    def unit(self) -> str:
+        """What the tasks of this stage are."""
+        return self._stage.unit
 
     def failures(self) -> dict[str, str]:
         """Keys and reasons of what failed in this stage."""
@@ -206,7 +223,8 @@ class Progress:
             return {
                 "state": state,
                 "stage": stage.stage,
-                "parts": {
+                "tasks": {
+                    "unit": stage.unit,
                     "total": stage.total,
                     "done": stage.done,
                     "running": len(stage.running),

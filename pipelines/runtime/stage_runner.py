@@ -18,7 +18,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from pipelines.runtime.progress import FAILURE_EXAMPLES, Progress
+from pipelines.runtime.progress import FAILURE_EXAMPLES, Progress, counted
 from pipelines.runtime.usage import Usage
 from retrieval.errors import BuildFailed, CorpusmillError
 
@@ -27,7 +27,10 @@ GO_ON = "What is finished is kept; run the same command again."
 
 @dataclass
 class Task:
-    """A part on its way: `values` are plain JSON, `buffers` are bytes that Arrow carries."""
+    """A piece of a stage's work, such as a slice, a part or a shard.
+
+    `values` are plain JSON, `buffers` are bytes that Arrow carries.
+    """
 
     key: str
     values: dict[str, Any]
@@ -72,16 +75,16 @@ class Step:
 class StageLimits:
     """When a stage gives up."""
 
-    failed_parts: int = 10
+    failed_tasks: int = 10
     retries: int = 3
 
 
 def run_stage(
     name: str, tasks: list[Task], steps: list[Step], progress: Progress, limits: StageLimits
 ) -> Iterator[Task]:
-    """Results in the order in which they come. Raises BuildFailed at the end if parts failed.
+    """Results in the order in which they come. Raises BuildFailed at the end if tasks failed.
 
-    The other parts are finished before that, unless more than `limits.failed_parts` failed.
+    The others are finished before that, unless more than `limits.failed_tasks` failed.
     """
     if not tasks:
         return
@@ -104,7 +107,7 @@ def run_stage(
 def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, limits: StageLimits) -> ray.data.Dataset:
     """The steps over the tasks, lazy: a block is one task, whose result is one row."""
     context = ray.data.DataContext.get_current()
-    context.max_errored_blocks = limits.failed_parts
+    context.max_errored_blocks = limits.failed_tasks
     context.actor_task_retry_on_errors = False
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -131,7 +134,7 @@ def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, limits: StageLi
                 fn_constructor_args=(step.function, step.arguments, tracker, first, limits.retries),
                 compute=ActorPoolStrategy(size=step.actors, max_tasks_in_flight_per_actor=3),
                 # Without end: while a lost node is not yet known to be dead, a call fails many times a
-                # minute. A part that ends its actor is stopped by counting how often it was begun.
+                # minute. A task that ends its actor is stopped by counting how often it was begun.
                 max_restarts=-1,
                 max_task_retries=-1,
                 **options,
@@ -160,18 +163,16 @@ def _failure(
             return cause
         return BuildFailed(f"{name}: {_first_line(error)}", hint=GO_ON)
     if not reasons:
-        return BuildFailed(
-            f"{name}: {len(missing)} parts were lost with their workers or nodes: {_named(missing)}",
-            hint=GO_ON,
-        )
-    keys: dict[str, list[str]] = {}  # a cause that many parts share is told once
+        lost = counted(len(missing), progress.unit)
+        return BuildFailed(f"{name}: {lost} lost with their workers or nodes: {_named(missing)}", hint=GO_ON)
+    keys: dict[str, list[str]] = {}  # a cause that many tasks share is told once
     for key, reason in reasons.items():
         keys.setdefault(reason, []).append(key)
     named = "\n".join(
         f"  {_named(failed)}: {reason}" for reason, failed in list(keys.items())[:FAILURE_EXAMPLES]
     )
     return BuildFailed(
-        f"{name}: {len(reasons)} parts failed, {len(missing)} are not done:\n{named}",
+        f"{name}: {counted(len(reasons), progress.unit)} failed, {len(missing)} not done:\n{named}",
         hint="What is finished is kept. Mend the cause, then run the same command again.",
     )
 
@@ -204,7 +205,7 @@ class _Actor:
         return _measured(table, self._guarded, self._tracker, self._first)
 
     def _guarded(self, task: Task) -> Task:
-        """The function, unless the part has ended the processes of several actors already."""
+        """The function, unless the task has ended the processes of several actors already."""
         lost = 0
         with contextlib.suppress(ray.exceptions.RayError):  # a build goes on without its tracker
             lost = ray.get(self._tracker.begun.remote(task.key), timeout=10) - 1

@@ -32,7 +32,7 @@ def find_duplicates(
     ]
     drops: dict[str, dict[str, int]] = {}
     found = 0
-    with progress.stage("duplicates", len(tasks)):
+    with progress.stage("duplicates", "range of ids", len(tasks)):
         for task in run_stage(
             "duplicates", tasks, [Step(_find, (context, slices, policy))], progress, limits
         ):

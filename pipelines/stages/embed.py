@@ -61,7 +61,7 @@ def embed_parts(
     total = sum(part["rows"] for part in wanted.values())
     model = resolve_model_side(context.config.model, "passage", configured_trust(context.config.model)).folder
     check_space(context.store, vectors_estimate(total - before, model), "the vectors")
-    with progress.stage("embed", len(wanted), len(vectors), rows_total=total, rows_before=before):
+    with progress.stage("embed", "part", len(wanted), len(vectors), rows_total=total, rows_before=before):
         for task in run_stage("embed", tasks, steps, progress, limits):
             vectors[task.key] = PartVectors.from_values(task.values)
             progress.counts["truncated"] += vectors[task.key].truncated

@@ -72,13 +72,13 @@ def build_lexical(
     size = sum(part["passages"]["bytes"] for task in missing for part in task.values["parts"])
     check_space(context.store, PARQUET_SHARE * size, "the lexical index")
     steps = [Step(write_shard, (context, folder))]
-    markers = run_missing(context, "lexical", folder, tasks, steps, progress, limits)
+    markers = run_missing(context, "lexical", "shard", folder, tasks, steps, progress, limits)
     own = [markers[name] for name in names]
     whole = fingerprint(names)
     merge = {whole: Task(whole, {"shards": [_counted(marker) for marker in own]})}
     below = f"{folder}/statistics"
     steps = [Step(write_statistics, (context, below))]
-    found = run_missing(context, "statistics", below, merge, steps, progress, limits)
+    found = run_missing(context, "statistics", "file", below, merge, steps, progress, limits)
     return Lexical(own, found[whole])
 
 

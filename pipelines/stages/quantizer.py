@@ -70,7 +70,7 @@ def trained_quantizer(
     )
     marker = read_markers(context.store, "quantizer").get(name)
     if marker is None:
-        with progress.stage("train", 1, rows_total=spec.train_vectors):
+        with progress.stage("train", "quantizer", 1, rows_total=spec.train_vectors):
             marker = _train_remotely(context, parts, spec, name, limits)
             progress.finished(name, spec.train_vectors, marker["usage"])
     files = [FileRecord(**file) for file in [*marker["files"], marker["marker"]]]

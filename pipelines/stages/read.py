@@ -61,7 +61,7 @@ def read_slices(
     for done in results.values():
         _count(progress, done)
     guard = RejectGuard(context.config.corpus.max_reject_share, len(slices), list(results.values()))
-    with progress.stage("read", len(slices), len(results), rows_before=progress.counts["passages"]):
+    with progress.stage("read", "slice", len(slices), len(results), rows_before=progress.counts["passages"]):
         for task in run_stage("read", tasks, [Step(read_slice, (context,))], progress, limits):
             result = SliceResult.from_values(task.values)
             results[result.key] = result

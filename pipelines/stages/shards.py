@@ -51,7 +51,7 @@ def build_passages(
     size = sum(part["passages"]["bytes"] for part in missing)
     check_space(context.store, UNPACKED * size, "the passages of the shards")
     steps = [Step(write_shard_passages, (context, folder))]
-    markers = run_missing(context, PASSAGES, folder, tasks, steps, progress, limits)
+    markers = run_missing(context, PASSAGES, "shard", folder, tasks, steps, progress, limits)
     return [markers[name] for name in names]
 
 
@@ -103,10 +103,10 @@ def build_dense(
     threads, gpus = _piece_resources(context, trained, len(pieces))
     folder_of_pieces = f"{folder}/pieces-{trained.training['id']}"
     step = Step(write_piece, (context, trained, folder_of_pieces, threads), cpus=threads, gpus=gpus)
-    built = run_missing(context, "pieces", folder_of_pieces, pieces, [step], progress, limits)
+    built = run_missing(context, "pieces", "piece", folder_of_pieces, pieces, [step], progress, limits)
     for task in merges.values():
         task.values["pieces"] = [built[key] for key in task.values["pieces"]]
-    with progress.stage("merge", len(shards), len(shards) - len(merges)):
+    with progress.stage("merge", "shard", len(shards), len(shards) - len(merges)):
         step = Step(merge_shard, (context, trained, folder))
         for result in run_stage("merge", list(merges.values()), [step], progress, limits):
             done[result.key] = result.values
@@ -222,13 +222,13 @@ def _reusable(
 
 
 def run_missing(
-    context: Context, stage: str, folder: str, tasks: dict[str, Task], steps: list[Step], progress: Progress,
-    limits: StageLimits,
+    context: Context, stage: str, unit: str, folder: str, tasks: dict[str, Task], steps: list[Step],
+    progress: Progress, limits: StageLimits,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Markers of all tasks by name; only those without one are run."""
     markers = {name: values for name, values in read_markers(context.store, folder).items() if name in tasks}
     todo = [task for name, task in tasks.items() if name not in markers]
-    with progress.stage(stage, len(tasks), len(tasks) - len(todo)):
+    with progress.stage(stage, unit, len(tasks), len(tasks) - len(todo)):
         for result in run_stage(stage, todo, steps, progress, limits):
             markers[result.key] = result.values
     return markers

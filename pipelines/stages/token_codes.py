@@ -87,7 +87,7 @@ def store_tokens(
     steps = [Step(read_part, (context,)), coding, Step(write_part, (context, folder))]
     total = sum(part.rows for part in wanted.values())
     before = sum(value["rows"] for value in markers.values())
-    with progress.stage("tokens", len(wanted), len(markers), rows_total=total, rows_before=before):
+    with progress.stage("tokens", "part", len(wanted), len(markers), rows_total=total, rows_before=before):
         for task in run_stage("tokens", tasks, steps, progress, limits):
             markers[task.key] = task.values
     return StoredTokens(
@@ -169,7 +169,7 @@ def _codec(
     name = fingerprint(TOKENS_CODE, values, [part.content for part in parts])
     if name not in markers:
         training = {"fingerprint": name, "values": values, "rows": rows}
-        with progress.stage("codec", 1, rows_total=rows):
+        with progress.stage("codec", "codec", 1, rows_total=rows):
             markers[name] = _train_remotely(context, parts, training, limits)
             progress.finished(name, markers[name]["training"]["passages"], markers[name]["usage"])
     return markers[name]

@@ -50,7 +50,7 @@ def tune_search(
     given: the user's queries; None draws sentences from passages.
     """
     settings = context.config.dense
-    with progress.stage("tune", len(shards)):
+    with progress.stage("tune", "shard", len(shards)):
         queries, description, usage = _encode(context, parts, given, limits)
         progress.usages.setdefault("tune", []).append(usage)
         points = parameter_grid(trained.spec, settings.recall_k)

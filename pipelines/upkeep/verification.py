@@ -48,7 +48,7 @@ def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limi
         Task(f"files-{number:06d}", {"items": [item.plain() for item in group]})
         for number, group in enumerate(_groups(expectations(manifest)))
     ]
-    with progress.stage("verify", len(tasks)):
+    with progress.stage("verify", "file", len(tasks)):
         for task in run_stage("verify", tasks, [Step(_check, (store,))], progress, limits):
             problems += task.values["problems"]
     if problems:

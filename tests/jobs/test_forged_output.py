@@ -180,7 +180,7 @@ def test_names_of_files_print_no_line_of_their_own(build: Any, tmp_path: Path) -
 def test_a_status_that_somebody_wrote_is_indented(tmp_path: Path) -> None:
     values = {
         "state": "failed", "stage": f"read{HOSTILE}", "documents": 1, "rejected": 1, "passages": 1,
-        "truncated": 0, "parts": None, "error": f"x{HOSTILE}", "resume": f"y{HOSTILE}",
+        "truncated": 0, "tasks": None, "error": f"x{HOSTILE}", "resume": f"y{HOSTILE}",
         "failures": {f"k{HOSTILE}": f"r{HOSTILE}"}, "reject_reasons": {f"z{HOSTILE}": 3},
     }  # fmt: skip
     Store(str(tmp_path)).put_json("progress.json", values)

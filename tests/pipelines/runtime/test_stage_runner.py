@@ -39,7 +39,7 @@ def progress(ray_session: None, tmp_path: Path) -> Progress:
 
 def test_parts_keep_together_through_tasks_and_an_actor(progress: Progress) -> None:
     tasks = [Task(f"part-{number}", {"number": number}) for number in range(12)]
-    with progress.stage("work", len(tasks)):
+    with progress.stage("work", "part", len(tasks)):
         results = list(
             run_stage(
                 "work",
@@ -53,7 +53,7 @@ def test_parts_keep_together_through_tasks_and_an_actor(progress: Progress) -> N
     assert sorted(task.values["calls"] for task in results) == list(range(101, 113))
     assert all(task.values["usage"]["peak_memory_bytes"] > 0 for task in results)
     snapshot = progress.snapshot("running")
-    assert snapshot["parts"]["done"] == 12
+    assert snapshot["tasks"]["done"] == 12
     assert snapshot["rows"] == sum(3 * len(task.key) for task in tasks)
     progress.end("done")
     assert progress.store.read_json("progress.json")["state"] == "done"
@@ -67,7 +67,7 @@ def test_a_failed_part_is_named_after_the_others_are_done(progress: Progress) ->
     )
 
     def work() -> None:
-        with progress.stage("work", len(tasks)):
+        with progress.stage("work", "part", len(tasks)):
             done.extend(stage)
 
     with pytest.raises(BuildFailed, match="cannot use part-2"):
@@ -93,7 +93,7 @@ def test_a_part_that_ends_its_actor_is_named(progress: Progress) -> None:
     stage = run_stage("work", tasks, [Step(ending, ("part-2",), actors=1)], progress, StageLimits(retries=2))
 
     def work() -> None:
-        with progress.stage("work", len(tasks)):
+        with progress.stage("work", "part", len(tasks)):
             done.extend(stage)
 
     with pytest.raises(BuildFailed, match="part-2: the process that worked on it ended 3 times"):

@@ -144,7 +144,7 @@ def test_any_bytes_in_a_lexical_index(worker: Worker, tmp_path: Path, examples: 
         ("verify", "versions/", b"[" * 100_000),
         ("search", "versions/", b'{"format": 2, "format": 2}'),
         ("status", "versions/", b"\xff" * 300),
-        ("status", "progress.json", b'{"parts": {"done": "1"}, "stage\\u0000\\n": 1}'),
+        ("status", "progress.json", b'{"tasks": {"done": "1"}, "stage\\u0000\\n": 1}'),
     ],
 )
 def test_the_command_line_tells_it_in_a_line(

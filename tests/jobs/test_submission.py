@@ -92,7 +92,7 @@ def test_the_package_holds_code_and_configuration_only() -> None:
         files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
         assert {path.parts[0] for path in files} == {"retrieval", "pipelines", "jobs", "config.yaml"}
         assert Path("retrieval/errors.py") in files
-        assert {path.suffix for path in files} == {".py", ".yaml"}
+        assert {path.suffix for path in files} == {".py", ".pyi", ".yaml"}
         stored = yaml.safe_load((folder / "config.yaml").read_text())
     assert BuildConfig.model_validate(stored) == config()
     assert not folder.exists()
@@ -149,8 +149,9 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, di
 CLIENT = """
 import asyncio, sys
 from pathlib import Path
-from jobs.commands.submission import follow, submit
-job = submit(Path(sys.argv[1]), sys.argv[2], shared_disk=True, env=["AWS_REGION"], entrypoint=sys.argv[3])
+from jobs.commands.submission import follow, submit_build
+run = sys.argv[3]
+job = submit_build(Path(sys.argv[1]), sys.argv[2], shared_disk=True, env=["AWS_REGION"], entrypoint=run)
 print(job.submission_id)
 print(asyncio.run(follow(job, print)))
 """

@@ -35,15 +35,16 @@ import resource, sys
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.stages.read import Tally, batches
 from pipelines.parts.rejects import RejectWriter
-from pipelines.sources import cut, list_files
-from pipelines.sources import slice_reader as read
+from pipelines.sources.files import list_files
+from pipelines.sources.slice_reader import read_slice
+from pipelines.sources.slices import cut_slices
 from retrieval.storage import Store
 
 corpus = CorpusSettings(paths=sys.argv[1] + "/bad.jsonl.gz")
-(slice,) = cut(list_files(corpus).files, 10**9, {})
+(slice,) = cut_slices(list_files(corpus).files, 10**9, {})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with RejectWriter(Store(sys.argv[1] + "/index"), "r") as rejects:
-    assert list(batches(read(slice, corpus, {}), rejects, Tally({}))) == []
+    assert list(batches(read_slice(slice, corpus, {}), rejects, Tally({}))) == []
     rejects.finish()
 print(rejects.count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """

@@ -19,7 +19,7 @@ import sys, time
 from pipelines.runtime import lease
 from retrieval.storage import Store
 lease.HEARTBEAT_SECONDS = 0.2
-with lease.holding(Store(sys.argv[1])):
+with lease.holding_lease(Store(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """

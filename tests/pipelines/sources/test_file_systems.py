@@ -76,7 +76,7 @@ class _Failing(MemoryFile):
 
     reads = 0
 
-    def read_slice(self, size=-1):
+    def read(self, size=-1):
         _Failing.reads += 1
         if _Failing.reads > 1:
             raise OSError("connection reset")

@@ -16,8 +16,9 @@ from tests.tools.source_samples import ROWS, jsonl
 _AS_NOBODY = """
 import json, os, sys
 from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.sources import cut, list_files
-from pipelines.sources import slice_reader as read
+from pipelines.sources.files import list_files
+from pipelines.sources.slice_reader import read_slice
+from pipelines.sources.slices import cut_slices
 from retrieval.errors import CorpusmillError
 if not os.geteuid():
     os.setgid(65534)
@@ -26,8 +27,8 @@ for paths, settings in json.load(sys.stdin):
     corpus = CorpusSettings(paths=paths, **settings)
     try:
         listing = list_files(corpus)
-        slices = list(cut(listing.files, 10**6, {}))
-        documents = [type(item).__name__ for slice in slices for item in read(slice, corpus, {})]
+        slices = list(cut_slices(listing.files, 10**6, {}))
+        documents = [type(item).__name__ for slice in slices for item in read_slice(slice, corpus, {})]
         found = [[file.name for file in listing.files], listing.left_out, documents]
     except CorpusmillError as error:
         found = [type(error).__name__, str(error), ""]

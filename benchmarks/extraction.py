@@ -4,7 +4,9 @@
     python benchmarks/extraction.py --files FOLDER  # .html and .pdf files of a folder instead
 
 Prints files (Parquet: rows) a second for both ways, and the share of the speed that the process keeps: the
-median over rounds in which both ways take turns.
+median over rounds in which both ways take turns. Rows of Parquet are hardly parsed at all, so moving them to
+another process shows; "chunked" is what the reading of a build does with them at the least, cutting the text
+into passages of so many characters.
 """
 
 import argparse
@@ -19,6 +21,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.chunking import Chunker
+from pipelines.config import ChunkSettings
 from pipelines.extraction import Extractor, Limits, html, pdf, tables
 
 WORDS = "harbour vessel captain berth quay tide lantern ledger cargo receipt town copy entry book".split()
@@ -109,6 +113,30 @@ def rows_there(extractor: Extractor, files: list[bytes]) -> int:
     )
 
 
+def chunked_here(chunker: Chunker, files: list[bytes]) -> int:
+    """Passages of the rows of Parquet files, read by this process."""
+    return sum(
+        passages_of(chunker, batch)
+        for data in files
+        for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches(tables.BATCH_ROWS, use_threads=False)
+    )
+
+
+def chunked_there(chunker: Chunker, extractor: Extractor, files: list[bytes]) -> int:
+    """The same, read by the process that parses."""
+    return sum(
+        passages_of(chunker, batch)
+        for data in files
+        for _, piece in extractor.pieces(io.BytesIO(data), start=0, end=-1, columns=None)  # type: ignore[arg-type]
+        for batch in pa.ipc.open_stream(piece)
+    )
+
+
+def passages_of(chunker: Chunker, batch: pa.RecordBatch) -> int:
+    texts = [row["text"] for row in batch.to_pylist()]
+    return sum(map(len, chunker.split([""] * len(texts), texts)))
+
+
 def seconds(function: Callable[[list[bytes]], object], files: list[bytes]) -> float:
     before = time.perf_counter()
     function(files)
@@ -148,6 +176,12 @@ def main() -> None:
             compare(name, here, partial(parsed_there, extractor, name), files, len(files), args.rounds)
     tables_here = [parquet_file(rng)] * 4
     compare("parquet", rows_here, partial(rows_there, extractor), tables_here, 20_000, args.rounds)
+    chunker = Chunker.open(
+        ChunkSettings(unit="characters", size=1000), tokenizer_file=None, max_tokens=None, special_tokens=0,
+        prompt="", embed_sentences=None,
+    )  # fmt: skip
+    ways = partial(chunked_here, chunker), partial(chunked_there, chunker, extractor)
+    compare("chunked", *ways, tables_here, 20_000, args.rounds)
     extractor.close()
 
 

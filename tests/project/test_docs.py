@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -198,6 +199,13 @@ def test_the_documented_files_are_those_of_an_index(library: Path) -> None:
     layout = FORMAT.read_text("utf-8").partition("\n## Layout\n")[2].partition("\n## ")[0]
     documented = set(re.findall(r"^\| `([\w.]+)", layout, re.MULTILINE))
     assert {path.name for path in (library / "index").iterdir()} <= documented
+
+
+def test_the_documented_extras_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    text = (ROOT / "docs" / "laptop.md").read_text("utf-8")
+    table = text.partition("| extra |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(project["optional-dependencies"])
 
 
 def test_the_stalled_kinds_are_those_that_the_benchmark_has() -> None:

@@ -3,6 +3,7 @@
 #
 #   PYTHON=...           interpreter to make .venv from (3.11 or later)
 #   EXTRAS=gpu,dev       optional groups of pyproject.toml; cpu and gpu exclude each other (make clean between)
+#                        default: cpu,dev; for the demo in a new .venv cpu alone
 #   PIP_ARGS="..."       further arguments for pip, for example another package index
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
@@ -11,7 +12,10 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 comma := ,
-STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+# A stamp for each extra: the demo finds its own among those that `make install` left, and adds nothing.
+STAMPS := $(patsubst %,$(VENV)/.installed-%,$(subst $(comma), ,$(EXTRAS)))
+FAISS := $(if $(wildcard $(VENV)/.installed-gpu),gpu,cpu)
+DEMO_EXTRAS := $(if $(filter file,$(origin EXTRAS)),$(FAISS),$(EXTRAS))
 # 7,000 documents hold 3.1 million tokens, some 17,000 passages: 2 minutes on 2 cores with AMX, and still
 # no more than 6 where the encoder is two and a half times slower. The script would give 20,000.
 DEMO_DOCUMENTS ?= 7000
@@ -22,15 +26,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: install test test-slow test-faults lint format demo docs clean
 
-install: $(STAMP)
+install: $(STAMPS)
 
 # The pinned torch goes in with everything else: the constraints keep pip from taking a newer one.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMPS) &: pyproject.toml constraints.txt
 	@echo "Installing corpusmill[$(EXTRAS)] into $(VENV), with $(PYTHON)"
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[$(EXTRAS)]'
-	@touch $@
+	@touch $(STAMPS)
 
 test: install
 	$(BIN)/python -m pytest -q
@@ -51,7 +55,7 @@ format: install
 	$(BIN)/ruff format .
 
 demo:
-	@start=$$(date +%s); $(MAKE) --no-print-directory demo-steps && \
+	@start=$$(date +%s); $(MAKE) --no-print-directory demo-steps EXTRAS="$(DEMO_EXTRAS)" && \
 	echo "Demo done in $$(( $$(date +%s) - start )) s, installation included where it was needed." && \
 	echo && echo "What to type next:" && \
 	echo "  $(BIN)/corpusmill search demo/index \"your own question\"" && \

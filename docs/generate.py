@@ -1,10 +1,12 @@
-"""Writes docs/configuration.md and configs/schema.json from the declarations of the settings.
+"""Writes docs/configuration.md, configs/schema.json, and the rooms in docs/architecture.md.
 
     python docs/generate.py
 
-A setting's type, default, bounds and explanation stand at its declaration and nowhere else.
+A setting's type, default, bounds and explanation stand at its declaration and nowhere else. What a room is
+for stands in the first line of its `__init__.py`.
 """
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from retrieval.serve import Autoscaling, ServeSettings
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/configuration.md")
 SCHEMA = Path("configs/schema.json")
+ARCHITECTURE = Path("docs/architecture.md")
+ROOMS_BEGIN = "<!-- rooms: written by docs/generate.py from the first line of each __init__.py -->\n"
+ROOMS_END = "<!-- end of rooms -->\n"
 BOUNDS = {
     "minimum": "at least",
     "exclusiveMinimum": "above",
@@ -44,7 +49,7 @@ index:
 - [`configs/`](../configs) holds examples. [`configs/schema.json`](../configs/schema.json) is the same as a
   JSON Schema: with the line `# yaml-language-server: $schema=PATH/TO/schema.json` on top of the file, an
   editor completes and checks keys.
-- No secrets belong in this file: see [credentials](operations.md#credentials).
+- No secrets belong in this file: see [credentials](cluster.md#credentials).
 """
 
 
@@ -132,9 +137,28 @@ def schema() -> str:
     return json.dumps(BuildConfig.model_json_schema(), indent=2) + "\n"
 
 
+def architecture() -> str:
+    """The page as it is, with its table of rooms made anew."""
+    before, _, rest = (ROOT / ARCHITECTURE).read_text("utf-8").partition(ROOMS_BEGIN)
+    return before + ROOMS_BEGIN + rooms() + ROOMS_END + rest.partition(ROOMS_END)[2]
+
+
+def rooms() -> str:
+    """A table of all folders of code, each with the first line of its docstring."""
+    lines = ["| room | purpose |", "| --- | --- |"]
+    for package in ("retrieval", "pipelines", "jobs"):
+        doors = (ROOT / package).rglob("__init__.py")
+        for door in sorted(doors, key=lambda door: door.parent.parts):
+            told = (ast.get_docstring(ast.parse(door.read_text("utf-8"))) or "").partition("\n")[0]
+            place = door.parent.relative_to(ROOT).as_posix()
+            lines.append(f"| [`{place}/`](../{place}) | {told} |")
+    return "\n".join(["", *lines, "", ""])
+
+
 def main() -> None:
-    """Write both files."""
-    for path, content in ((REFERENCE, reference()), (SCHEMA, schema())):
+    """Write the files."""
+    contents = ((REFERENCE, reference()), (SCHEMA, schema()), (ARCHITECTURE, architecture()))
+    for path, content in contents:
         (ROOT / path).write_text(content, "utf-8")
         print(f"wrote {path}")
 

@@ -1,6 +1,6 @@
 """The picture of the playground in the README: an answer, its passages, and why the first was found.
 
-    make demo
+    make install demo
     python docs/screenshot.py [--index demo/index] [--out docs/playground.png]
 
 Needs Chromium, and an index that answers the question.

@@ -13,6 +13,7 @@ import typer
 from jobs.arguments import Json, Where, fail, open_store, read_settings, resume_command, run, show_json
 from jobs.commands import queries
 from jobs.evaluation import command as evaluation
+from jobs.extras import EXTRAS, missing, require
 from jobs.terminal import BuildView, err, set_aside, show, tell
 from pipelines.config import load_config
 from retrieval.errors import ConfigError, CorpusmillError
@@ -39,6 +40,7 @@ def build(
     command = resume_command(config, corpus, index)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        require("build", "faiss")
         settings = read_settings(config, corpus, index)
         # Ray prints what befalls nodes and workers; standard output is for results alone.
         with BuildView() as view, contextlib.redirect_stdout(sys.stderr):
@@ -238,6 +240,11 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("CORPUSMILL_DEBUG"):
             raise
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            found = missing(error.name)
+            tell(f"Error: {found.message}")
+            tell(found.hint)
+            sys.exit(found.exit_code)
         tell(f"Error: {type(error).__name__}: {error}")
         tell("This was not foreseen. Set CORPUSMILL_DEBUG=1 for the traceback.")
         sys.exit(1)

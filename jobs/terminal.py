@@ -131,7 +131,7 @@ class ByteView:
         left = duration((total - done) / max(rate, 1))
         told = f"{self._what}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, ETA {left}"
         print(
-            f"\r{told}" if err.is_terminal else describe_left_out,
+            f"\r{told}" if err.is_terminal else told,
             end="" if err.is_terminal else "\n",
             file=sys.stderr,
             flush=True,

@@ -88,7 +88,7 @@ def check_python() -> Iterator[Check]:
 
 def check_ray() -> Iterator[Check]:
     """Ray's version, and that it can be imported with the parts that a build uses."""
-    fix = f"pip install 'ray[data,default,serve,train]=={RAY_SERIES}*'"
+    fix = f"pip install 'ray[data,default,serve]=={RAY_SERIES}*'"
     version = _version("ray")
     if version is None:
         yield Check("ray", False, "not installed", fix)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.arguments import AllowPickle, TrustCode, open_store, run, show_json
+from jobs.extras import require
 from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
 from retrieval.errors import ConfigError
 from retrieval.models import Trust
@@ -52,6 +53,7 @@ def _evaluate(
     sample: int | None, runs: Path | None, plot: Path | None, json_: bool,
     trust: Trust,
 ) -> None:  # fmt: skip
+    require("evaluate", "ir_measures", "regex")
     from jobs.evaluation import plot as plots
     from jobs.evaluation.dataset import read_beir, read_questions
     from jobs.evaluation.evaluate import evaluate as run_evaluation

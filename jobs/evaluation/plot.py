@@ -5,16 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.extras import require
 from retrieval.errors import ConfigError
 
 
 def check(path: Path) -> None:
     """Raises ConfigError where a picture could not be drawn, before hours are spent on what it shows."""
-    try:
-        with contextlib.chdir("/"):  # it would read a `matplotlibrc` of the folder that it is imported in
-            from matplotlib.backend_bases import FigureCanvasBase
-    except ImportError as error:
-        raise ConfigError("--plot needs matplotlib", hint="pip install 'corpusmill[plot]'") from error
+    require("--plot", "matplotlib")
+    with contextlib.chdir("/"):  # it would read a `matplotlibrc` of the folder that it is imported in
+        from matplotlib.backend_bases import FigureCanvasBase
     known = FigureCanvasBase.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
         raise ConfigError(

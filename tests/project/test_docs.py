@@ -1,9 +1,10 @@
-"""What README and docs/ say holds: settings, commands, links, and the worked example."""
+"""What README and docs/ say holds: settings, commands, links, rooms, and the worked example."""
 
 import importlib.util
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,10 +17,13 @@ import yaml
 
 from jobs.cli import app
 from pipelines.config.build_settings import load_config
+from tests.tools.stalled import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README, FORMAT = ROOT / "README.md", ROOT / "docs" / "format.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+PRINTED = {"README.md": "spring tides", "laptop.md": "'a1'", "format.md": "harbour.md"}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -35,6 +39,28 @@ def generator() -> ModuleType:
 def test_generated_files_are_current(generator: ModuleType) -> None:
     assert (ROOT / generator.REFERENCE).read_text("utf-8") == generator.reference(), "run: make docs"
     assert (ROOT / generator.SCHEMA).read_text("utf-8") == generator.schema(), "run: make docs"
+    assert (ROOT / generator.ARCHITECTURE).read_text("utf-8") == generator.architecture(), "run: make docs"
+
+
+def test_the_map_has_every_room_once(generator: ModuleType) -> None:
+    text = (ROOT / generator.ARCHITECTURE).read_text("utf-8")
+    mapped = re.findall(r"^\| \[`([\w/]+)/`\]", text, re.MULTILINE)
+    folders = [
+        door.parent.relative_to(ROOT).as_posix()
+        for package in ("retrieval", "pipelines", "jobs")
+        for door in (ROOT / package).rglob("__init__.py")
+    ]
+    assert sorted(mapped) == sorted(folders)
+    empty = re.findall(r"^\| \[`([\w/]+)/`\]\(\S+\) \| +\|$", text, re.MULTILINE)
+    assert empty == [], "their __init__.py does not say what they are for"
+
+
+def test_the_glossary_has_every_term_once_in_order(generator: ModuleType) -> None:
+    text = (ROOT / generator.ARCHITECTURE).read_text("utf-8")
+    glossary = text.partition("\n## Glossary\n")[2].partition("\n## ")[0]
+    terms = re.findall(r"^\| ([\w@ ]+?) \|", glossary, re.MULTILINE)[1:]
+    assert terms == sorted(set(terms), key=str.lower)
+    assert {"document", "passage", "slice", "part", "shard", "index", "run", "qrels", "version"} < set(terms)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -86,9 +112,41 @@ def test_local_links_resolve(page: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-def blocks(language: str) -> list[str]:
-    """Code blocks of the README in one language."""
-    return [code for kind, code in BLOCK.findall((ROOT / "README.md").read_text("utf-8")) if kind == language]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_is_reached_from_the_readme(page: Path) -> None:
+    reached, waiting = {README}, [README]
+    while waiting:
+        start = waiting.pop()
+        text = BLOCK.sub("", start.read_text("utf-8"))
+        for target in re.findall(r"\]\(([^)\s#]+\.md)(?:#[^)\s]*)?\)", text):
+            found = (start.parent / target).resolve()
+            if "://" not in target and found not in reached and found.exists():
+                reached.add(found)
+                waiting.append(found)
+    assert page in reached
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_list_of_contents_names_the_sections_in_order(page: Path) -> None:
+    text = BLOCK.sub("", page.read_text("utf-8"))
+    listed = re.findall(r"^- \[(.+)\]\(#", text.partition("\n## ")[0], re.MULTILINE)
+    if listed:
+        assert listed == re.findall(r"^## (.+)$", text, re.MULTILINE)
+
+
+def test_pages_that_code_names_exist() -> None:
+    """A page named in a message, a comment or a file for clusters is there."""
+    folders = ("retrieval", "pipelines", "jobs", "deploy", "configs", "benchmarks", "examples")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts = [path.read_text("utf-8", "ignore") for path in [*files, ROOT / "Makefile", ROOT / "cluster.yaml"]]
+    named = {name for text in texts for name in re.findall(r"\bdocs/[\w/-]+\.md\b", text)}
+    assert "docs/operations.md" in named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def blocks(language: str, page: Path = README) -> list[str]:
+    """Code blocks of a page in one language."""
+    return [code for kind, code in BLOCK.findall(page.read_text("utf-8")) if kind == language]
 
 
 @pytest.fixture(scope="module")
@@ -105,23 +163,28 @@ def library(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def test_the_python_of_the_readme_runs(
-    library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks("python", page)], ids=lambda page: page.name
+)
+def test_the_python_of_a_page_runs(
+    page: Path, library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Blocks marked `python` run beside the worked example; what cannot is marked `py`."""
     monkeypatch.chdir(library)
-    for code in blocks("python"):
-        exec(compile(code, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert "spring tides" in printed
-    assert "harbour.md" in printed
+    for code in blocks("python", page):
+        exec(compile(code, page.name, "exec"), {})
+    assert PRINTED[page.name] in capsys.readouterr().out
+
+
+def test_three_pages_have_python_that_runs() -> None:
+    assert {page.name for page in PAGES if blocks("python", page)} == set(PRINTED)
 
 
 def test_the_documented_columns_are_those_of_the_parts(library: Path) -> None:
     import pyarrow.parquet as pq
 
-    documented = re.findall(
-        r"^\| ((?:`[\w.]+`(?:, )?)+) \| (\w+)", "\n".join(sections("parts")), re.MULTILINE
-    )
+    section = FORMAT.read_text("utf-8").partition("\n## The parts, for pandas\n")[2]
+    documented = re.findall(r"^\| ((?:`[\w.]+`(?:, )?)+) \| (\w+)", section, re.MULTILINE)
     names = {name: kind for cell, kind in documented for name in re.findall(r"`([\w.]+)`", cell)}
     part = next((library / "index" / "parts").rglob("*.parquet"))
     schema = pq.read_schema(part)
@@ -131,11 +194,41 @@ def test_the_documented_columns_are_those_of_the_parts(library: Path) -> None:
     assert {"metadata.year", "metadata.tags"} < set(schema.names)
 
 
-def sections(word: str) -> Iterator[str]:
-    """Texts of README's sections whose heading has the word."""
-    for section in re.split(r"^## ", (ROOT / "README.md").read_text("utf-8"), flags=re.MULTILINE):
-        if word in section.partition("\n")[0].lower():
-            yield section
+def test_the_documented_files_are_those_of_an_index(library: Path) -> None:
+    """Every folder and file at the top of an index stands in the layout."""
+    layout = FORMAT.read_text("utf-8").partition("\n## Layout\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `([\w.]+)", layout, re.MULTILINE))
+    assert {path.name for path in (library / "index").iterdir()} <= documented
+
+
+def test_the_documented_extras_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    text = (ROOT / "docs" / "laptop.md").read_text("utf-8")
+    table = text.partition("| extra |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(project["optional-dependencies"])
+
+
+def test_the_stalled_kinds_are_those_that_the_benchmark_has() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    rows = text.partition("\n## Stalled clients\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| (.+?) \| [\d.]+ \|$", rows, re.MULTILINE) == list(KINDS)
+
+
+def test_every_benchmark_that_is_named_is_there() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    named = set(re.findall(r"\bbenchmarks/(\w+\.py)", text))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / "benchmarks" / name).exists()] == []
+
+
+def test_the_readme_is_short_and_has_its_order() -> None:
+    text = README.read_text("utf-8")
+    assert len(text.splitlines()) <= 220
+    headings = re.findall(r"^## (.+)$", BLOCK.sub("", text), re.MULTILINE)
+    assert headings == [
+        "Two commands", "Your own files", "A service, and answers", "On a cluster", "What it does not do",
+        "How it compares", "Where to read on",
+    ]  # fmt: skip
 
 
 def test_documented_environment_variables_are_used() -> None:

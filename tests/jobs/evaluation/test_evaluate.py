@@ -1,6 +1,7 @@
 """`corpusmill evaluate` over a real index: stages, BEIR's conventions, run files, errors."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,6 @@ def test_errors_come_before_the_work(
     assert any("50.0% of the judged documents are not in the index" in text for text in report["warnings"])
     write_jsonl(foreign / "queries.jsonl", [{"_id": "1", "text": "  "}])
     assert "query '1' of foreign: the query is empty" in evaluate(index, "--beir", foreign, code=1).stderr
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.backend_bases", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     error = evaluate(index, "--beir", beir, "--plot", tmp_path / "a.png", code=2).stderr
     assert "pip install 'corpusmill[plot]'" in error

@@ -9,8 +9,8 @@ from .protocols import Pairs as Pairs
 from .protocols import QueryModels as QueryModels
 from .query_path import QueryPath as QueryPath
 from .ranking import Ranking as Ranking
+from .ranking import fuse as fuse
 from .ranking import merge_rankings as merge_rankings
-from .ranking import reciprocal_rank_fusion as reciprocal_rank_fusion
 from .result import Hit as Hit
 from .result import Result as Result
 from .result import TokenShare as TokenShare

@@ -89,12 +89,12 @@ class ShardGroup:
         if self._quantizer.spec.is_ivf and not exact:
             parameters = self._widened(self.parameters.for_depth(n), self.selected(filter))
             assigned = self._quantizer.assign(vectors, parameters.nprobe)
-        found = [Ranking.none(len(vectors))]
+        found: list[Ranking] = []
         for shard in self.shards:
             selection = chosen.get(shard.name)
             if selection is None or len(selection):
                 found.append(self._dense_in(shard, vectors, n, selection, parameters, assigned, exact))
-        return merge_rankings(found, n)
+        return merge_rankings(len(vectors), found, n)
 
     def _dense_in(
         self, shard: Shard, vectors: np.ndarray, n: int, selection: np.ndarray | None,
@@ -125,7 +125,7 @@ class ShardGroup:
     def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
         """The n passages with the highest BM25 of each query; statistics are those of the whole index."""
         chosen = self.select(filter) if filter is not None else {}
-        found = [Ranking.none(len(queries))]
+        found = []
         for shard in self.shards:
             selection = chosen.get(shard.name)
             if shard.lexical is None or self._bm25 is None or (selection is not None and not len(selection)):
@@ -134,7 +134,7 @@ class ShardGroup:
                 queries, min(n, shard.rows), self._bm25, selection=selection, threads=self._threads
             )
             found.append(_global(shard, scores, rows))
-        return merge_rankings(found, n)
+        return merge_rankings(len(queries), found, n)
 
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """Passages by id. Raises IndexDamaged."""

@@ -11,10 +11,11 @@ import numpy as np
 
 from retrieval.deadline import look
 from retrieval.format import Passage, best_rows
+from retrieval.fusions import FUSIONS, RRF
 from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
 from retrieval.search.options import Options
 from retrieval.search.protocols import QueryModels, Shards
-from retrieval.search.ranking import Ranking, reciprocal_rank_fusion, weighted_fusion
+from retrieval.search.ranking import Ranking, fuse
 
 ENCODED_AT_ONCE = 256  # passages whose token vectors are held while candidates are encoded
 
@@ -95,9 +96,7 @@ class Pipeline:
             trace.final = reranked.top(options.k)
         else:
             weights = (1.0, options.settings.rerank_weight)
-            trace.final = reciprocal_rank_fusion(
-                [first, reranked], weights, options.k, options.settings.rrf_k
-            )
+            trace.final = fuse(RRF, [first, reranked], weights, options.k, dict(options.settings))
         return trace
 
     def _load(self, name: str, trace: Trace) -> None:
@@ -121,10 +120,7 @@ class Pipeline:
         lists = [trace.lists["dense"], trace.lists["lexical"]]
         weights = (settings.dense_weight, settings.lexical_weight)
         with trace.timed("fusion"):
-            if settings.fusion == "rrf":
-                fused = reciprocal_rank_fusion(lists, weights, options.candidates, settings.rrf_k)
-            else:
-                fused = weighted_fusion(lists, weights, options.candidates)
+            fused = fuse(FUSIONS[settings.fusion], lists, weights, options.candidates, dict(settings))
         trace.lists = {"dense": lists[0], "lexical": lists[1], "hybrid": fused}
         return fused
 

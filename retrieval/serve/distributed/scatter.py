@@ -130,12 +130,12 @@ class Scatter:
     ) -> Ranking:
         """The n nearest passages over all groups."""
         found = self._gather("dense", vectors, n, filter=filter, exact=exact)
-        return merge_rankings([Ranking.none(len(vectors)), *found], n)
+        return merge_rankings(len(vectors), found, n)
 
     def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
         """The n passages with the highest BM25 over all groups."""
         found = self._gather("lexical", queries, n, filter=filter)
-        return merge_rankings([Ranking.none(len(queries)), *found], n)
+        return merge_rankings(len(queries), found, n)
 
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """Passages by id; those of lost groups are not among them."""

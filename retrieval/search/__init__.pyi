@@ -1,3 +1,7 @@
+from .combining import highest as highest
+from .combining import merge_matches as merge_matches
+from .combining import merge_rankings as merge_rankings
+from .combining import union as union
 from .embedding_cache import VectorCache as VectorCache
 from .opening import check_sizes as check_sizes
 from .opening import open_group as open_group
@@ -5,12 +9,13 @@ from .opening import open_terms as open_terms
 from .options import MAX_K as MAX_K
 from .options import Options as Options
 from .options import check_queries as check_queries
-from .protocols import Pairs as Pairs
+from .protocols import SHARD_CALLS as SHARD_CALLS
 from .protocols import QueryModels as QueryModels
+from .protocols import Shards as Shards
+from .protocols import TokenShareRequest as TokenShareRequest
 from .query_path import QueryPath as QueryPath
 from .ranking import Ranking as Ranking
 from .ranking import fuse as fuse
-from .ranking import merge_rankings as merge_rankings
 from .result import Hit as Hit
 from .result import Result as Result
 from .result import TokenShare as TokenShare
@@ -18,5 +23,10 @@ from .search_models import Models as Models
 from .search_models import model_name as model_name
 from .searcher import Searcher as Searcher
 from .shard_group import ShardGroup as ShardGroup
+from .shard_requests import DenseSearch as DenseSearch
+from .shard_requests import ExplainRequest as ExplainRequest
+from .shard_requests import LexicalSearch as LexicalSearch
+from .shard_requests import Matches as Matches
+from .shard_requests import ScoreRequest as ScoreRequest
 from .stages import QueryTerms as QueryTerms
 from .stages import full_text as full_text

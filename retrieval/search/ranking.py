@@ -41,14 +41,6 @@ class Ranking:
         return cls(np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64))
 
 
-def merge_rankings(queries: int, rankings: Sequence[Ranking], n: int) -> Ranking:
-    """The n best of each query over lists that have no passage in common, such as those of shards."""
-    rankings = [Ranking.none(queries), *rankings]
-    scores = np.concatenate([ranking.scores for ranking in rankings], axis=1)
-    ids = np.concatenate([ranking.ids for ranking in rankings], axis=1)
-    return Ranking(*best_rows(scores, ids, n))
-
-
 def fuse(
     fusion: Fusion, rankings: Sequence[Ranking], weights: Sequence[float], n: int, settings: Mapping[str, Any]
 ) -> Ranking:

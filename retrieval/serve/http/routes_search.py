@@ -67,7 +67,9 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
 
     def score(models: QueryModels) -> np.ndarray:
         if asked.method == "cross-encoder":
-            return models.cross_scores([(asked.query, full_text(passage)) for passage in passages])
+            return models.cross_scores(
+                [(asked.query, full_text(passage.title, passage.text)) for passage in passages]
+            )
         tokens = models.encode_tokens([asked.query])
         return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
 

@@ -16,9 +16,6 @@ from .protocols import TokenShareRequest as TokenShareRequest
 from .query_path import QueryPath as QueryPath
 from .ranking import Ranking as Ranking
 from .ranking import fuse as fuse
-from .result import Hit as Hit
-from .result import Result as Result
-from .result import TokenShare as TokenShare
 from .search_models import Models as Models
 from .search_models import model_name as model_name
 from .searcher import Searcher as Searcher

@@ -1,18 +1,19 @@
 """Why passages were found: the terms and tokens that matched, exact beside quantized scores."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from retrieval.format import Manifest, Passage
+from retrieval.results import Explanation, TermShare, TokenShare
 from retrieval.search.protocols import QueryModels, Shards, TokenShareRequest
-from retrieval.search.result import Explanation, TermShare, TokenShare
 from retrieval.search.shard_requests import ExplainRequest, Matches, Place, ScoreRequest
 from retrieval.search.stages import Trace
 
 
 def explain(
-    queries: Sequence[str], trace: Trace, passages: Mapping[int, Passage], group: Shards,
+    queries: Sequence[str], trace: Trace, passages: Mapping[int, dict[str, Any]], group: Shards,
     models: QueryModels, manifest: Manifest,
 ) -> dict[Place, Explanation]:  # fmt: skip
     """Explanations of the passages of `trace.final` that are among `passages`, by their place there.
@@ -21,7 +22,7 @@ def explain(
     """
     ids = trace.final.ids
     wanted: dict[Place, Passage] = {
-        (row, place): passages[int(ids[row, place])]
+        (row, place): Passage(**passages[int(ids[row, place])])
         for row, place in np.argwhere(ids >= 0).tolist()
         if int(ids[row, place]) in passages
     }

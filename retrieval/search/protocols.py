@@ -9,8 +9,8 @@ import numpy as np
 
 from retrieval.filters import Filter
 from retrieval.format import PASSAGE_FIELDS, Passage
+from retrieval.results import TokenShare
 from retrieval.search.ranking import Ranking
-from retrieval.search.result import TokenShare
 from retrieval.search.shard_requests import (
     DenseSearch,
     ExplainRequest,

@@ -11,11 +11,11 @@ import numpy as np
 
 from retrieval.deadline import Deadline, look, within
 from retrieval.format import DenseSpec, Manifest, Passage
+from retrieval.results import Coverage, Explanation, Hit, Result, StageScore
 from retrieval.search.explain import explain as explain_all
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking
-from retrieval.search.result import Coverage, Explanation, Hit, Result, StageScore
 from retrieval.search.shard_requests import DenseSearch, Place
 from retrieval.search.stages import Pipeline, QueryTerms, Trace
 from retrieval.settings import SearchSettings
@@ -70,7 +70,7 @@ class QueryPath:
         start = time.perf_counter()
         trace = self._run(queries, asked, vectors)
         with trace.timed("passages"):
-            passages = self.passages(trace.final.ids)
+            passages = self._group.fetch(trace.final.ids)
         why: dict[Place, Explanation] = {}
         with trace.timed("explain" if asked.explain else "passages"):
             if asked.explain:
@@ -79,9 +79,10 @@ class QueryPath:
         trace.timings_ms["total"] = 1000 * (time.perf_counter() - start)
         timings = {name: round(value, 3) for name, value in trace.timings_ms.items()}
         matching = self._group.count(asked.filter) if asked.filter is not None else None
-        coverage = Coverage(self.manifest.passages, self._group.rows, self._group.missing)  # after all calls
+        searched, missing = self._group.rows, self._group.missing  # after all calls
+        coverage = Coverage.of(self.manifest.passages, searched, missing)
         return [
-            Result(query, self.manifest.version, found, coverage, timings, row in trace.cut, matching)
+            Result(query, self.manifest.version, row in trace.cut, coverage, timings, found, matching)
             for row, (query, found) in enumerate(zip(queries, hits, strict=True))
         ]
 
@@ -163,7 +164,7 @@ class QueryPath:
         return Ranking(scores, ids), full
 
     def _hits(
-        self, row: int, trace: Trace, passages: dict[int, Passage], why: dict[Place, Explanation]
+        self, row: int, trace: Trace, passages: dict[int, dict[str, Any]], why: dict[Place, Explanation]
     ) -> tuple[Hit, ...]:
         hits: list[Hit] = []
         ids, scores = trace.final.ids[row].tolist(), trace.final.scores[row].tolist()
@@ -178,6 +179,6 @@ class QueryPath:
                 found = ranking.position(row, number)
                 if found is not None:
                     stages[name] = StageScore(found + 1, float(ranking.scores[row, found]))
-            shard = self.manifest.shard_name(number)
-            hits.append(Hit(len(hits) + 1, score, passages[number], shard, stages, why.get((row, place))))
+            reason = why.get((row, place))
+            hits.append(Hit(len(hits) + 1, score, **passages[number], stages=stages, explanation=reason))
         return tuple(hits)

@@ -15,9 +15,9 @@ from retrieval.models import OPENED, Trust, opened_model
 from retrieval.models.cross_encoders import CrossEncoder
 from retrieval.models.encoders import Encoder
 from retrieval.models.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
+from retrieval.results import TokenShare
 from retrieval.search.embedding_cache import VectorCache
 from retrieval.search.protocols import TokenShareRequest
-from retrieval.search.result import TokenShare
 from retrieval.settings import CrossEncoderSettings, ModelSettings
 from retrieval.storage import Store
 

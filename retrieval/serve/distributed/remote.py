@@ -13,7 +13,8 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.format import Passage
-from retrieval.search import TokenShare, TokenShareRequest, VectorCache
+from retrieval.results import TokenShare
+from retrieval.search import TokenShareRequest, VectorCache
 from retrieval.serve.errors import Overloaded, Unavailable
 
 ATTEMPTS = 2  # another replica may be there where the first one died

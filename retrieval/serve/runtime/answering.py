@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -14,9 +14,9 @@ from ray.serve.handle import DeploymentHandle
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
-from retrieval.generation import EXTRACTIVE, Answer, GenerationSettings, Judge, write_answer
+from retrieval.generation import EXTRACTIVE, GenerationSettings, Judge, write_answer
 from retrieval.generation.generators import Generator, open_generator
-from retrieval.search import Hit
+from retrieval.results import Answer, Result
 from retrieval.serve.distributed import VLLMGenerator, keep_to_loopback
 from retrieval.serve.errors import Overloaded, Unavailable, public_name
 from retrieval.serve.settings import Placement, ServeSettings
@@ -27,11 +27,11 @@ Pieces = AsyncGenerator[str | Answer, None]
 class Answers(Protocol):
     """What the routes ask. Closing an iterator ends the work on it within 2 seconds."""
 
-    def stream(self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline) -> Pieces:
+    def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> Pieces:
         """An empty text as soon as there is a place, pieces of text, then the whole Answer.
 
-        asked: max_tokens, temperature, stop, where they differ. Raises Overloaded before anything else, and
-        what `retrieval.generation.answering` raises.
+        found: the search whose query is the question. asked: max_tokens, temperature, stop, where they
+        differ. Raises Overloaded before anything else, and what `retrieval.generation.answering` raises.
         """
 
 
@@ -57,9 +57,7 @@ class Answering:
             cpus = settings.generator.cpus if most else len(os.sched_getaffinity(0))
             self._generator = open_generator(own, threads=settings.threads or max(1, int(cpus)))
 
-    async def stream(
-        self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline
-    ) -> Pieces:
+    async def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> Pieces:
         """See Answers."""
         if not self._free:
             raise Overloaded(f"as many answers are being written as may be ({self._limit})")
@@ -67,7 +65,7 @@ class Answering:
         try:
             yield ""
             own: GenerationSettings = self._settings.model_copy(update=asked)
-            written = write_answer(question, hits, self._generator, self._judge, own, deadline)
+            written = write_answer(found, self._generator, self._judge, own, deadline)
             async with aclosing(written) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -82,11 +80,11 @@ class AnswerServer(Answering):
         keep_to_loopback()
         super().__init__(settings, llm, settings.generator.max_ongoing)
 
-    async def write(self, left_s: float, question: str, hits: Sequence[Hit], asked: dict[str, Any]) -> Pieces:
+    async def write(self, left_s: float, found: Result, asked: dict[str, Any]) -> Pieces:
         """As `stream`, within `left_s` seconds and as long as the caller reads."""
         deadline = Deadline.after(left_s)
         try:
-            async with aclosing(self.stream(question, hits, asked, deadline)) as pieces:
+            async with aclosing(self.stream(found, asked, deadline)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
@@ -101,13 +99,11 @@ class RemoteAnswers:
         self._place_s = settings.limits.timeout_s
         self._longest_s = settings.longest_s
 
-    async def stream(
-        self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline
-    ) -> Pieces:
+    async def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> Pieces:
         """See Answers."""
         deadline.check()
         handle = self._handle.options(method_name="write", stream=True)
-        remote = handle.remote(min(deadline.left, self._longest_s), question, hits, asked)
+        remote = handle.remote(min(deadline.left, self._longest_s), found, asked)
         now = time.monotonic()
         whole = Deadline(now + self._longest_s, of=[deadline])
         until = Deadline(now + self._place_s, of=[deadline])  # it has a place to write at

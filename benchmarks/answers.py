@@ -12,18 +12,18 @@ import numpy as np
 from serve import arguments, running, texts_of, words_of
 
 from retrieval.client import Client
-from retrieval.serve.http import AnswerResponse
+from retrieval.results import Answer
 
 PORT = 8000
 WARM = 3
 
 
-def asked(client: Client, question: str) -> tuple[float, float, AnswerResponse]:
+def asked(client: Client, question: str) -> tuple[float, float, Answer]:
     """Milliseconds until the first piece and until the whole answer, and the answer."""
     start, first = time.perf_counter(), 0.0
     for piece in client.stream(question):
         first = first or 1000 * (time.perf_counter() - start)
-        if isinstance(piece, AnswerResponse):
+        if isinstance(piece, Answer):
             return first, 1000 * (time.perf_counter() - start), piece
     raise AssertionError("a stream ends with the whole answer or an error")
 

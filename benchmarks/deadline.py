@@ -90,7 +90,8 @@ def main() -> None:
     options = parser.parse_args()
     queries = sentences(2_000)
     with Searcher.open(options.index, threads=1) as searcher:
-        text = full_text(searcher(queries[0], mode="dense").hits[0].passage)
+        best = searcher(queries[0], mode="dense").hits[0]
+        text = full_text(best.title, best.text)
         models = [side.transformer for side in searcher.models.encoder._sides.values()]
         works: dict[str, tuple[Callable[[int], object], int]] = {
             "hybrid search": (

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from retrieval.format import open_vectors
-from retrieval.search import Ranking, Searcher, reciprocal_rank_fusion
+from retrieval.fusions import RRF
+from retrieval.search import Ranking, Searcher, fuse
 from retrieval.storage import Store
 
 K = 10
@@ -166,7 +167,7 @@ class Bm25sFaiss:
         )  # fmt: skip
         there = scores > 0
         words = Ranking(np.where(there, scores, -np.inf), np.where(there, ids, -1).astype(np.int64))
-        return reciprocal_rank_fusion([near, words], (1.0, 1.0), K).ids
+        return fuse(RRF, [near, words], (1.0, 1.0), K, {"rrf_k": 60}).ids
 
     def _nearest(self, vectors: np.ndarray, settings: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
         parameters = faiss.SearchParametersHNSW(efSearch=settings["ef_search"])

@@ -61,7 +61,7 @@ def search(index: str, questions: list[str], k: int) -> list[list[Passage]]:
     """Passages of a hybrid search."""
     with Searcher.open(index) as searcher:
         found = searcher.batch(questions, k, mode="hybrid")
-        return [[hit.passage for hit in result.hits] for result in found]
+        return [list(result.hits) for result in found]
 
 
 def measured_sets(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], list[Passage], bool]]:

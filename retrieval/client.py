@@ -9,13 +9,12 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2 as httpx
-from pydantic import BaseModel
 
 from retrieval.errors import CorpusmillError
-from retrieval.serve.http import AnswerResponse, BatchResponse, RerankResponse, SearchResponse
+from retrieval.results import Answer, BatchResult, Record, RerankResult, Result
 from retrieval.text import Event, EventReader
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=Record)
 KEY_VARIABLE = "CORPUSMILL_KEY"
 MOST_PATIENCE_S = 10.0  # that a Retry-After may ask for
 
@@ -60,27 +59,27 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def search(self, query: str, k: int = 10, **options: Any) -> SearchResponse:
+    def search(self, query: str, k: int = 10, **options: Any) -> Result:
         """Hits of a query. options: mode, rerank, filter, per_document, explain, require_full, timeout_ms.
 
         Raises ServiceError, as all methods do.
         """
-        return self._post(SearchResponse, "/v1/search", {"query": query, "k": k, **options})
+        return self._post(Result, "/v1/search", {"query": query, "k": k, **options})
 
-    def batch(self, queries: list[str], k: int = 10, **options: Any) -> list[SearchResponse]:
+    def batch(self, queries: list[str], k: int = 10, **options: Any) -> list[Result]:
         """Hits of several queries."""
         asked = {"queries": queries, "k": k, **options}
-        return self._post(BatchResponse, "/v1/search/batch", asked).results
+        return self._post(BatchResult, "/v1/search/batch", asked).results
 
-    def rerank(self, query: str, passages: list[dict[str, str]], **options: Any) -> RerankResponse:
+    def rerank(self, query: str, passages: list[dict[str, str]], **options: Any) -> RerankResult:
         """Order texts by how well they answer a query. passages: `text`, and `title` if there is one."""
-        return self._post(RerankResponse, "/v1/rerank", {"query": query, "passages": passages, **options})
+        return self._post(RerankResult, "/v1/rerank", {"query": query, "passages": passages, **options})
 
-    def answer(self, question: str, k: int = 5, **options: Any) -> AnswerResponse:
+    def answer(self, question: str, k: int = 5, **options: Any) -> Answer:
         """An answer with citations. options: as of a search, and max_tokens, temperature, stop."""
-        return self._post(AnswerResponse, "/v1/answer", {"question": question, "k": k, **options})
+        return self._post(Answer, "/v1/answer", {"question": question, "k": k, **options})
 
-    def stream(self, question: str, k: int = 5, **options: Any) -> Iterator[str | AnswerResponse]:
+    def stream(self, question: str, k: int = 5, **options: Any) -> Iterator[str | Answer]:
         """An answer piece by piece, then the whole of it. Leaving the loop ends the work."""
         asked = {"question": question, "k": k, "stream": True, **options}
         for attempt in range(self._retries + 1):
@@ -102,7 +101,7 @@ class Client:
         return self._json("GET", f"/v1/passages/{quote(passage_id, safe='')}")
 
     def _post(self, model: type[M], path: str, value: dict[str, Any]) -> M:
-        return model.model_validate(self._json("POST", path, value))
+        return model.from_json(self._json("POST", path, value))
 
     def _json(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
         for attempt in range(self._retries + 1):
@@ -141,13 +140,13 @@ def _error(response: httpx.Response) -> ServiceError:
     return ServiceError(message, hint=hint, status=response.status_code, kind=kind)
 
 
-def _pieces(response: httpx.Response) -> Iterator[str | AnswerResponse]:
+def _pieces(response: httpx.Response) -> Iterator[str | Answer]:
     try:
         for event in _events(response):
             if event.name == "token":
                 yield str(json.loads(event.data)["text"])
             elif event.name == "answer":
-                yield AnswerResponse.model_validate(json.loads(event.data))
+                yield Answer.from_json(json.loads(event.data))
                 return
             elif event.name == "error":
                 found = json.loads(event.data)["error"]

@@ -6,9 +6,11 @@ searcher reads them back. Each field is the only place of its type, default, bou
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, WithJsonSchema, create_model
+
+from retrieval.fusions import FUSIONS
 
 Bytes = Annotated[
     ByteSize,
@@ -17,6 +19,10 @@ Bytes = Annotated[
 
 Mode = Literal["dense", "lexical", "hybrid"]
 Rerank = Literal["none", "late-interaction", "cross-encoder"]
+if TYPE_CHECKING:
+    FusionName = str
+else:
+    FusionName = Literal[tuple(FUSIONS)]
 Language = Literal[
     "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hungarian", "italian",
     "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish", "tamil", "turkish", "none",
@@ -208,9 +214,7 @@ class CrossEncoderSettings(Settings):
     )
 
 
-class SearchSettings(Settings):
-    """Stages of a search and how deep each looks; all can be given with a query too."""
-
+class _FirstStage(Settings):
     mode: Mode | None = Field(
         None, description="First stage; default: hybrid where the index has a lexical part, else dense."
     )
@@ -220,11 +224,21 @@ class SearchSettings(Settings):
         le=10_000,
         description="Passages that each half of the first stage finds: some hundred documents in chunks.",
     )
-    fusion: Literal["rrf", "weighted"] = Field(
-        "rrf",
-        description="rrf: reciprocal rank fusion. weighted: sum of weighted scores, scaled to 0 to 1.",
+    fusion: FusionName = Field(
+        "rrf", description=" ".join(f"{name}: {fusion.line}." for name, fusion in FUSIONS.items())
     )
-    rrf_k: int = Field(60, ge=1, le=1_000_000, description="k of reciprocal rank fusion.")
+
+
+if TYPE_CHECKING:
+    _WithFusions = _FirstStage
+else:  # each fusion declares its own settings
+    _own = {name: field for fusion in FUSIONS.values() for name, field in fusion.settings.items()}
+    _WithFusions = create_model("_WithFusions", __base__=_FirstStage, **_own)
+
+
+class SearchSettings(_WithFusions):
+    """Stages of a search and how deep each looks; all can be given with a query too."""
+
     dense_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the dense list.")
     lexical_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the lexical list.")
     rerank: Rerank = Field("none", description="Second stage.")

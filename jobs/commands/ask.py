@@ -9,9 +9,10 @@ from rich.text import Text
 
 from jobs.harmless import MOST_FIELD, block, field
 from jobs.terminal import columns
-from retrieval.generation import Answer, GenerationSettings, Judge, write_answer
+from retrieval.generation import GenerationSettings, Judge, write_answer
 from retrieval.generation.generators import open_generator
-from retrieval.search import Result, Searcher
+from retrieval.results import Answer
+from retrieval.search import Searcher
 
 MOST_QUOTE = 1_000  # columns of a line of a quote
 
@@ -19,8 +20,8 @@ MOST_QUOTE = 1_000  # columns of a line of a quote
 def ask(
     searcher: Searcher, question: str, settings: GenerationSettings, write: Callable[[str], None],
     **options: Any,
-) -> tuple[Answer, Result]:  # fmt: skip
-    """The answer and the search that it rests on; `write` gets its text piece by piece.
+) -> Answer:  # fmt: skip
+    """The answer; `write` gets its text piece by piece.
 
     options: of Searcher. Raises CorpusmillError.
     """
@@ -29,14 +30,14 @@ def ask(
     judge = Judge.open()
 
     async def run() -> Answer:
-        async with aclosing(write_answer(question, found.hits, generator, judge, settings)) as pieces:
+        async with aclosing(write_answer(found, generator, judge, settings)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Answer):
                     return piece
                 write(piece)
         raise AssertionError("an answer always ends with the whole of it")
 
-    return asyncio.run(run()), found
+    return asyncio.run(run())
 
 
 def citations(found: Answer) -> Iterator[Text]:

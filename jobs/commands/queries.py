@@ -105,9 +105,9 @@ def ask(
             store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,
             allow_pickle=allow_pickle,
         ) as searcher:  # fmt: skip
-            found, result = ask_index(searcher, question, settings, write, k=k, rerank=rerank, filter=filter_)
+            found = ask_index(searcher, question, settings, write, k=k, rerank=rerank, filter=filter_)
         if json_:
-            show_json(found.as_json(result))
+            show_json(found.as_json())
             return
         writer.finish()
         out.print()

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from jobs.harmless import MOST_FIELD, block, field
 from jobs.terminal import columns
-from retrieval.search import Hit, Result
+from retrieval.results import Hit, Result
 
 WIDTH = 100
 BAR = 20
@@ -20,14 +20,11 @@ NAMES = {
 def as_lines(result: Result) -> Iterator[Text]:
     """Hits with their exact text, which is made harmless for a terminal and wrapped."""
     for hit in result:
-        passage = hit.passage
-        line = Text(f"{hit.rank}. {_name(passage.title or passage.doc_id, 24)}", style="bold")
+        line = Text(f"{hit.rank}. {_name(hit.title or hit.doc_id, 24)}", style="bold")
         yield line.append(f"  score {hit.score:.4f}", style="not bold cyan")
-        yield Text(
-            f"   document {_name(passage.doc_id, 44)}, characters {passage.start}-{passage.end}", style="dim"
-        )
+        yield Text(f"   document {_name(hit.doc_id, 44)}, characters {hit.start}-{hit.end}", style="dim")
         yield from _explained(hit, result)
-        yield from _block(passage.text)
+        yield from _block(hit.text)
         yield Text()
     yield from _footer(result)
 
@@ -36,7 +33,7 @@ def _explained(hit: Hit, result: Result) -> Iterator[Text]:
     why = hit.explanation
     if why is None:
         return
-    metadata = "".join(f", {field(name)} {field(value)}" for name, value in hit.passage.metadata.items())
+    metadata = "".join(f", {field(name)} {field(value)}" for name, value in hit.metadata.items())
     yield from _block(f"shard {field(why.shard)}, version {why.version}{metadata}", "dim")
     for name, stage in hit.stages.items():
         best = max((other.stages[name].score for other in result if name in other.stages), default=0.0)

@@ -32,6 +32,7 @@ from .parquet_schema import check_plain as check_plain
 from .parquet_schema import part_schema as part_schema
 from .parquet_schema import python_type as python_type
 from .passages import BATCH_ROWS as BATCH_ROWS
+from .passages import PASSAGE_FIELDS as PASSAGE_FIELDS
 from .passages import Passage as Passage
 from .passages import Passages as Passages
 from .passages import write_passages as write_passages

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ class Passage:
     end: int
     source: str
     metadata: dict[str, Any]
+
+
+PASSAGE_FIELDS = tuple(field.name for field in fields(Passage))
 
 
 def write_passages(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> int:
@@ -86,7 +89,17 @@ class Passages:
 
     def get(self, rows: Sequence[int] | np.ndarray) -> list[Passage]:
         """Passages of rows, in their order. Raises IndexDamaged."""
-        return [_passage(self._values(int(row))) for row in rows]
+        return [Passage(**values) for values in self.values(rows)]
+
+    def values(
+        self, rows: Sequence[int] | np.ndarray, columns: Sequence[str] = PASSAGE_FIELDS
+    ) -> list[dict[str, Any]]:
+        """Those fields of Passage, of rows in their order; the rest is not read. Raises IndexDamaged."""
+        stored = None if len(columns) == len(PASSAGE_FIELDS) else self._stored(columns)
+        return [
+            {name: _field(found, name) for name in columns}
+            for found in (self._values(int(row), stored) for row in rows)
+        ]
 
     def find(self, key: str) -> Passage | None:
         """The passage with this key, `doc_id#n`; looks through the column of document ids."""
@@ -97,10 +110,6 @@ class Passages:
         same = pc.and_(same, pc.equal(self.column("passage"), pa.scalar(int(number), pa.int32())))
         rows = np.flatnonzero(same.to_numpy())
         return self.get(rows[:1])[0] if len(rows) else None
-
-    def doc_ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
-        """Document ids of rows, in their order, without reading the rest. Raises IndexDamaged."""
-        return [self._values(int(row), ["doc_id"])["doc_id"] for row in rows]
 
     def column(self, name: str) -> pa.ChunkedArray:
         """A column of all rows, a chunk for every BATCH_ROWS of them; it views the mapped file.
@@ -130,6 +139,14 @@ class Passages:
                 raise self._damaged(
                     f"no column {field.name[:40]!a} of type {str(field.type)[:40]!a} is written"
                 )
+
+    def _stored(self, columns: Sequence[str]) -> list[str]:
+        """The columns of the file that fields of Passage are made of."""
+        made = {
+            "passage_id": ["doc_id", "passage"],
+            "metadata": [name for name in self._reader.schema.names if name.startswith(METADATA_PREFIX)],
+        }
+        return list(dict.fromkeys(part for name in columns for part in made.get(name, [name])))
 
     def _batch(self, number: int) -> pa.RecordBatch:
         if self._blocks.is_compressed(number):
@@ -181,18 +198,14 @@ class Passages:
         return IndexDamaged(f"{self.path}: {reason}", hint="Run `corpusmill verify`.")
 
 
-def _passage(values: dict[str, Any]) -> Passage:
-    return Passage(
-        passage_id=passage_id(values["doc_id"], values["passage"]),
-        doc_id=values["doc_id"],
-        title=values["title"],
-        text=values["text"],
-        start=values["start"],
-        end=values["end"],
-        source=values["source"],
-        metadata={
-            name[len(METADATA_PREFIX) :]: value
-            for name, value in values.items()
-            if name.startswith(METADATA_PREFIX) and value is not None
-        },
-    )
+def _field(stored: dict[str, Any], name: str) -> Any:
+    """A field of Passage from the columns of its row."""
+    if name == "passage_id":
+        return passage_id(stored["doc_id"], stored["passage"])
+    if name == "metadata":
+        return {
+            column[len(METADATA_PREFIX) :]: value
+            for column, value in stored.items()
+            if column.startswith(METADATA_PREFIX) and value is not None
+        }
+    return stored[name]

@@ -1,5 +1,4 @@
 from .answering import EXTRACTIVE as EXTRACTIVE
-from .answering import Answer as Answer
 from .answering import write_answer as write_answer
 from .citations import CitationFilter as CitationFilter
 from .evidence import Evidence as Evidence

@@ -5,20 +5,20 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
 
 from retrieval.deadline import Deadline, within
 from retrieval.errors import DeadlineExceeded, GenerationError
 from retrieval.format import Passage
-from retrieval.generation.citations import Citation, CitationFilter, attribute, cite, quote
-from retrieval.generation.evidence import Evidence, Judge
+from retrieval.generation.citations import CitationFilter, attribute, cite, quote
+from retrieval.generation.evidence import Evidence, Judge, Sentence
 from retrieval.generation.extractive import extract_answer
 from retrieval.generation.generators import Generator
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt, make_prompt
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import Support, support
-from retrieval.search import Hit, Result
+from retrieval.results import Answer, Citation, Hit, Result
 from retrieval.text import join_surrogate_stream
 
 EXTRACTIVE = "extractive"
@@ -26,64 +26,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer with its citations.
-
-    `supported`: whether the passages are likely to hold an answer; where not, `answer` says so. `support`:
-    that likelihood at even odds, 0 to 1. `removed_citations`: numbers of no given passage, taken out.
-    `left_out`: passages that were found and did not fit into the prompt. `tokens`: that the generator wrote,
-    or about as many. `timings_ms`: support, generation, first_token, citations.
-    """
-
-    question: str
-    answer: str
-    supported: bool
-    support: float
-    generator: str
-    citations: tuple[Citation, ...]
-    removed_citations: int
-    left_out: int
-    timings_ms: dict[str, float]
-    tokens: int = 0
-
-    @property
-    def tokens_per_second(self) -> float:
-        """From the first token on; 0 where nothing was generated."""
-        ms = self.timings_ms.get("generation", 0.0) - self.timings_ms.get("first_token", 0.0)
-        return 1000 * self.tokens / ms if self.tokens and ms > 0 else 0.0
-
-    @property
-    def extractive(self) -> bool:
-        """Whether the answer consists of sentences of the passages."""
-        return self.generator == EXTRACTIVE
-
-    def as_json(self, found: Result) -> dict[str, Any]:
-        """The object that commands and servers print; `found`: the search that the passages come from."""
-        return {
-            "question": self.question, "answer": self.answer, "supported": self.supported,
-            "support": round(self.support, 4), "generator": self.generator, "extractive": self.extractive,
-            "citations": [citation.as_json() for citation in self.citations],
-            "removed_citations": self.removed_citations, "left_out": self.left_out, "tokens": self.tokens,
-            "version": found.version, "coverage": found.coverage.as_json(),
-            "timings_ms": {**found.timings_ms, **{k: round(v, 3) for k, v in self.timings_ms.items()}},
-        }  # fmt: skip
-
-
 async def write_answer(
-    question: str, hits: Sequence[Hit], generator: Generator | None, judge: Judge,
-    settings: GenerationSettings, deadline: Deadline | None = None,
+    found: Result, generator: Generator | None, judge: Judge, settings: GenerationSettings,
+    deadline: Deadline | None = None,
 ) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
     """The answer piece by piece as text, then the whole as `Answer`.
 
-    `hits`: what a search found, best first; all of them are read, some 5 ms each. Without a generator, and
-    where it writes nothing, the passages' best sentences are the answer. Raises GenerationError, also where
-    `settings.timeout_s` pass, DeadlineExceeded, and what the models raise; closing the iterator ends the
-    work.
+    `found`: the search whose query is the question; all of its hits are read, some 5 ms each. Without a
+    generator, and where it writes nothing, the passages' best sentences are the answer. Raises
+    GenerationError, also where `settings.timeout_s` pass, DeadlineExceeded, and what the models raise;
+    closing the iterator ends the work.
     """
     own = Deadline(of=[deadline] if deadline else [])
     try:
-        async with aclosing(_answered(question, hits, generator, judge, settings, own)) as pieces:
+        async with aclosing(_answered(found, generator, judge, settings, own)) as pieces:
             async for piece in pieces:
                 yield piece
     finally:
@@ -91,23 +47,24 @@ async def write_answer(
 
 
 async def _answered(
-    question: str, hits: Sequence[Hit], generator: Generator | None, judge: Judge,
-    settings: GenerationSettings, deadline: Deadline,
+    found: Result, generator: Generator | None, judge: Judge, settings: GenerationSettings,
+    deadline: Deadline,
 ) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
-    passages = [hit.passage for hit in hits]
+    question, hits = found.query, found.hits
     timings: dict[str, float] = {}
-    evidence, found = await _judged(question, passages, judge, timings, deadline)
+    evidence, judged = await _judged(question, hits, judge, timings, deadline)
     least = settings.support_threshold
     name = generator.name if generator else EXTRACTIVE
-    if not evidence.sentences or found.score < (found.threshold if least is None else least):
+    refusal = _refusal(found, judged, name)
+    if not evidence.sentences or judged.score < (judged.threshold if least is None else least):
         yield NOT_IN_PASSAGES
-        yield Answer(question, NOT_IN_PASSAGES, False, found.score, name, (), 0, 0, timings)
+        yield replace(refusal, timings_ms=_timings(found, timings))
         return
     text, removed, left_out, tokens = "", 0, 0, 0
     citations: list[Citation] = []
     if generator is not None:
         prompt = await _in_thread(
-            deadline, make_prompt, question, passages, generator.count_tokens, settings.context_tokens
+            deadline, make_prompt, question, hits, generator.count_tokens, settings.context_tokens
         )
         checked = CitationFilter(prompt.passages)
         pieces = _written(generator, prompt, settings, timings, deadline)
@@ -134,9 +91,24 @@ async def _answered(
         name, text = EXTRACTIVE, extracted.text
         citations = _quotes(extracted.sentences, hits)
         yield text
-    yield Answer(
-        question, text, True, found.score, name, tuple(citations), removed, left_out, timings, tokens
-    )
+    yield replace(
+        refusal, answer=text, supported=True, generator=name, extractive=name == EXTRACTIVE,
+        citations=tuple(citations), removed_citations=removed, left_out=left_out, tokens=tokens,
+        timings_ms=_timings(found, timings),
+    )  # fmt: skip
+
+
+def _refusal(found: Result, judged: Support, generator: str) -> Answer:
+    """The answer where the passages hold none."""
+    return Answer(
+        question=found.query, answer=NOT_IN_PASSAGES, supported=False, support=round(judged.score, 4),
+        generator=generator, extractive=generator == EXTRACTIVE, citations=(), removed_citations=0,
+        left_out=0, tokens=0, version=found.version, coverage=found.coverage, timings_ms={},
+    )  # fmt: skip
+
+
+def _timings(found: Result, timings: dict[str, float]) -> dict[str, float]:
+    return {**found.timings_ms, **{name: round(value, 3) for name, value in timings.items()}}
 
 
 async def _judged(
@@ -207,22 +179,20 @@ async def _in_thread(deadline: Deadline, work: Callable[P, R], *args: P.args, **
 
 def _cited(text: str, evidence: Evidence, hits: Sequence[Hit], prompt: Prompt) -> tuple[list[Citation], str]:
     """Citations of a written answer, and what must be added where it has none and a passage has its words."""
-    passages = [hit.passage for hit in hits]
-    citations = cite(text, evidence, passages)
+    citations = cite(text, evidence, hits)
     if citations or not text.strip() or NOT_IN_PASSAGES in text.casefold():
         return citations, ""
     sentence = attribute(text, evidence)
     if sentence is None or sentence.passage >= prompt.passages:
         return [], ""
-    return [quote(sentence, passages)], f" [{sentence.passage + 1}]"
+    return [quote(sentence, hits)], f" [{sentence.passage + 1}]"
 
 
-def _quotes(sentences: Sequence[Any], hits: Sequence[Hit]) -> list[Citation]:
+def _quotes(sentences: Sequence[Sentence], hits: Sequence[Hit]) -> list[Citation]:
     """A citation for each passage, by number, with the best of its sentences."""
-    passages = [hit.passage for hit in hits]
     best: dict[int, Citation] = {}
     for sentence in sentences:
-        best.setdefault(sentence.passage, quote(sentence, passages))
+        best.setdefault(sentence.passage, quote(sentence, hits))
     return [best[place] for place in sorted(best)]
 
 

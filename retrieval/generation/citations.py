@@ -5,13 +5,12 @@ An answer may come in pieces that cut a citation in two: what may still become o
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from retrieval.format import Passage
 from retrieval.generation.evidence import Evidence, Sentence
+from retrieval.results import Citation
 from retrieval.text import sentences
 
 _INSIDE = r"\s*\d{1,6}(?:\s*[,;\u2013-]\s*\d{1,6}){0,15}\s*"
@@ -22,27 +21,6 @@ _CUT_SHORT = re.compile(r"\s*\[\s*\d[\s\d,;\u2013-]*$")
 _KEPT = re.compile(rf"\s*\[({_INSIDE})\]")
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"\w")
-
-
-@dataclass(frozen=True)
-class Citation:
-    """A passage that an answer cites. `number` is its place in the prompt, from 1.
-
-    `quote`: the sentence of the passage that supports the answer best, exactly as it stands there;
-    `start` and `end`: its characters in the document's text.
-    """
-
-    number: int
-    passage_id: str
-    doc_id: str
-    title: str
-    quote: str
-    start: int
-    end: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 class CitationFilter:

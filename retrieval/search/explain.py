@@ -1,57 +1,68 @@
-"""Why a passage was found: the terms and tokens that matched, exact beside quantized scores."""
+"""Why passages were found: the terms and tokens that matched, exact beside quantized scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from retrieval.format import Manifest, Passage
-from retrieval.search.protocols import QueryModels, Shards
-from retrieval.search.result import Explanation, TermShare, TokenShare
+from retrieval.results import Explanation, TermShare, TokenShare
+from retrieval.search.protocols import QueryModels, Shards, TokenShareRequest
+from retrieval.search.shard_requests import ExplainRequest, Matches, Place, ScoreRequest
 from retrieval.search.stages import Trace
 
 
-class Explainer:
-    """Explains the hits of one batch; what all hits of a query share is computed once."""
+def explain(
+    queries: Sequence[str], trace: Trace, passages: Mapping[int, dict[str, Any]], group: Shards,
+    models: QueryModels, manifest: Manifest,
+) -> dict[Place, Explanation]:  # fmt: skip
+    """Explanations of the passages of `trace.final` that are among `passages`, by their place there.
 
-    def __init__(
-        self, group: Shards, models: QueryModels, manifest: Manifest, trace: Trace, ids: np.ndarray
-    ) -> None:
-        """ids: passages (q, n) int64 that will be explained, -1 for none."""
-        self._group = group
-        self._models = models
-        self._manifest = manifest
-        self._trace = trace
-        self._ids = ids
-        self._exact = self._quantized = None
-        if trace.vectors is not None and "dense" in trace.lists and ids.size:
-            self._exact = group.exact_scores(trace.vectors, ids)
-            depth = trace.lists["dense"].width
-            self._quantized = group.quantized_scores(trace.vectors, ids, depth)
-
-    def explain(self, query: str, number: int, place: int, passage: Passage) -> Explanation:
-        """The hit at `place` of query `number`."""
-        found = int(self._ids[number, place])
-        return Explanation(
-            shard=self._manifest.shard_name(found),
-            version=self._manifest.version,
-            dense_exact=_finite(self._exact, number, place),
-            dense_quantized=_finite(self._quantized, number, place),
-            terms=self._terms(number, found),
-            tokens=self._tokens(query, number, found, passage),
+    The shards are asked once for all of them, and so are the models.
+    """
+    ids = trace.final.ids
+    wanted: dict[Place, Passage] = {
+        (row, place): Passage(**passages[int(ids[row, place])])
+        for row, place in np.argwhere(ids >= 0).tolist()
+        if int(ids[row, place]) in passages
+    }
+    if not wanted:
+        return {}
+    scores: list[ScoreRequest] = []
+    if trace.vectors is not None and "dense" in trace.lists:
+        depth = trace.lists["dense"].width
+        scores = [ScoreRequest("exact", trace.vectors), ScoreRequest("quantized", trace.vectors, depth)]
+    matches = group.explain(ExplainRequest(ids, scores, trace.terms, trace.tokens))
+    tokens = _token_shares(queries, trace, wanted, matches, models)
+    return {
+        place: Explanation(
+            shard=manifest.shard_name(int(ids[place])),
+            version=manifest.version,
+            dense_exact=_finite(matches, "exact", place),
+            dense_quantized=_finite(matches, "quantized", place),
+            terms=[
+                TermShare(match.term, match.idf, match.count_in_passage, match.score)
+                for match in matches.terms.get(place, [])
+            ],
+            tokens=tokens.get(place, []),
         )
-
-    def _terms(self, number: int, found: int) -> list[TermShare]:
-        if not self._trace.terms:
-            return []
-        matches = self._group.term_matches(self._trace.terms[number], found)
-        return [TermShare(match.term, match.idf, match.count_in_passage, match.score) for match in matches]
-
-    def _tokens(self, query: str, number: int, found: int, passage: Passage) -> list[TokenShare]:
-        if not self._trace.tokens:
-            return []
-        vectors = self._trace.tokens[number]
-        pairs = self._group.token_pairs(vectors, found)
-        return self._models.token_shares(query, vectors, passage, pairs)
+        for place in wanted
+    }
 
 
-def _finite(scores: np.ndarray | None, number: int, place: int) -> float | None:
-    value = None if scores is None else float(scores[number, place])
+def _token_shares(
+    queries: Sequence[str], trace: Trace, wanted: Mapping[Place, Passage], matches: Matches,
+    models: QueryModels,
+) -> dict[Place, list[TokenShare]]:  # fmt: skip
+    if not trace.tokens:
+        return {}
+    asked = [
+        TokenShareRequest(queries[place[0]], trace.tokens[place[0]], passage, matches.pairs.get(place))
+        for place, passage in wanted.items()
+    ]
+    return dict(zip(wanted, models.token_shares(asked), strict=True))
+
+
+def _finite(matches: Matches, kind: str, place: Place) -> float | None:
+    value = float(matches.scores[kind][place]) if kind in matches.scores else None
     return value if value is not None and np.isfinite(value) else None

@@ -1,21 +1,32 @@
 """What the query path needs: shards that are searched, and models. In this process, or somewhere else."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from inspect import isfunction
+from typing import Any, Protocol
 
 import numpy as np
 
 from retrieval.filters import Filter
-from retrieval.format import Passage
-from retrieval.lexical import LexicalQuery, TermMatch
+from retrieval.format import PASSAGE_FIELDS, Passage
+from retrieval.results import TokenShare
 from retrieval.search.ranking import Ranking
-from retrieval.search.result import TokenShare
-
-Pairs = tuple[np.ndarray, np.ndarray]  # the best passage token of each query token (t,), their scores (t,)
+from retrieval.search.shard_requests import (
+    DenseSearch,
+    ExplainRequest,
+    LexicalSearch,
+    Matches,
+    Pairs,
+    ScoreRequest,
+)
 
 
 class Shards(Protocol):
-    """Shards of one index version. Passage ids (q, n) are int64, -1 for none; see `ShardGroup`."""
+    """Shards of one index version.
+
+    Every method is a call that may go to other processes: its arguments and its result are plain data.
+    Passage ids (q, n) are int64, -1 for none; those that lie elsewhere are passed over.
+    """
 
     @property
     def rows(self) -> int:
@@ -25,47 +36,38 @@ class Shards(Protocol):
     def missing(self) -> tuple[str, ...]:
         """What did not answer."""
 
-    @property
-    def has_tokens(self) -> bool:
-        """Whether token vectors are stored with the shards."""
+    def count(self, filter: Filter) -> int:
+        """How many passages a filter keeps. Which, is remembered for the searches with it."""
 
-    def select(self, filter: Filter) -> object:
-        """Find the rows that a filter keeps, before a search with it."""
+    def search(self, asked: DenseSearch | LexicalSearch) -> Ranking:
+        """The best passages of each query."""
 
-    def selected(self, filter: Filter | None) -> int:
-        """How many passages a filter keeps."""
+    def fetch(self, ids: np.ndarray, columns: Sequence[str] = PASSAGE_FIELDS) -> dict[int, dict[str, Any]]:
+        """Fields of `Passage` by id. Raises IndexDamaged."""
 
-    def dense(
-        self, vectors: np.ndarray, n: int, *, filter: Filter | None = None, exact: bool = False
-    ) -> Ranking:
-        """The n nearest passages of query vectors (q, d) float32."""
+    def score(self, asked: ScoreRequest, ids: np.ndarray) -> np.ndarray:
+        """Scores of queries with passages (q, n): float32 (q, n), -inf where there is none."""
 
-    def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
-        """The n passages with the highest BM25."""
-
-    def passages(self, ids: np.ndarray) -> dict[int, Passage]:
-        """Passages by id."""
+    def explain(self, asked: ExplainRequest) -> Matches:
+        """Why passages were found, all of them at once."""
 
     def find(self, passage_id: str) -> Passage | None:
-        """The passage with this key, `doc_id#n`."""
+        """The passage with this key, `doc_id#n`. Raises IndexDamaged."""
 
-    def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
-        """Document ids by passage id."""
 
-    def token_scores(self, queries: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
-        """MaxSim of queries' token vectors with stored codes: float32 (q, n), -inf for what is not here."""
+SHARD_CALLS = frozenset(
+    name for name, member in vars(Shards).items() if isfunction(member) and name[0] != "_"
+)
 
-    def exact_scores(self, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Exact inner products: float32 (q, n), -inf for what is not here."""
 
-    def quantized_scores(self, vectors: np.ndarray, ids: np.ndarray, depth: int) -> np.ndarray:
-        """Scores of the codes alone: float32 (q, n), NaN for what no shortlist had."""
+@dataclass(frozen=True)
+class TokenShareRequest:
+    """A query with its token vectors (t, d), and a passage that it found; `pairs` if they are known."""
 
-    def term_matches(self, query: LexicalQuery, passage: int) -> list[TermMatch]:
-        """Terms of the query in a passage."""
-
-    def token_pairs(self, query: np.ndarray, passage: int) -> Pairs | None:
-        """Matches of a query's tokens (t, d) in the stored codes of a passage; None without codes."""
+    query: str
+    tokens: np.ndarray
+    passage: Passage
+    pairs: Pairs | None
 
 
 class QueryModels(Protocol):
@@ -85,10 +87,8 @@ class QueryModels(Protocol):
     ) -> list[np.ndarray]:
         """MaxSim of each query's tokens with the passages at its `wanted` places: float32 arrays."""
 
-    def token_shares(
-        self, query: str, tokens: np.ndarray, passage: Passage, pairs: Pairs | None
-    ) -> list[TokenShare]:
-        """For every query token the passage token with the largest inner product; `pairs` if known."""
+    def token_shares(self, asked: Sequence[TokenShareRequest]) -> list[list[TokenShare]]:
+        """For each request, by query token, the passage token with the largest inner product."""
 
     def cross_scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         """Cross-encoder scores of (query, passage text): float32 (n,)."""

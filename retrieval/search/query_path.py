@@ -11,11 +11,12 @@ import numpy as np
 
 from retrieval.deadline import Deadline, look, within
 from retrieval.format import DenseSpec, Manifest, Passage
-from retrieval.search.explain import Explainer
+from retrieval.results import Coverage, Explanation, Hit, Result, StageScore
+from retrieval.search.explain import explain as explain_all
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking
-from retrieval.search.result import Coverage, Hit, Result, StageScore
+from retrieval.search.shard_requests import DenseSearch, Place
 from retrieval.search.stages import Pipeline, QueryTerms, Trace
 from retrieval.settings import SearchSettings
 
@@ -36,7 +37,7 @@ class QueryPath:
         self.spec = DenseSpec.model_validate(manifest.dense)
         self._group = group
         self.models = models
-        self._pipeline = Pipeline(group, models, terms, beside)
+        self._pipeline = Pipeline(group, models, terms, beside, bool(manifest.token_codec))
 
     def __call__(self, query: str, k: int = 10, **options: Any) -> Result:
         """The k best passages of one query; options as in `batch`."""
@@ -69,18 +70,19 @@ class QueryPath:
         start = time.perf_counter()
         trace = self._run(queries, asked, vectors)
         with trace.timed("passages"):
-            passages = self._group.passages(trace.final.ids)
-        explainer = None
-        if asked.explain:
-            explainer = Explainer(self._group, self.models, self.manifest, trace, trace.final.ids)
+            passages = self._group.fetch(trace.final.ids)
+        why: dict[Place, Explanation] = {}
         with trace.timed("explain" if asked.explain else "passages"):
-            hits = [self._hits(query, row, trace, passages, explainer) for row, query in enumerate(queries)]
+            if asked.explain:
+                why = explain_all(queries, trace, passages, self._group, self.models, self.manifest)
+            hits = [self._hits(row, trace, passages, why) for row in range(len(queries))]
         trace.timings_ms["total"] = 1000 * (time.perf_counter() - start)
         timings = {name: round(value, 3) for name, value in trace.timings_ms.items()}
-        matching = self._group.selected(asked.filter) if asked.filter is not None else None
-        coverage = Coverage(self.manifest.passages, self._group.rows, self._group.missing)  # after all calls
+        matching = self._group.count(asked.filter) if asked.filter is not None else None
+        searched, missing = self._group.rows, self._group.missing  # after all calls
+        coverage = Coverage.of(self.manifest.passages, searched, missing)
         return [
-            Result(query, self.manifest.version, found, coverage, timings, row in trace.cut, matching)
+            Result(query, self.manifest.version, row in trace.cut, coverage, timings, found, matching)
             for row, (query, found) in enumerate(zip(queries, hits, strict=True))
         ]
 
@@ -100,7 +102,7 @@ class QueryPath:
         vectors: (q, d) float32, embedded as queries.
         """
         asked = self.options(None, k=k, mode="dense", rerank="none")
-        found = self._group.dense(check_vectors(vectors, self.spec.dimension), asked.k)
+        found = self._group.search(DenseSearch(check_vectors(vectors, self.spec.dimension), asked.k))
         return found.scores, found.ids
 
     def encode(self, queries: Sequence[str]) -> np.ndarray:
@@ -110,7 +112,7 @@ class QueryPath:
 
     def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
         """Document ids of passage ids."""
-        return self._group.doc_ids(ids)
+        return {number: row["doc_id"] for number, row in self._group.fetch(ids, ("doc_id",)).items()}
 
     def find(self, passage_id: str) -> Passage | None:
         """The passage with this key, `doc_id#n`."""
@@ -118,7 +120,7 @@ class QueryPath:
 
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """Passages by id."""
-        return self._group.passages(ids)
+        return {number: Passage(**row) for number, row in self._group.fetch(ids).items()}
 
     def options(self, settings: SearchSettings | None = None, **asked: Any) -> Options:
         """What is asked, checked against the index. Raises ConfigError."""
@@ -145,7 +147,7 @@ class QueryPath:
 
     def _limit(self, found: Ranking, asked: Options) -> tuple[Ranking, bool]:
         """At most `per_document` passages of a document; whether looking deeper would give no more."""
-        owners = self._group.doc_ids(found.ids)
+        owners = self.doc_ids(found.ids)
         scores = np.full((len(found.ids), asked.k), -np.inf, found.scores.dtype)
         ids = np.full((len(found.ids), asked.k), -1, np.int64)
         full = True
@@ -162,7 +164,7 @@ class QueryPath:
         return Ranking(scores, ids), full
 
     def _hits(
-        self, query: str, row: int, trace: Trace, passages: dict[int, Passage], explainer: Explainer | None
+        self, row: int, trace: Trace, passages: dict[int, dict[str, Any]], why: dict[Place, Explanation]
     ) -> tuple[Hit, ...]:
         hits: list[Hit] = []
         ids, scores = trace.final.ids[row].tolist(), trace.final.scores[row].tolist()
@@ -177,7 +179,6 @@ class QueryPath:
                 found = ranking.position(row, number)
                 if found is not None:
                     stages[name] = StageScore(found + 1, float(ranking.scores[row, found]))
-            why = explainer.explain(query, row, place, passages[number]) if explainer else None
-            shard = self.manifest.shard_name(number)
-            hits.append(Hit(len(hits) + 1, score, passages[number], shard, stages, why))
+            reason = why.get((row, place))
+            hits.append(Hit(len(hits) + 1, score, **passages[number], stages=stages, explanation=reason))
         return tuple(hits)

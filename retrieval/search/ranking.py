@@ -1,11 +1,13 @@
 """Ranked lists of a batch of queries, and how two lists become one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from retrieval.format import best_rows
+from retrieval.fusions import Fusion
 
 
 @dataclass(frozen=True)
@@ -39,43 +41,17 @@ class Ranking:
         return cls(np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64))
 
 
-def merge_rankings(rankings: Sequence[Ranking], n: int) -> Ranking:
-    """The n best over lists that have no passage in common, such as those of shards."""
-    scores = np.concatenate([ranking.scores for ranking in rankings], axis=1)
-    ids = np.concatenate([ranking.ids for ranking in rankings], axis=1)
-    return Ranking(*best_rows(scores, ids, n))
-
-
-def reciprocal_rank_fusion(
-    rankings: Sequence[Ranking], weights: Sequence[float], n: int, k: int = 60
+def fuse(
+    fusion: Fusion, rankings: Sequence[Ranking], weights: Sequence[float], n: int, settings: Mapping[str, Any]
 ) -> Ranking:
-    """Cormack et al. 2009: sum over the lists of weight / (k + rank), rank from 1. Scores are float64."""
-    shares = []
-    for ranking, weight in zip(rankings, weights, strict=True):
-        ranks = np.arange(1, ranking.width + 1, dtype=np.float64)
-        shares.append(np.broadcast_to(weight / (k + ranks), ranking.ids.shape))
-    return _sum(rankings, shares, n)
+    """The n passages with the largest sums over the lists of what they add; equal sums by id.
 
-
-def weighted_fusion(rankings: Sequence[Ranking], weights: Sequence[float], n: int) -> Ranking:
-    """Sum over the lists of weight times score, each list's scores scaled to 0 to 1 by query (min-max).
-
-    A passage that a list lacks gets nothing from it. Where all scores of a list are equal they count 1.
+    A passage that a list lacks gets nothing from it. settings: the fusion's own. Scores are float64.
     """
-    shares = []
-    for ranking, weight in zip(rankings, weights, strict=True):
-        there = ranking.ids >= 0
-        scores = ranking.scores.astype(np.float64)
-        high = np.max(scores, axis=1, keepdims=True, where=there, initial=-np.inf)
-        low = np.min(scores, axis=1, keepdims=True, where=there, initial=np.inf)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = np.where(high > low, (scores - low) / (high - low), 1.0)
-        shares.append(weight * np.where(there, scaled, 0.0))
-    return _sum(rankings, shares, n)
-
-
-def _sum(rankings: Sequence[Ranking], shares: Sequence[np.ndarray], n: int) -> Ranking:
-    """The n passages with the largest sums of shares; equal sums by id."""
+    shares = [
+        fusion.shares(np.where(ranking.ids >= 0, ranking.scores, -np.inf), weight, settings)
+        for ranking, weight in zip(rankings, weights, strict=True)
+    ]
     ids = np.concatenate([ranking.ids for ranking in rankings], axis=1)
     values = np.concatenate(shares, axis=1)
     order = np.argsort(ids, axis=1, kind="stable")

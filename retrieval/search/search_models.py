@@ -8,15 +8,16 @@ from threading import RLock
 
 import numpy as np
 
+from retrieval.deadline import look
 from retrieval.errors import ModelError
 from retrieval.format import Manifest, Passage
 from retrieval.models import OPENED, Trust, opened_model
 from retrieval.models.cross_encoders import CrossEncoder
 from retrieval.models.encoders import Encoder
 from retrieval.models.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
+from retrieval.results import TokenShare
 from retrieval.search.embedding_cache import VectorCache
-from retrieval.search.protocols import Pairs
-from retrieval.search.result import TokenShare
+from retrieval.search.protocols import TokenShareRequest
 from retrieval.settings import CrossEncoderSettings, ModelSettings
 from retrieval.storage import Store
 
@@ -84,17 +85,20 @@ class Models:
             for query, places in zip(tokens, wanted, strict=True)
         ]
 
-    def token_shares(
-        self, query: str, tokens: np.ndarray, passage: Passage, pairs: Pairs | None
-    ) -> list[TokenShare]:
-        """For every query token the passage token with the largest inner product; `pairs` if known."""
+    def token_shares(self, asked: Sequence[TokenShareRequest]) -> list[list[TokenShare]]:
+        """For each request, by query token, the passage token with the largest inner product."""
+        return [self._shares(one) for one in asked]
+
+    def _shares(self, asked: TokenShareRequest) -> list[TokenShare]:
+        look()
+        passage, pairs = asked.passage, asked.pairs
         if pairs is None:
-            pairs = best_pairs(tokens, self.tokens.encode_passages([passage.title], [passage.text]))
+            pairs = best_pairs(asked.tokens, self.tokens.encode_passages([passage.title], [passage.text]))
         words = self.tokens.passage_tokens(passage.title, passage.text)
         places, scores = (part.tolist() for part in pairs)
         return [
             TokenShare(token, words[place].text, words[place].start, words[place].end, score)
-            for token, place, score in zip(self.tokens.query_tokens(query), places, scores, strict=True)
+            for token, place, score in zip(self.tokens.query_tokens(asked.query), places, scores, strict=True)
         ]
 
     def cross_scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:

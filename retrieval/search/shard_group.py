@@ -1,22 +1,28 @@
-"""Some shards of an index searched together: what one process holds, all of them on a laptop.
-
-Arguments and results are plain data (arrays, texts, settings), so that a group can be a process of its own.
-Passage ids that lie in other groups are ignored.
-"""
+"""Some shards of an index searched together: what one process holds, all of them on a laptop."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from retrieval.deadline import look
 from retrieval.dense import Assignment, Quantizer
 from retrieval.filters import Filter
-from retrieval.format import Passage, SearchParameters, exact_search
-from retrieval.lexical import BM25, LexicalQuery, TermMatch
+from retrieval.format import PASSAGE_FIELDS, Passage, SearchParameters, exact_search
+from retrieval.lexical import BM25
+from retrieval.search.combining import highest, merge_rankings
 from retrieval.search.index_shard import Shard
-from retrieval.search.ranking import Ranking, merge_rankings
+from retrieval.search.ranking import Ranking
+from retrieval.search.scores import score_of
+from retrieval.search.shard_requests import (
+    DenseSearch,
+    ExplainRequest,
+    LexicalSearch,
+    Matches,
+    ScoreRequest,
+)
 
 FILTERS_KEPT = 8  # selections of recent filters; each takes 8 bytes a selected row
 MOST_PROBES_FACTOR = 8  # a filter makes a search visit at most so many times as many lists
@@ -38,16 +44,10 @@ class ShardGroup:
         self.parameters = parameters
         self._bm25 = bm25
         self._threads = threads
-        self._bases = np.array([shard.base for shard in shards], np.int64)
         self._selections: OrderedDict[Filter, Selection] = OrderedDict()
         self._lock = Lock()
 
     missing: tuple[str, ...] = ()  # what is open answers
-
-    @property
-    def has_tokens(self) -> bool:
-        """Whether token vectors are stored with the shards."""
-        return all(shard.tokens is not None for shard in self.shards)
 
     def close(self) -> None:
         """Unmap all files."""
@@ -70,38 +70,37 @@ class ShardGroup:
                 self._selections.popitem(last=False)
         return found
 
-    def selected(self, filter: Filter | None) -> int:
-        """How many passages a filter keeps."""
-        if filter is None:
-            return self.rows
+    def count(self, filter: Filter) -> int:
+        """See Shards."""
         chosen = self.select(filter)
         return sum(shard.rows if (rows := chosen[shard.name]) is None else len(rows) for shard in self.shards)
 
-    def dense(
-        self, vectors: np.ndarray, n: int, *, filter: Filter | None = None, exact: bool = False
-    ) -> Ranking:
-        """The n nearest passages of query vectors (q, d) float32 by inner product, exactly scored.
+    def search(self, asked: DenseSearch | LexicalSearch) -> Ranking:
+        """See Shards."""
+        chosen = self.select(asked.filter) if asked.filter is not None else {}
+        if isinstance(asked, DenseSearch):
+            return merge_rankings(len(asked.vectors), self._dense(asked, chosen), asked.n)
+        return merge_rankings(len(asked.queries), self._lexical(asked, chosen), asked.n)
 
-        exact: score every vector instead of searching the index.
-        """
-        chosen = self.select(filter) if filter is not None else {}
+    def _dense(self, asked: DenseSearch, chosen: Selection) -> list[Ranking]:
         parameters, assigned = self.parameters, None
-        if self._quantizer.spec.is_ivf and not exact:
-            parameters = self._widened(self.parameters.for_depth(n), self.selected(filter))
-            assigned = self._quantizer.assign(vectors, parameters.nprobe)
-        found = [Ranking.none(len(vectors))]
+        if self._quantizer.spec.is_ivf and not asked.exact:
+            kept = self.rows if asked.filter is None else self.count(asked.filter)
+            parameters = self._widened(self.parameters.for_depth(asked.n), kept)
+            assigned = self._quantizer.assign(asked.vectors, parameters.nprobe)
+        found = []
         for shard in self.shards:
             selection = chosen.get(shard.name)
             if selection is None or len(selection):
-                found.append(self._dense_in(shard, vectors, n, selection, parameters, assigned, exact))
-        return merge_rankings(found, n)
+                found.append(self._dense_in(shard, asked, selection, parameters, assigned))
+        return found
 
     def _dense_in(
-        self, shard: Shard, vectors: np.ndarray, n: int, selection: np.ndarray | None,
-        parameters: SearchParameters, assigned: Assignment | None, exact: bool,
+        self, shard: Shard, asked: DenseSearch, selection: np.ndarray | None, parameters: SearchParameters,
+        assigned: Assignment | None,
     ) -> Ranking:  # fmt: skip
-        width = min(n, shard.rows)
-        if exact:
+        vectors, width = asked.vectors, min(asked.n, shard.rows)
+        if asked.exact:
             scores, rows = exact_search(vectors, shard.vectors, width, rows=selection)
             return _global(shard, scores, rows)
         scores, rows = shard.dense.search(
@@ -122,101 +121,60 @@ class ShardGroup:
         nprobe = min(self._quantizer.spec.nlist, round(parameters.nprobe * factor))
         return parameters.model_copy(update={"nprobe": nprobe})
 
-    def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
-        """The n passages with the highest BM25 of each query; statistics are those of the whole index."""
-        chosen = self.select(filter) if filter is not None else {}
-        found = [Ranking.none(len(queries))]
+    def _lexical(self, asked: LexicalSearch, chosen: Selection) -> list[Ranking]:
+        found: list[Ranking] = []
         for shard in self.shards:
             selection = chosen.get(shard.name)
             if shard.lexical is None or self._bm25 is None or (selection is not None and not len(selection)):
                 continue
             scores, rows = shard.lexical.search(
-                queries, min(n, shard.rows), self._bm25, selection=selection, threads=self._threads
-            )
+                asked.queries, min(asked.n, shard.rows), self._bm25, selection=selection,
+                threads=self._threads,
+            )  # fmt: skip
             found.append(_global(shard, scores, rows))
-        return merge_rankings(found, n)
+        return found
 
-    def passages(self, ids: np.ndarray) -> dict[int, Passage]:
-        """Passages by id. Raises IndexDamaged."""
-        found: dict[int, Passage] = {}
-        for shard, own, rows in self._by_shard(np.unique(ids[ids >= 0])):
-            found |= zip(own.tolist(), shard.passages.get(rows), strict=True)
+    def fetch(self, ids: np.ndarray, columns: Sequence[str] = PASSAGE_FIELDS) -> dict[int, dict[str, Any]]:
+        """See Shards."""
+        found: dict[int, dict[str, Any]] = {}
+        wanted = np.unique(ids[ids >= 0])
+        for shard in self.shards:
+            own = wanted[shard.local(wanted) >= 0]
+            if len(own):
+                found |= zip(own.tolist(), shard.passages.values(own - shard.base, columns), strict=True)
         return found
 
     def find(self, passage_id: str) -> Passage | None:
-        """The passage with this key, `doc_id#n`. Raises IndexDamaged."""
+        """See Shards."""
         found = (shard.passages.find(passage_id) for shard in self.shards)
         return next((passage for passage in found if passage is not None), None)
 
-    def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
-        """Document ids by passage id: cheaper than whole passages. Raises IndexDamaged."""
-        found: dict[int, str] = {}
-        for shard, own, rows in self._by_shard(np.unique(ids[ids >= 0])):
-            found |= zip(own.tolist(), shard.passages.doc_ids(rows), strict=True)
-        return found
-
-    def _shard_of(self, passage: int) -> Shard | None:
-        """The shard that holds a passage."""
-        place = int(np.searchsorted(self._bases, passage, side="right")) - 1
-        shard = self.shards[place] if place >= 0 else None
-        return shard if shard is not None and passage < shard.base + shard.rows else None
-
-    def token_scores(self, queries: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
-        """MaxSim of queries' token vectors (t, d) with the stored codes of passages (q, n): float32 (q, n).
-
-        Passages of other groups score -inf.
-        """
-        scores = np.full(ids.shape, -np.inf, np.float32)
-        for shard in self.shards:
-            rows = shard.local(ids)
-            for number in np.flatnonzero((rows >= 0).any(axis=1)).tolist():
-                look()
-                own = np.flatnonzero(rows[number] >= 0)
-                if shard.tokens is not None:
-                    scores[number, own] = shard.tokens.scores(queries[number], rows[number, own])
-        return scores
-
-    def exact_scores(self, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Exact inner products of queries (q, d) with passages (q, n): float32, -inf for other groups'."""
-        parts = [shard.vectors.scores(vectors, shard.local(ids)) for shard in self.shards]
-        return np.max(np.stack(parts), axis=0)
-
-    def quantized_scores(self, vectors: np.ndarray, ids: np.ndarray, depth: int) -> np.ndarray:
-        """Scores of the codes alone, float32 (q, n); NaN for passages that no shortlist had.
-
-        depth: results that the search was asked for.
-        """
-        found = np.full(ids.shape, np.nan, np.float32)
+    def score(self, asked: ScoreRequest, ids: np.ndarray) -> np.ndarray:
+        """See Shards. Raises ConfigError where there is no such kind of score."""
+        score, found = score_of(asked.kind), []
         for shard in self.shards:
             look()
-            listed, rows = shard.dense.shortlist(vectors, self.parameters.for_depth(depth))
-            own = shard.local(ids)
-            for number in range(len(vectors)):
-                same = (own[number][:, None] == rows[number][None, :]) & (own[number][:, None] >= 0)
-                hit, place = np.nonzero(same)
-                found[number, hit] = listed[number, place]
-        return found
+            rows = shard.local(ids)
+            if (rows >= 0).any():
+                found.append(score(shard, asked, rows, self.parameters))
+        return highest(ids.shape, found)
 
-    def term_matches(self, query: LexicalQuery, passage: int) -> list[TermMatch]:
-        """Terms of the query in a passage."""
-        shard = self._shard_of(passage)
-        if shard is None or shard.lexical is None or self._bm25 is None:
-            return []
-        return shard.lexical.matches(query, np.array([passage - shard.base]), self._bm25)[0]
-
-    def token_pairs(self, query: np.ndarray, passage: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """The stored passage token that each query token (t, d) matched best, int64 (t,), and scores (t,)."""
-        shard = self._shard_of(passage)
-        return (
-            None if shard is None or shard.tokens is None else shard.tokens.pairs(query, passage - shard.base)
-        )
-
-    def _by_shard(self, ids: np.ndarray) -> list[tuple[Shard, np.ndarray, np.ndarray]]:
-        found = []
+    def explain(self, asked: ExplainRequest) -> Matches:
+        """See Shards."""
+        found = Matches({one.kind: self.score(one, asked.ids) for one in asked.scores})
         for shard in self.shards:
-            own = ids[(ids >= shard.base) & (ids < shard.base + shard.rows)]
-            if len(own):
-                found.append((shard, own, own - shard.base))
+            rows = shard.local(asked.ids)
+            for number in np.flatnonzero((rows >= 0).any(axis=1)).tolist():
+                look()
+                places = np.flatnonzero(rows[number] >= 0)
+                own, keys = rows[number, places], [(number, place) for place in places.tolist()]
+                if asked.terms and shard.lexical is not None and self._bm25 is not None:
+                    terms = shard.lexical.matches(asked.terms[number], own, self._bm25)
+                    found.terms.update(zip(keys, terms, strict=True))
+                if asked.tokens and shard.tokens is not None:
+                    for key, row in zip(keys, own.tolist(), strict=True):
+                        look()
+                        found.pairs[key] = shard.tokens.pairs(asked.tokens[number], row)
         return found
 
 

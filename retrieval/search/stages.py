@@ -11,10 +11,12 @@ import numpy as np
 
 from retrieval.deadline import look
 from retrieval.format import Passage, best_rows
+from retrieval.fusions import FUSIONS, RRF
 from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
 from retrieval.search.options import Options
 from retrieval.search.protocols import QueryModels, Shards
-from retrieval.search.ranking import Ranking, reciprocal_rank_fusion, weighted_fusion
+from retrieval.search.ranking import Ranking, fuse
+from retrieval.search.shard_requests import DenseSearch, LexicalSearch, ScoreRequest
 
 ENCODED_AT_ONCE = 256  # passages whose token vectors are held while candidates are encoded
 
@@ -61,22 +63,25 @@ class QueryTerms:
 
 
 class Pipeline:
-    """Composes the stages. `beside`: where the lexical half runs, while the dense one is waited for."""
+    """Composes the stages. `beside`: where the lexical half runs, while the dense one is waited for.
+    `stored_tokens`: whether the shards hold token vectors of their passages."""
 
     def __init__(
-        self, group: Shards, models: QueryModels, terms: QueryTerms | None, beside: Executor
-    ) -> None:
+        self, group: Shards, models: QueryModels, terms: QueryTerms | None, beside: Executor,
+        stored_tokens: bool,
+    ) -> None:  # fmt: skip
         self._group = group
         self._models = models
         self._terms = terms
         self._beside = beside
+        self._stored_tokens = stored_tokens
 
     def run(self, queries: Sequence[str], options: Options, vectors: np.ndarray | None = None) -> Trace:
         """All stages. `vectors`: the queries' embeddings (q, d) float32 where they are known already."""
         trace = Trace(vectors=vectors)
         if options.filter is not None:
             with trace.timed("filter"):
-                self._group.select(options.filter)
+                self._group.count(options.filter)
         first = self._first_stage(queries, options, trace)
         look()
         if options.rerank == "none":
@@ -95,9 +100,7 @@ class Pipeline:
             trace.final = reranked.top(options.k)
         else:
             weights = (1.0, options.settings.rerank_weight)
-            trace.final = reciprocal_rank_fusion(
-                [first, reranked], weights, options.k, options.settings.rrf_k
-            )
+            trace.final = fuse(RRF, [first, reranked], weights, options.k, dict(options.settings))
         return trace
 
     def _load(self, name: str, trace: Trace) -> None:
@@ -121,10 +124,7 @@ class Pipeline:
         lists = [trace.lists["dense"], trace.lists["lexical"]]
         weights = (settings.dense_weight, settings.lexical_weight)
         with trace.timed("fusion"):
-            if settings.fusion == "rrf":
-                fused = reciprocal_rank_fusion(lists, weights, options.candidates, settings.rrf_k)
-            else:
-                fused = weighted_fusion(lists, weights, options.candidates)
+            fused = fuse(FUSIONS[settings.fusion], lists, weights, options.candidates, dict(settings))
         trace.lists = {"dense": lists[0], "lexical": lists[1], "hybrid": fused}
         return fused
 
@@ -135,41 +135,43 @@ class Pipeline:
                 trace.vectors, cut = self._models.encode(queries)
             trace.cut |= cut
         with trace.timed("dense"):
-            trace.lists["dense"] = self._group.dense(
-                trace.vectors, options.candidates, filter=options.filter, exact=options.exact
+            trace.lists["dense"] = self._group.search(
+                DenseSearch(trace.vectors, options.candidates, options.filter, options.exact)
             )
 
     def _lexical(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
         with trace.timed("lexical"):
             trace.terms = self._terms(queries) if self._terms else []
-            trace.lists["lexical"] = self._group.lexical(
-                trace.terms, options.candidates, filter=options.filter
+            trace.lists["lexical"] = self._group.search(
+                LexicalSearch(trace.terms, options.candidates, options.filter)
             )
 
     def _late_interaction(self, queries: Sequence[str], ids: np.ndarray, trace: Trace) -> np.ndarray:
         """MaxSim of queries with passages (q, n): float32 (q, n), -inf where there is no passage."""
         trace.tokens = self._models.encode_tokens(queries)
-        if self._group.has_tokens:
-            return self._group.token_scores(trace.tokens, ids)
+        if self._stored_tokens:
+            return self._group.score(ScoreRequest("token_codes", trace.tokens), ids)
         scores = np.full(ids.shape, -np.inf, np.float32)
         unique = np.unique(ids[ids >= 0])
         for first in range(0, len(unique), ENCODED_AT_ONCE):
             look()
-            passages = self._group.passages(unique[first : first + ENCODED_AT_ONCE])
+            passages = self._group.fetch(unique[first : first + ENCODED_AT_ONCE])
             if not passages:  # shards can be lost after the first stage
                 continue
             chunk = np.array(sorted(passages), np.int64)
             there = np.isin(ids, chunk)
             wanted = [np.searchsorted(chunk, row[own]) for row, own in zip(ids, there, strict=True)]
-            found = self._models.maxsim(trace.tokens, [passages[number] for number in chunk.tolist()], wanted)
+            texts = [Passage(**passages[number]) for number in chunk.tolist()]
+            found = self._models.maxsim(trace.tokens, texts, wanted)
             scores[there] = np.concatenate(found)
         return scores
 
     def _cross_encoder(self, queries: Sequence[str], ids: np.ndarray, _trace: Trace) -> np.ndarray:
         """Scores of the cross-encoder, float32 (q, n), -inf where there is no passage."""
-        passages = self._group.passages(ids)  # those of shards that were lost since are not among them
+        # Those of shards that were lost since are not among them.
+        passages = self._group.fetch(ids, ("title", "text"))
         pairs = [
-            (query, full_text(passages[number]))
+            (query, full_text(**passages[number]))
             for query, row in zip(queries, ids.tolist(), strict=True)
             for number in row
             if number in passages
@@ -180,6 +182,6 @@ class Pipeline:
         return scores
 
 
-def full_text(passage: Passage) -> str:
+def full_text(title: str, text: str) -> str:
     """A passage as the models see it: its document's title in front."""
-    return f"{passage.title} {passage.text}" if passage.title else passage.text
+    return f"{title} {text}" if title else text

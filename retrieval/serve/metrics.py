@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from ray.serve.metrics import Counter, Gauge, Histogram
 
-from retrieval.generation import Answer
-from retrieval.search import Result
+from retrieval.results import Answer, Result
 
 _MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000]
 

@@ -11,7 +11,7 @@ from retrieval.format.passages import Passage
 from retrieval.generation.evidence import Judge
 from retrieval.generation.generators.generator import Generator
 from retrieval.generation.prompt import Prompt, make_prompt
-from retrieval.search.result import Hit
+from retrieval.results.search_result import Coverage, Hit, Result
 
 Handler = Callable[[BaseHTTPRequestHandler], None]
 OIL = (
@@ -29,7 +29,13 @@ def passage(number: int, title: str, text: str, start: int = 100) -> Passage:
 
 def hits(*texts: tuple[str, str]) -> list[Hit]:
     """Hits in this order; texts are (title, text)."""
-    return [Hit(n, 1 / n, passage(n, *pair), "shard") for n, pair in enumerate(texts, 1)]
+    return [Hit(n, 1 / n, **vars(passage(n, *pair)), stages={}) for n, pair in enumerate(texts, 1)]
+
+
+def found_by(question: str, found: Sequence[Hit]) -> Result:
+    """A search of version 7, of which two passages did not answer."""
+    coverage = Coverage.of(10, 8, ("b",))
+    return Result(question, 7, False, coverage, {"encode": 1.0, "total": 2.0}, tuple(found))
 
 
 HITS = hits(("1973 oil crisis", OIL), ("Violin", VIOLIN), ("Bees", BEES))
@@ -43,7 +49,7 @@ def judge() -> Judge:
 
 def prompt(question: str, generator: Generator) -> Prompt:
     """A prompt over HITS."""
-    return make_prompt(question, [hit.passage for hit in HITS], generator.count_tokens, 1_024)
+    return make_prompt(question, list(HITS), generator.count_tokens, 1_024)
 
 
 async def collect(pieces: AsyncIterator[str]) -> list[str]:

@@ -64,7 +64,7 @@ def search(root: str) -> None:
         if manifest.token_codec:
             hits += searcher("comets", k=5, rerank="late-interaction", explain=True).hits
         assert all(math.isfinite(hit.score) for hit in hits)
-        json.dumps([hit.passage.metadata for hit in hits], default=str, allow_nan=False)
+        json.dumps([hit.metadata for hit in hits], default=str, allow_nan=False)
         searcher.rank(["rivers"], 5, mode="dense", exact=True)
         searcher.find("d00001#0")
 

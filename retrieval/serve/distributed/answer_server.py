@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -15,7 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.generation.generators import Generator, open_generator
-from retrieval.search import Hit
+from retrieval.results import Result
 from retrieval.serve.distributed.replica_port import keep_to_loopback
 from retrieval.serve.distributed.vllm import VLLMGenerator
 from retrieval.serve.errors import Overloaded, Unavailable
@@ -47,13 +46,11 @@ class AnswerServer(LocalAnswers):
         most = settings.generator.max_ongoing
         super().__init__(settings, open_answer_generator(settings, llm, settings.generator.cpus), most)
 
-    async def write(
-        self, left_s: float, question: str, hits: Sequence[Hit], asked: dict[str, Any]
-    ) -> AnswerStream:
+    async def write(self, left_s: float, found: Result, asked: dict[str, Any]) -> AnswerStream:
         """As `stream`, within `left_s` seconds and as long as the caller reads."""
         deadline = Deadline.after(left_s)
         try:
-            async with aclosing(self.stream(question, hits, asked, deadline)) as pieces:
+            async with aclosing(self.stream(found, asked, deadline)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
@@ -68,13 +65,11 @@ class RemoteAnswers:
         self._place_s = settings.limits.timeout_s
         self._longest_s = settings.longest_s
 
-    async def stream(
-        self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline
-    ) -> AnswerStream:
+    async def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
         """See Answers."""
         deadline.check()
         handle = self._handle.options(method_name="write", stream=True)
-        remote = handle.remote(min(deadline.left, self._longest_s), question, hits, asked)
+        remote = handle.remote(min(deadline.left, self._longest_s), found, asked)
         now = time.monotonic()
         whole = Deadline(now + self._longest_s, of=[deadline])
         until = Deadline(now + self._place_s, of=[deadline])  # it has a place to write at

@@ -7,6 +7,7 @@ from typing import Any
 from ray import serve
 
 from retrieval.deadline import Deadline, within
+from retrieval.search import SHARD_CALLS
 from retrieval.serve.distributed.replica_port import keep_to_loopback
 from retrieval.serve.logs import log
 from retrieval.serve.runtime import (
@@ -22,10 +23,6 @@ from retrieval.serve.runtime import (
 )
 from retrieval.serve.settings import ServeSettings
 
-SHARD_CALLS = frozenset(
-    "select selected dense lexical passages find doc_ids token_scores exact_scores quantized_scores "
-    "term_matches token_pairs".split()
-)
 MODEL_CALLS = frozenset("encode_tokens maxsim token_shares cross_scores".split())
 
 
@@ -80,7 +77,7 @@ class _Caller(_Replica):
         super().__init__(place, versions)
         self._pool = thread_pool(settings, type(self).__name__)
 
-    async def call(self, left_s: float, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
+    async def call(self, left_s: float, version: int, method: str, *args: Any) -> Any:
         """The result of one of `calls`, within `left_s` seconds and as long as the caller waits."""
         if method not in self.calls:
             raise ValueError(f"{method} is not offered")
@@ -89,7 +86,7 @@ class _Caller(_Replica):
         def work() -> Any:
             deadline.check()
             with self._versions.use(version) as held, within(deadline):
-                return getattr(held, method)(*args, **kwargs)
+                return getattr(held, method)(*args)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool_of(method), work)
@@ -108,11 +105,6 @@ class ShardServer(_Caller):
     def __init__(self, settings: ServeSettings, number: int) -> None:
         place = ServedIndex(settings)
         super().__init__(settings, place, GroupVersions(place, number))
-
-    async def call(self, left_s: float, version: int, method: str, *args: Any, **kwargs: Any) -> Any:
-        """As in the base; a selection itself stays here."""
-        found = await super().call(left_s, version, method, *args, **kwargs)
-        return None if method == "select" else found
 
 
 class RerankServer(_Caller):

@@ -13,7 +13,8 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.format import Passage
-from retrieval.search import Pairs, TokenShare, VectorCache
+from retrieval.results import TokenShare
+from retrieval.search import TokenShareRequest, VectorCache
 from retrieval.serve.errors import Overloaded, Unavailable
 
 ATTEMPTS = 2  # another replica may be there where the first one died
@@ -108,11 +109,9 @@ class RemoteModels:
         """MaxSim of each query's tokens with the passages at its `wanted` places."""
         return self._ask("maxsim", tokens, passages, wanted)
 
-    def token_shares(
-        self, query: str, tokens: np.ndarray, passage: Passage, pairs: Pairs | None
-    ) -> list[TokenShare]:
-        """For every query token the passage token with the largest inner product."""
-        return self._ask("token_shares", query, tokens, passage, pairs)
+    def token_shares(self, asked: Sequence[TokenShareRequest]) -> list[list[TokenShare]]:
+        """For each request, by query token, the passage token with the largest inner product."""
+        return self._ask("token_shares", list(asked))
 
     def cross_scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         """Cross-encoder scores of (query, passage text): float32 (n,)."""

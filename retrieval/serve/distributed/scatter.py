@@ -11,9 +11,19 @@ from ray.serve.handle import DeploymentHandle
 from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, InputError
 from retrieval.filters import Filter
-from retrieval.format import Manifest, Passage
-from retrieval.lexical import LexicalQuery, TermMatch
-from retrieval.search import Pairs, Ranking, merge_rankings
+from retrieval.format import PASSAGE_FIELDS, Manifest, Passage
+from retrieval.search import (
+    DenseSearch,
+    ExplainRequest,
+    LexicalSearch,
+    Matches,
+    Ranking,
+    ScoreRequest,
+    highest,
+    merge_matches,
+    merge_rankings,
+    union,
+)
 from retrieval.serve.distributed.remote import reply_of, sender
 from retrieval.serve.errors import Overloaded, Unavailable
 from retrieval.serve.logs import log
@@ -66,7 +76,7 @@ class Scatter:
         self._lost: set[int] = set()
         self._held = layout.held
         self._owners = layout.owners
-        self.has_tokens = bool(manifest.token_codec)
+        self._counts: dict[Filter, dict[int, int]] = {}
 
     @property
     def rows(self) -> int:
@@ -79,9 +89,7 @@ class Scatter:
         """Names of the shards that did not answer."""
         return tuple(shard.name for number in sorted(self._lost) for shard in self._held[number])
 
-    def _gather(
-        self, method: str, *args: Any, groups: Sequence[int] | None = None, **kwargs: Any
-    ) -> list[Any]:
+    def _gather(self, method: str, *args: Any, groups: Sequence[int] | None = None) -> dict[int, Any]:
         """Answers of the groups that have shards and were not lost; those that fail now are lost."""
         wanted = range(len(self._handles)) if groups is None else groups
         asked = [number for number in wanted if number not in self._lost and self._held[number]]
@@ -92,15 +100,15 @@ class Scatter:
         patience = min(self._late.patience_s, self._deadline.left / 2)
         deadline = Deadline(start + patience, of=[self._deadline])
         again = {
-            number: sender(self._handles[number], deadline, "call", self._version, method, *args, **kwargs)
+            number: sender(self._handles[number], deadline, "call", self._version, method, *args)
             for number in asked
         }
         pending = {number: send() for number, send in again.items()}
-        found: list[Any] = []
+        found: dict[int, Any] = {}
         late = 0
         for number, response in pending.items():
             try:
-                found.append(reply_of(response, deadline, again[number]))
+                found[number] = reply_of(response, deadline, again[number])
                 self._late.discard(number)
             except CorpusmillError as error:
                 # The question is at fault, or the load, or the request is over.
@@ -117,68 +125,39 @@ class Scatter:
             raise DeadlineExceeded("the request took longer than it may")  # the groups had no time left
         return found
 
-    def select(self, filter: Filter) -> None:
-        """Let every group find the rows of a filter."""
-        self._gather("select", filter)
+    def _answers(self, method: str, *args: Any, ids: np.ndarray | None = None) -> list[Any]:
+        """What `_gather` finds, of those groups alone that have some of these passages."""
+        groups = None if ids is None else self._owners(ids)
+        return list(self._gather(method, *args, groups=groups).values())
 
-    def selected(self, filter: Filter | None) -> int:
-        """How many passages a filter keeps, of those that answered."""
-        return sum(self._gather("selected", filter))
+    def count(self, filter: Filter) -> int:
+        """See Shards. A group is asked once; those that are lost since do not count."""
+        known = self._counts.setdefault(filter, {})
+        new = [number for number in range(len(self._handles)) if number not in known]
+        known |= self._gather("count", filter, groups=new)
+        return sum(count for number, count in known.items() if number not in self._lost)
 
-    def dense(
-        self, vectors: np.ndarray, n: int, *, filter: Filter | None = None, exact: bool = False
-    ) -> Ranking:
-        """The n nearest passages over all groups."""
-        found = self._gather("dense", vectors, n, filter=filter, exact=exact)
-        return merge_rankings([Ranking.none(len(vectors)), *found], n)
+    def search(self, asked: DenseSearch | LexicalSearch) -> Ranking:
+        """See Shards."""
+        queries = len(asked.vectors if isinstance(asked, DenseSearch) else asked.queries)
+        return merge_rankings(queries, self._answers("search", asked), asked.n)
 
-    def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
-        """The n passages with the highest BM25 over all groups."""
-        found = self._gather("lexical", queries, n, filter=filter)
-        return merge_rankings([Ranking.none(len(queries)), *found], n)
+    def fetch(self, ids: np.ndarray, columns: Sequence[str] = PASSAGE_FIELDS) -> dict[int, dict[str, Any]]:
+        """See Shards. Passages of lost groups are not among them."""
+        return union(self._answers("fetch", ids, columns, ids=ids))
 
-    def passages(self, ids: np.ndarray) -> dict[int, Passage]:
-        """Passages by id; those of lost groups are not among them."""
-        return _union(self._gather("passages", ids, groups=self._owners(ids)))
+    def score(self, asked: ScoreRequest, ids: np.ndarray) -> np.ndarray:
+        """See Shards."""
+        return highest(ids.shape, self._answers("score", asked, ids, ids=ids))
+
+    def explain(self, asked: ExplainRequest) -> Matches:
+        """See Shards."""
+        return merge_matches(asked.ids.shape, self._answers("explain", asked, ids=asked.ids))
 
     def find(self, passage_id: str) -> Passage | None:
-        """The passage with this key. Raises Unavailable where a group that was lost may have it."""
-        passage = next((found for found in self._gather("find", passage_id) if found is not None), None)
+        """See Shards. Raises Unavailable where a group that was lost may have it."""
+        found = (one for one in self._answers("find", passage_id) if one is not None)
+        passage: Passage | None = next(found, None)
         if passage is None and self._lost:
             raise Unavailable("some shards do not answer, and the others do not have this passage")
         return passage
-
-    def doc_ids(self, ids: np.ndarray) -> dict[int, str]:
-        """Document ids by passage id."""
-        return _union(self._gather("doc_ids", ids, groups=self._owners(ids)))
-
-    def token_scores(self, queries: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
-        """MaxSim with stored codes: float32 (q, n)."""
-        return _highest(ids, self._gather("token_scores", queries, ids, groups=self._owners(ids)))
-
-    def exact_scores(self, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Exact inner products: float32 (q, n)."""
-        return _highest(ids, self._gather("exact_scores", vectors, ids, groups=self._owners(ids)))
-
-    def quantized_scores(self, vectors: np.ndarray, ids: np.ndarray, depth: int) -> np.ndarray:
-        """Scores of the codes alone: float32 (q, n), NaN where there is none."""
-        found = self._gather("quantized_scores", vectors, ids, depth, groups=self._owners(ids))
-        return np.fmax.reduce([np.full(ids.shape, np.nan, np.float32), *found])
-
-    def term_matches(self, query: LexicalQuery, passage: int) -> list[TermMatch]:
-        """Terms of the query in a passage."""
-        found = self._gather("term_matches", query, passage, groups=self._owners(np.array([passage])))
-        return found[0] if found else []
-
-    def token_pairs(self, query: np.ndarray, passage: int) -> Pairs | None:
-        """Matches of a query's tokens in the stored codes of a passage."""
-        found = self._gather("token_pairs", query, passage, groups=self._owners(np.array([passage])))
-        return found[0] if found else None
-
-
-def _union(found: Sequence[dict]) -> dict:
-    return {key: value for part in found for key, value in part.items()}
-
-
-def _highest(ids: np.ndarray, found: Sequence[np.ndarray]) -> np.ndarray:
-    return np.max(np.stack([np.full(ids.shape, -np.inf, np.float32), *found]), axis=0)

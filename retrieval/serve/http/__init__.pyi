@@ -10,7 +10,3 @@ from .entrance import wrong_host as wrong_host
 from .guard import SAFE_HEADERS as SAFE_HEADERS
 from .guard import error_response as error_response
 from .guard import is_guarded as is_guarded
-from .schemas import AnswerResponse as AnswerResponse
-from .schemas import BatchResponse as BatchResponse
-from .schemas import RerankResponse as RerankResponse
-from .schemas import SearchResponse as SearchResponse

@@ -1,61 +1,9 @@
-"""Examples of requests and answers, as the interface's own description shows them."""
+"""Examples of answers that are no results, as the interface's own description shows them."""
 
 from typing import Any
 
-QUERY = "when are tides highest?"
-FIRST = "The Moon pulls on the water of the oceans. "
-BEST = "When Sun, Moon and Earth stand in a line, the tides are highest: these are spring tides."
-PASSAGE: dict[str, Any] = {
-    "passage_id": "a1#0",
-    "doc_id": "a1",
-    "title": "Tides",
-    "text": FIRST + BEST,
-    "start": 0,
-    "end": len(FIRST + BEST),
-    "source": "articles.jsonl",
-    "metadata": {"year": 2019},
-}
-COVERAGE = {"passages": 110_000, "searched": 110_000, "full": True, "missing": []}
-HIT = {
-    "rank": 1,
-    "score": 0.0328,
-    **PASSAGE,
-    "stages": {"dense": {"rank": 1, "score": 0.71}, "lexical": {"rank": 1, "score": 12.4}},
-}
-RESULT = {
-    "query": QUERY,
-    "version": 3,
-    "truncated": False,
-    "coverage": COVERAGE,
-    "timings_ms": {"encode": 5.1, "dense": 1.4, "lexical": 1.2, "fusion": 0.2, "total": 8.3},
-    "hits": [HIT],
-}
-ANSWER: dict[str, Any] = {
-    "question": QUERY,
-    "answer": f"{BEST} [1]",
-    "supported": True,
-    "support": 0.94,
-    "generator": "extractive",
-    "extractive": True,
-    "citations": [
-        {
-            "number": 1,
-            "passage_id": "a1#0",
-            "doc_id": "a1",
-            "title": "Tides",
-            "quote": BEST,
-            "start": len(FIRST),
-            "end": len(FIRST + BEST),
-        }
-    ],
-    "removed_citations": 0,
-    "left_out": 0,
-    "tokens": 0,
-    "version": 3,
-    "coverage": COVERAGE,
-    "timings_ms": {"total": 74.2},
-}
-RERANKED = {"version": 3, "results": [{"index": 1, "score": 21.6}, {"index": 0, "score": 9.3}]}
+from retrieval.results import ANSWER
+
 USAGE = {"prompt_tokens": 6, "total_tokens": 6}
 EMBEDDINGS = {
     "object": "list",
@@ -71,14 +19,14 @@ CHAT = {
     "choices": [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": ANSWER["answer"]},
+            "message": {"role": "assistant", "content": ANSWER.answer},
             "finish_reason": "stop",
             "logprobs": None,
         }
     ],
     "usage": {**USAGE, "completion_tokens": 24, "total_tokens": 30},
-    "citations": ANSWER["citations"],
-    "corpusmill": ANSWER,
+    "citations": ANSWER.as_json()["citations"],
+    "corpusmill": ANSWER.as_json(),
 }
 STATE = {"ready": True, "version": 3, "problems": [], "refused": None}
 REFUSED = {

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -13,13 +14,14 @@ from starlette.responses import Response, StreamingResponse
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
-from retrieval.generation import Answer
+from retrieval.results import ANSWER, Answer
+from retrieval.results import QUESTION as QUERY
 from retrieval.serve.errors import BadRequest, error_body, public_name, unexpected
 from retrieval.serve.http.disconnects import unless_left
-from retrieval.serve.http.examples import ANSWER, CHAT, QUERY, responses
+from retrieval.serve.http.examples import CHAT, responses
 from retrieval.serve.http.guard import json_response, to_json
 from retrieval.serve.http.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
-from retrieval.serve.http.schemas import AnswerResponse, Filter, Options, Text
+from retrieval.serve.http.schemas import Filter, Options, Text
 from retrieval.serve.logs import log
 from retrieval.serve.runtime import Service
 
@@ -89,7 +91,7 @@ class ChatRequest(_Writing):
 
 
 @router.post(
-    "/answer", response_model=AnswerResponse, responses=responses(ANSWER, streamed=True),
+    "/answer", response_model=Answer, responses=responses(ANSWER.as_json(), streamed=True),
     summary="Answer a question from the passages found",
 )  # fmt: skip
 async def answer(request: Request, asked: AnswerRequest) -> Response:
@@ -145,16 +147,16 @@ async def answered(service: Service, question: str, asked: Options, writing: dic
     result = results[0]
     values = result.as_json()
     with service.admission.turn():
-        async with aclosing(service.answers.stream(question, result.hits, writing, whole)) as pieces:
+        async with aclosing(service.answers.stream(result, writing, whole)) as pieces:
             await anext(pieces)  # a place to write: whoever gets none is told by the status
             yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}
             async for piece in pieces:
                 if isinstance(piece, Answer):
-                    found = piece.as_json(result)
-                    found["generator"] = public_name(piece.generator)
-                    found["timings_ms"]["total"] = round(1000 * (time.perf_counter() - start), 3)
                     service.metrics.wrote(piece)
-                    yield "answer", found
+                    total = round(1000 * (time.perf_counter() - start), 3)
+                    timings = {**piece.timings_ms, "total": total}
+                    told = replace(piece, generator=public_name(piece.generator), timings_ms=timings)
+                    yield "answer", told.as_json()
                 else:
                     yield "token", {"text": piece}
 

@@ -14,6 +14,7 @@ from retrieval.errors import CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.format import Manifest
 from retrieval.models.cross_encoders import PACKAGED_CROSS_ENCODER as PACKAGED
 from retrieval.models.encoders import check_unicode
+from retrieval.results import PASSAGE
 from retrieval.serve.errors import (
     Forbidden,
     NotAllowed,
@@ -26,7 +27,7 @@ from retrieval.serve.errors import (
     public_name,
 )
 from retrieval.serve.http.disconnects import unless_left
-from retrieval.serve.http.examples import FAILING, INDEX, PASSAGE, REFUSED, STATE, not_ready, responses
+from retrieval.serve.http.examples import FAILING, INDEX, REFUSED, STATE, not_ready, responses
 from retrieval.serve.http.guard import json_response
 from retrieval.serve.http.requests import DOCUMENTED, allow, service_of
 from retrieval.serve.runtime import Service, generator_name
@@ -49,7 +50,7 @@ async def index(request: Request) -> Response:
 
 
 @router.get(
-    "/v1/passages/{passage_id:path}", responses=responses({**PASSAGE, "version": 3}),
+    "/v1/passages/{passage_id:path}", responses=responses({**vars(PASSAGE), "version": 3}),
     summary="A passage by its id",
 )  # fmt: skip
 async def passage(request: Request, passage_id: str) -> Response:

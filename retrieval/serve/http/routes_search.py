@@ -10,20 +10,18 @@ from starlette.responses import Response
 
 from retrieval.deadline import Deadline
 from retrieval.format import Passage
+from retrieval.results import RERANKED, RESULT, BatchResult, Reranked, RerankResult, Result
 from retrieval.search import QueryModels, full_text
 from retrieval.serve.http.disconnects import unless_left
-from retrieval.serve.http.examples import EMBEDDINGS, RERANKED, RESULT, responses
+from retrieval.serve.http.examples import EMBEDDINGS, responses
 from retrieval.serve.http.guard import json_response
 from retrieval.serve.http.requests import DOCUMENTED, allow, at_most, check_options, check_text, seconds_of
 from retrieval.serve.http.schemas import (
     BatchRequest,
-    BatchResponse,
     EmbeddingsRequest,
     Options,
     RerankRequest,
-    RerankResponse,
     SearchRequest,
-    SearchResponse,
 )
 from retrieval.serve.runtime import Service
 
@@ -31,28 +29,28 @@ router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
 
 
 @router.post(
-    "/search", response_model=SearchResponse, responses=responses(RESULT),
+    "/search", response_model=Result, responses=responses(RESULT.as_json()),
     summary="Find the passages that answer a query best",
 )  # fmt: skip
 async def search(request: Request, asked: SearchRequest) -> Response:
     """Hits of one query."""
     service = allow(request, "search")
-    return json_response((await _search(request, service, [asked.query], asked))[0])
+    return json_response((await _search(request, service, [asked.query], asked))[0].as_json())
 
 
 @router.post(
-    "/search/batch", response_model=BatchResponse, responses=responses({"results": [RESULT]}),
+    "/search/batch", response_model=BatchResult, responses=responses(BatchResult([RESULT]).as_json()),
     summary="Search for several queries together",
 )  # fmt: skip
 async def batch(request: Request, asked: BatchRequest) -> Response:
     """Hits of each query."""
     service = allow(request, "search")
     at_most(len(asked.queries), service.settings.limits.batch, "queries", "limits.batch")
-    return json_response({"results": await _search(request, service, asked.queries, asked)})
+    return json_response(BatchResult(await _search(request, service, asked.queries, asked)).as_json())
 
 
 @router.post(
-    "/rerank", response_model=RerankResponse, responses=responses(RERANKED),
+    "/rerank", response_model=RerankResult, responses=responses(RERANKED.as_json()),
     summary="Order texts by how well they answer a query",
 )  # fmt: skip
 async def rerank(request: Request, asked: RerankRequest) -> Response:
@@ -67,7 +65,9 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
 
     def score(models: QueryModels) -> np.ndarray:
         if asked.method == "cross-encoder":
-            return models.cross_scores([(asked.query, full_text(passage)) for passage in passages])
+            return models.cross_scores(
+                [(asked.query, full_text(passage.title, passage.text)) for passage in passages]
+            )
         tokens = models.encode_tokens([asked.query])
         return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
 
@@ -79,8 +79,8 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
     found = service.run(work, seconds_of(asked.timeout_ms))
     version, scores = await unless_left(request, found)
     order = np.argsort(-scores, kind="stable")[: asked.k]
-    results = [{"index": int(place), "score": float(scores[place])} for place in order]
-    return json_response({"version": version, "results": results})
+    results = [Reranked(int(place), float(scores[place])) for place in order]
+    return json_response(RerankResult(version, results).as_json())
 
 
 @router.post("/embeddings", responses=responses(EMBEDDINGS), summary="Embed queries, in OpenAI's shape")
@@ -107,17 +107,14 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     })  # fmt: skip
 
 
-async def _search(
-    request: Request, service: Service, queries: list[str], asked: Options
-) -> list[dict[str, Any]]:
+async def _search(request: Request, service: Service, queries: list[str], asked: Options) -> list[Result]:
     check_text(service, queries)
     check_options(service, asked, len(queries))
     options = {"require_full": asked.require_full, **asked.asked()}
     work = service.run(
         lambda deadline: service.search(queries, deadline, **options), seconds_of(asked.timeout_ms)
     )
-    results = await unless_left(request, work)
-    return [result.as_json() for result in results]
+    return await unless_left(request, work)
 
 
 def _embedding(vector: np.ndarray, encoding: str) -> Any:

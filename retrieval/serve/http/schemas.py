@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from retrieval.filters import EMPTY_HINT
-from retrieval.serve.http.examples import QUERY
+from retrieval.results import QUESTION as QUERY
 from retrieval.settings import Mode, Rerank
 
 Text = Annotated[StrictStr, Field(min_length=1)]
@@ -101,101 +101,6 @@ class EmbeddingsRequest(BaseModel):
     model: StrictStr = ""
     encoding_format: Annotated[str, Field(pattern="^(float|base64)$")] = "float"
     timeout_ms: StrictInt | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
-
-
-class StageScoreModel(BaseModel):
-    """A passage in the list of one stage."""
-
-    rank: int
-    score: float
-
-
-class HitModel(BaseModel):
-    """A passage that was found."""
-
-    rank: int
-    score: float
-    passage_id: str
-    doc_id: str
-    title: str
-    text: str
-    start: int
-    end: int
-    source: str
-    metadata: dict[str, Any]
-    stages: dict[str, StageScoreModel]
-    explanation: dict[str, Any] | None = None
-
-
-class CoverageModel(BaseModel):
-    """How much of the index answered."""
-
-    passages: int
-    searched: int
-    full: bool
-    missing: list[str]
-
-
-class SearchResponse(BaseModel):
-    """Hits of one query, best first."""
-
-    query: str
-    version: int
-    truncated: bool
-    coverage: CoverageModel
-    timings_ms: dict[str, float]
-    hits: list[HitModel]
-    matching: int | None = None
-
-
-class BatchResponse(BaseModel):
-    """Results in the order of the queries."""
-
-    results: list[SearchResponse]
-
-
-class RerankedModel(BaseModel):
-    """A text by its place in the request."""
-
-    index: int
-    score: float
-
-
-class RerankResponse(BaseModel):
-    """Texts, best first."""
-
-    version: int
-    results: list[RerankedModel]
-
-
-class CitationModel(BaseModel):
-    """A sentence of a passage that an answer rests on; `start` and `end` are characters of the document."""
-
-    number: int
-    passage_id: str
-    doc_id: str
-    title: str
-    quote: str
-    start: int
-    end: int
-
-
-class AnswerResponse(BaseModel):
-    """An answer; `supported` says whether the passages are likely to hold one at all."""
-
-    question: str
-    answer: str
-    supported: bool
-    support: float
-    generator: str
-    extractive: bool
-    citations: list[CitationModel]
-    removed_citations: int
-    left_out: int
-    tokens: int
-    version: int
-    coverage: CoverageModel
-    timings_ms: dict[str, float]
 
 
 class ErrorModel(BaseModel):

@@ -1,13 +1,13 @@
 """Answers from passages: what routes ask for, and the generator and the judge of support in this process."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Protocol
 
 from retrieval.deadline import Deadline
-from retrieval.generation import EXTRACTIVE, Answer, GenerationSettings, Judge, write_answer
+from retrieval.generation import EXTRACTIVE, GenerationSettings, Judge, write_answer
 from retrieval.generation.generators import Generator
-from retrieval.search import Hit
+from retrieval.results import Answer, Result
 from retrieval.serve.errors import Overloaded, public_name
 from retrieval.serve.settings import ServeSettings
 
@@ -17,13 +17,11 @@ AnswerStream = AsyncGenerator[str | Answer, None]
 class Answers(Protocol):
     """What the routes ask. Closing an iterator ends the work on it within 2 seconds."""
 
-    def stream(
-        self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline
-    ) -> AnswerStream:
+    def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
         """An empty text as soon as there is a place, pieces of text, then the whole Answer.
 
-        asked: max_tokens, temperature, stop, where they differ. Raises Overloaded before anything else, and
-        what `retrieval.generation.answering` raises.
+        found: the search whose query is the question. asked: max_tokens, temperature, stop, where they
+        differ. Raises Overloaded before anything else, and what `retrieval.generation.answering` raises.
         """
 
 
@@ -42,9 +40,7 @@ class LocalAnswers:
         self._judge = Judge.open(threads=settings.threads)
         self._generator = generator
 
-    async def stream(
-        self, question: str, hits: Sequence[Hit], asked: dict[str, Any], deadline: Deadline
-    ) -> AnswerStream:
+    async def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
         """See Answers."""
         if not self._free:
             raise Overloaded(f"as many answers are being written as may be ({self._limit})")
@@ -52,7 +48,7 @@ class LocalAnswers:
         try:
             yield ""
             own: GenerationSettings = self._settings.model_copy(update=asked)
-            written = write_answer(question, hits, self._generator, self._judge, own, deadline)
+            written = write_answer(found, self._generator, self._judge, own, deadline)
             async with aclosing(written) as pieces:
                 async for piece in pieces:
                     yield piece

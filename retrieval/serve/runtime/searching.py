@@ -10,7 +10,8 @@ from typing import Any
 from retrieval.deadline import Deadline, within
 from retrieval.errors import DeadlineExceeded
 from retrieval.format import Manifest
-from retrieval.search import Options, QueryPath, Result
+from retrieval.results import Result
+from retrieval.search import Options, QueryPath
 from retrieval.serve.errors import TooLarge
 from retrieval.serve.runtime.batching import Batcher
 from retrieval.serve.settings import Limits, ServeSettings

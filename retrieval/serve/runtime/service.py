@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from retrieval.deadline import Deadline, within
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, StorageError
 from retrieval.format import committed_versions
-from retrieval.search import Result
+from retrieval.results import Result
 from retrieval.serve.errors import Incomplete, Overloaded, Unavailable, checking
 from retrieval.serve.logs import log
 from retrieval.serve.metrics import Metrics

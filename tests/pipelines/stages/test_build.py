@@ -72,7 +72,7 @@ def test_search_finds_a_passage_by_its_own_words(built: tuple[Path, Path]) -> No
             hits = search(f"{document['title']} {document['text'][:400]}", k=5)
             assert len(hits) == 5
             assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
-            assert document["_id"] in [hit.passage.doc_id for hit in hits]
+            assert document["_id"] in [hit.doc_id for hit in hits]
         scores, ids = search.search_vectors(vectors(built[1])[:50].astype(np.float32), 1)
         exact = (vectors(built[1])[:50].astype(np.float32) ** 2).sum(axis=1)
         assert (ids[:, 0] == np.arange(50)).mean() > 0.9

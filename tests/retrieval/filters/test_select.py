@@ -81,12 +81,12 @@ def test_document_ids_and_columns(tmp_path: Path) -> None:
     rows = make_rows(2_500)
     passages = open_rows(tmp_path / "p.arrow", rows)
     wanted = [2_499, 0, 1_024, 1_023]
-    assert passages.doc_ids(wanted) == [rows[row]["doc_id"] for row in wanted]
+    assert passages.values(wanted, ["doc_id"]) == [{"doc_id": rows[row]["doc_id"]} for row in wanted]
     assert passages.column("start").to_pylist() == list(range(2_500))
     with pytest.raises(IndexDamaged, match="no column metadata.gone"):
         passages.column("metadata.gone")
     with pytest.raises(IndexDamaged, match="row 2500"):
-        passages.doc_ids([2_500])
+        passages.values([2_500], ["doc_id"])
 
 
 def test_a_column_of_another_type_is_damage(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ for trial in range(400):
             found = filter.select(passages)
             assert len(found) == 0 or (found[0] >= 0 and found[-1] < rows)
         passages.get(range(0, rows, 100))
-        passages.doc_ids(range(0, rows, 100))
+        passages.values(range(0, rows, 100), ["doc_id"])
         passages.close()
     except IndexDamaged:
         refused += 1

@@ -6,14 +6,15 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from retrieval.errors import GenerationError
-from retrieval.generation.answering import Answer, write_answer
+from retrieval.generation.answering import write_answer
 from retrieval.generation.evidence import Evidence
 from retrieval.generation.extractive import extract_answer
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import support
-from retrieval.search.result import Coverage, Hit, Result
-from tests.tools.generation_tools import BEES, HITS, OIL, VIOLIN, hits, judge, passage
+from retrieval.results.answer import Answer
+from retrieval.results.search_result import Hit
+from tests.tools.generation_tools import BEES, HITS, OIL, VIOLIN, found_by, hits, judge, passage
 
 QUESTION = "When did the 1973 oil crisis begin?"
 
@@ -49,7 +50,9 @@ def ask(
     settings = GenerationSettings.model_validate({"support_threshold": 0, **values})
 
     async def run() -> list[str | Answer]:
-        return [event async for event in write_answer(question, found, generator, judge(), settings)]
+        return [
+            event async for event in write_answer(found_by(question, found), generator, judge(), settings)
+        ]
 
     *pieces, whole = asyncio.run(run())
     assert isinstance(whole, Answer) and "".join(map(str, pieces)) == whole.answer
@@ -59,7 +62,7 @@ def ask(
 def check_spans(whole: Answer, found: list[Hit]) -> None:
     """Every quote stands in its document where the citation says."""
     for citation in whole.citations:
-        source = found[citation.number - 1].passage
+        source = found[citation.number - 1]
         assert (citation.passage_id, citation.doc_id) == (source.passage_id, source.doc_id)
         assert source.text[citation.start - source.start : citation.end - source.start] == citation.quote
         assert citation.quote
@@ -103,7 +106,7 @@ def test_sentences_of_copies_are_said_once_and_their_markup_is_inert() -> None:
 
 def test_supported_questions_score_above_unsupported_ones() -> None:
     def score(question: str, *places: int) -> float:
-        return support(judge().read(question, [HITS[place].passage for place in places])).score
+        return support(judge().read(question, [HITS[place] for place in places])).score
 
     for question, place in ((QUESTION, 0), ("Where were violins made?", 1), ("What do bees collect?", 2)):
         others = [other for other in range(3) if other != place]
@@ -166,8 +169,7 @@ def test_an_answer_that_takes_too_long_is_given_up() -> None:
 
 def test_the_object_of_an_answer_has_the_searchs_version_coverage_and_times() -> None:
     _, whole = ask(QUESTION, HITS)
-    found = Result(QUESTION, 7, tuple(HITS), Coverage(10, 8, ("b",)), {"encode": 1.0, "total": 2.0})
-    value = whole.as_json(found)
+    value = whole.as_json()
     assert value["version"] == 7 and value["coverage"]["missing"] == ["b"]
     assert value["timings_ms"]["encode"] == 1.0 and value["timings_ms"]["support"] > 0
     assert value["extractive"] is True and set(value["citations"][0]) == {
@@ -177,5 +179,5 @@ def test_the_object_of_an_answer_has_the_searchs_version_coverage_and_times() ->
 
 def test_hostile_questions_do_no_harm() -> None:
     for question in ("?", "[1]", "\0\0", "x" * 5_000, "<eos>" * 100):
-        evidence: Evidence = judge().read(question, [hit.passage for hit in HITS])
+        evidence: Evidence = judge().read(question, list(HITS))
         assert 0 <= support(evidence).score <= 1 and extract_answer(evidence).text

@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.search.ranking import Ranking, merge_rankings, reciprocal_rank_fusion, weighted_fusion
+from retrieval.fusions.rrf import RRF
+from retrieval.fusions.weighted import WEIGHTED
+from retrieval.search.combining import merge_rankings
+from retrieval.search.ranking import Ranking, fuse
 
 
 def ranking(*lists: list[int]) -> Ranking:
@@ -27,7 +30,7 @@ def test_rrf_is_the_sum_of_its_definition(
 ) -> None:
     first = ranking(*[order[:length] for order in orders])
     second = ranking(*[order[::-1][: max(1, length - 2)] for order in orders])
-    found = reciprocal_rank_fusion([first, second], [1.0, weight], 30, k)
+    found = fuse(RRF, [first, second], [1.0, weight], 30, {"rrf_k": k})
     for row, order in enumerate(orders):
         expected: dict[int, float] = {}
         for ids, share in ((order[:length], 1.0), (order[::-1][: max(1, length - 2)], weight)):
@@ -43,7 +46,7 @@ def test_weighted_fusion_scales_each_list_and_survives_equal_scores() -> None:
         np.array([[0.9, 0.5, 0.1], [3.0, 3.0, -np.inf]], np.float32), np.array([[7, 8, 9], [1, 2, -1]])
     )
     lexical = Ranking(np.array([[20.0, 10.0], [-np.inf, -np.inf]], np.float32), np.array([[9, 8], [-1, -1]]))
-    found = weighted_fusion([dense, lexical], [1.0, 2.0], 4)
+    found = fuse(WEIGHTED, [dense, lexical], [1.0, 2.0], 4, {})
     assert found.ids.tolist() == [[9, 7, 8, -1], [1, 2, -1, -1]]
     assert found.scores[0, :3].tolist() == pytest.approx([2.0, 1.0, 0.5])
     assert found.scores[1, :2].tolist() == [1.0, 1.0]
@@ -52,7 +55,7 @@ def test_weighted_fusion_scales_each_list_and_survives_equal_scores() -> None:
 def test_merging_shards_keeps_the_best_in_order() -> None:
     left = Ranking(np.array([[5.0, 1.0]], np.float32), np.array([[3, 4]]))
     right = Ranking(np.array([[5.0, 2.0, -np.inf]], np.float32), np.array([[1, 9, -1]]))
-    found = merge_rankings([Ranking.none(1), left, right], 3)
+    found = merge_rankings(1, [left, right], 3)
     assert found.ids.tolist() == [[1, 3, 9]]  # equal scores by id
     assert found.position(0, 9) == 2
     assert found.position(0, 4) is None

@@ -40,22 +40,22 @@ def search(index: Path) -> Iterator[Searcher]:
 
 
 def keys(result: Any) -> list[str]:
-    return [hit.passage.passage_id for hit in result]
+    return [hit.passage_id for hit in result]
 
 
 def test_every_mode_finds_the_subject(search: Searcher) -> None:
     for mode in ("dense", "lexical", "hybrid"):
         hits = search("notes about violins", k=8, mode=mode)
         assert len(hits) == 8
-        assert sum("violins" in hit.passage.text + hit.passage.title for hit in hits) == 8, mode
+        assert sum("violins" in hit.text + hit.title for hit in hits) == 8, mode
         assert [hit.rank for hit in hits] == list(range(1, 9))
         assert all(a.score >= b.score for a, b in pairwise(hits))
         assert hits.coverage.full
 
 
 def test_a_code_is_found_by_its_letters(search: Searcher) -> None:
-    assert CODE in search(CODE, k=1, mode="lexical")[0].passage.text
-    assert CODE in search(f"what does {CODE} mean?", k=3)[0].passage.text
+    assert CODE in search(CODE, k=1, mode="lexical")[0].text
+    assert CODE in search(f"what does {CODE} mean?", k=3)[0].text
 
 
 def test_hybrid_is_the_fusion_of_its_halves(search: Searcher) -> None:
@@ -64,10 +64,10 @@ def test_hybrid_is_the_fusion_of_its_halves(search: Searcher) -> None:
     expected: dict[str, float] = {}
     for half in (dense, lexical):
         for hit in half:
-            expected[hit.passage.passage_id] = expected.get(hit.passage.passage_id, 0) + 1 / (60 + hit.rank)
+            expected[hit.passage_id] = expected.get(hit.passage_id, 0) + 1 / (60 + hit.rank)
     found = search(query, k=10)
     for hit in found:
-        assert hit.score == pytest.approx(expected[hit.passage.passage_id])
+        assert hit.score == pytest.approx(expected[hit.passage_id])
         assert hit.score == pytest.approx(
             sum(1 / (60 + hit.stages[n].rank) for n in hit.stages if n != "hybrid")
         )
@@ -86,20 +86,20 @@ def test_filters_hold_in_both_halves(search: Searcher) -> None:
     for mode in ("dense", "lexical", "hybrid"):
         result = search("glaciers", k=10, mode=mode, filter="year >= 1580 and year < 1590")
         assert len(result) == 10
-        assert {hit.passage.metadata["year"] for hit in result} <= set(range(1580, 1590))
+        assert {hit.metadata["year"] for hit in result} <= set(range(1580, 1590))
         assert result.matching is not None
         assert result.matching >= 10
     alone = search("glaciers", k=10, filter='doc_id = "d00033"')
-    assert {hit.passage.doc_id for hit in alone} == {"d00033"}
+    assert {hit.doc_id for hit in alone} == {"d00033"}
     assert len(search("glaciers", filter="year > 9000")) == 0
 
 
 def test_at_most_so_many_passages_of_a_document(search: Searcher) -> None:
     result = search("notes about bridges seen near a place", k=12, per_document=1)
-    documents = [hit.passage.doc_id for hit in result]
+    documents = [hit.doc_id for hit in result]
     assert len(documents) == 12 == len(set(documents))
     everything = search("bridges", k=500, per_document=2)
-    counts = [[hit.passage.doc_id for hit in everything].count(name) for name in documents]
+    counts = [[hit.doc_id for hit in everything].count(name) for name in documents]
     assert max(counts) == 2
 
 
@@ -144,7 +144,7 @@ def test_an_explanation_adds_up(search: Searcher) -> None:
         assert total == pytest.approx(hit.stages["late_interaction"].score, rel=2e-2)
         for token in why.tokens:
             if token.start >= 0:
-                assert 0 <= token.start < token.end <= len(hit.passage.text)
+                assert 0 <= token.start < token.end <= len(hit.text)
 
 
 def test_settings_of_the_index_hold_until_a_query_says_otherwise(index: Path) -> None:

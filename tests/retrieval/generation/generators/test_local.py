@@ -12,7 +12,7 @@ from retrieval.generation.answering import write_answer
 from retrieval.generation.generators import local_model, open_generator
 from retrieval.generation.generators.stop_texts import StopFilter
 from retrieval.generation.settings import GenerationSettings
-from tests.tools.generation_tools import HITS, collect, judge, prompt, write
+from tests.tools.generation_tools import HITS, collect, found_by, judge, prompt, write
 
 QUESTION = "When did the 1973 oil crisis begin?"
 
@@ -77,7 +77,7 @@ def test_a_deadline_is_told_to_the_reader(gemma, seconds: float) -> None:  # typ
     """Over before the start, while passages are judged, and while the answer is written."""
     gemma._ends, ends = set(), gemma._ends  # a story without end
     asked = GenerationSettings(support_threshold=0, max_tokens=900)
-    pieces = write_answer(QUESTION, HITS, gemma, judge(), asked, Deadline.after(seconds))
+    pieces = write_answer(found_by(QUESTION, HITS), gemma, judge(), asked, Deadline.after(seconds))
     try:
         start = time.perf_counter()
         with pytest.raises(DeadlineExceeded):

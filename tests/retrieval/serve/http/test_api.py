@@ -93,8 +93,8 @@ def test_health_readiness_metrics_and_documentation(service: Service) -> None:
 def test_every_route_shows_examples_that_hold(service: Service) -> None:
     described = service.get("/openapi.json").json()
     schemas = described["components"]["schemas"]
-    names = {"search": "Search", "answer": "Answer", "rerank": "Rerank", "search/batch": "Batch"}
-    shown = {f"/v1/{path}": schemas[f"{name}Response"] for path, name in names.items()}
+    names = {"search": "Result", "answer": "Answer", "rerank": "RerankResult", "search/batch": "BatchResult"}
+    shown = {f"/v1/{path}": schemas[name] for path, name in names.items()}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             if path == "/metrics":

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from retrieval.client import Client, ServiceError
-from retrieval.serve.http.examples import ANSWER
-from retrieval.serve.http.schemas import AnswerResponse
+from retrieval.results.answer import Answer
+from retrieval.results.examples import ANSWER
 from tests.tools.generation_tools import server
 from tests.tools.serve_tools import Service, free_port
 
@@ -25,14 +25,14 @@ def test_every_call_gives_typed_answers(service: Service) -> None:
         assert client.passage(found.hits[0].passage_id)["text"] == found.hits[0].text
         assert client.index()["version"] == found.version
         *pieces, whole = client.stream(QUESTION, k=3)
-        assert isinstance(whole, AnswerResponse)
+        assert isinstance(whole, Answer)
         assert "".join(map(str, pieces)) == whole.answer == client.answer(QUESTION, k=3).answer
 
 
 def test_a_busy_service_is_asked_again() -> None:
     """As often as the client may, and after the time that the service names."""
     found = {"version": 1, "results": [{"index": 0, "score": 1.0}]}
-    answer = {**ANSWER, "answer": "yes"}
+    answer = {**ANSWER.as_json(), "answer": "yes"}
     events = f'event: token\ndata: {{"text": "yes"}}\n\nevent: answer\ndata: {json.dumps(answer)}\n\n'
     broken = (
         'event: error\ndata: {"error": {"message": "out of order", "hint": "wait", "type": "Broken"}}\n\n'
@@ -49,7 +49,7 @@ def test_a_busy_service_is_asked_again() -> None:
         assert len(seen) == asked
     with server(busy(1, events, [])) as url, Client(url[:-3]) as client:
         pieces = list(client.stream("x"))
-        assert pieces[0] == "yes" and isinstance(pieces[1], AnswerResponse)
+        assert pieces[0] == "yes" and isinstance(pieces[1], Answer)
     for text, told in ((broken, "out of order"), ('event: token\ndata: {"text": "a"}\n\n', "ended")):
         with (
             server(busy(0, text, [])) as url,

@@ -1,0 +1,6 @@
+"""Results: what searches and answers give, declared once for the library, its JSON, the service's schema and
+the client. Needs neither torch nor FAISS."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

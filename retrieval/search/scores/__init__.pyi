@@ -1,0 +1,1 @@
+from .registry import score_of as score_of

@@ -1,0 +1,22 @@
+"""MaxSim of queries' token vectors (t, d) with the stored token codes of passages."""
+
+import numpy as np
+
+from retrieval.deadline import look
+from retrieval.format import SearchParameters
+from retrieval.search.index_shard import Shard
+from retrieval.search.shard_requests import ScoreRequest
+
+
+def token_scores(
+    shard: Shard, asked: ScoreRequest, rows: np.ndarray, _parameters: SearchParameters
+) -> np.ndarray:
+    """See `registry.Score`. A shard without codes has no scores."""
+    found = np.full(rows.shape, -np.inf, np.float32)
+    if shard.tokens is None:
+        return found
+    for number in np.flatnonzero((rows >= 0).any(axis=1)).tolist():
+        look()
+        own = np.flatnonzero(rows[number] >= 0)
+        found[number, own] = shard.tokens.scores(asked.queries[number], rows[number, own])
+    return found

@@ -12,7 +12,13 @@ from retrieval.format import Manifest, Passage
 from retrieval.models import LOADED, OPENED, Trust, opened_model
 from retrieval.models.cross_encoders import CrossEncoder
 from retrieval.models.encoders import Encoder
-from retrieval.models.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
+from retrieval.models.late_interaction import (
+    TokenEncoder,
+    best_pairs,
+    maxsim,
+    open_token_encoder,
+    settings_of_index,
+)
 from retrieval.search.embedding_cache import VectorCache
 from retrieval.search.protocols import Pairs
 from retrieval.search.result import TokenShare
@@ -142,7 +148,7 @@ class Models:
 
     def _open_tokens(self) -> TokenEncoder:
         settings = settings_of_index(self._manifest, self._store, self._cache, self._trust)
-        return TokenEncoder.open(settings, self.embedding, threads=self._threads, trust=self._trust)
+        return open_token_encoder(settings, self.embedding, threads=self._threads, trust=self._trust)
 
     def _open_cross_encoder(self) -> CrossEncoder:
         found = self._manifest.cross_encoder

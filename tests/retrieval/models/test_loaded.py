@@ -16,7 +16,7 @@ from retrieval.errors import DeadlineExceeded, ModelError
 from retrieval.generation.evidence import Judge
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.models.encoders.encoder import Encoder
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.models.loaded import LoadedModels
 from retrieval.models.loading import load_model
 from retrieval.models.resolved_model import resolve_model
@@ -134,7 +134,7 @@ def test_what_nobody_uses_is_let_go() -> None:
 def test_encoders_of_one_model_hold_its_weights_once(tmp_path: Path) -> None:
     settings = ModelSettings(name=str(model_folder(tmp_path / "model")))
     encoders = [Encoder.open(settings, sides={side}) for side in ("passage", "query")]
-    tokens: Any = [TokenEncoder.open(LateInteractionSettings(), settings) for _ in range(2)]
+    tokens: Any = [open_token_encoder(LateInteractionSettings(), settings) for _ in range(2)]
     sides = [*encoders[0]._sides.values(), *encoders[1]._sides.values()]
     sides += [side.side for encoder in tokens for side in (encoder._passage, encoder._query)]
     words = {side.transformer.auto_model.embeddings.word_embeddings.weight.data_ptr() for side in sides}
@@ -167,7 +167,7 @@ def test_models_of_other_lengths_are_others(tmp_path: Path, kind: str) -> None:
         model = ModelSettings(name=str(folder), max_tokens=most)
         if kind == "cross":
             return CrossEncoder.open(CrossEncoderSettings(model=model))
-        return TokenEncoder.open(LateInteractionSettings(model=model), ModelSettings())
+        return open_token_encoder(LateInteractionSettings(model=model), ModelSettings())
 
     short, long, again = open_(12), open_(24), open_(12)
     if kind == "cross":
@@ -190,7 +190,7 @@ def test_what_one_caller_allows_is_no_consent_of_another(tmp_path: Path) -> None
         assert marker.exists() and allowed.dimension == 32
         for open_ in (
             lambda: Encoder.open(settings),
-            lambda: TokenEncoder.open(LateInteractionSettings(), settings),
+            lambda: open_token_encoder(LateInteractionSettings(), settings),
             lambda: Encoder.open(settings, trust=Trust(pickle=True)),
         ):
             with pytest.raises(ModelError, match="would run code"):

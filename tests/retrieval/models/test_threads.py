@@ -11,7 +11,7 @@ import pytest
 
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.models.encoders.encoder import Encoder
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.search.searcher import Searcher
 from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
 from tests.tools.encoder_models import TEXTS, TITLES, cross_encoder_folder, model_folder, router_folder
@@ -71,7 +71,7 @@ def test_token_encoders(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "model"
     folder = model_folder(folder) if kind == "bare" else LAYOUTS[kind](folder).folder
     model = ModelSettings(name=str(folder), dtype="float32")
-    encoder = TokenEncoder.open(LateInteractionSettings(model=model), ModelSettings(), threads=1)
+    encoder = open_token_encoder(LateInteractionSettings(model=model), ModelSettings(), threads=1)
 
     def work(number: int) -> Any:
         titles, texts = passages(number)
@@ -101,7 +101,7 @@ def test_encoders_of_one_model(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     settings = ModelSettings(name=str(folder), dtype="float32")
     encoder = Encoder.open(settings, threads=1)
-    tokens = TokenEncoder.open(LateInteractionSettings(), settings, threads=1)
+    tokens = open_token_encoder(LateInteractionSettings(), settings, threads=1)
     together(lambda n: encoder.encode_queries([QUERIES[n]]) if n % 2 else tokens.encode_queries([QUERIES[n]]))
 
 

@@ -26,7 +26,13 @@ import torch
 from sentence_transformers.util import maxsim as library_maxsim
 
 from retrieval.models.encoders import Encoder
-from retrieval.models.late_interaction import TokenEncoder, TokenVectors, maxsim, ragged_offsets
+from retrieval.models.late_interaction import (
+    TokenEncoder,
+    TokenVectors,
+    maxsim,
+    open_token_encoder,
+    ragged_offsets,
+)
 from retrieval.settings import LateInteractionSettings, ModelSettings
 from retrieval.token_codes import ShardTokens, TokenCodec, write_tokens
 
@@ -119,7 +125,7 @@ def quality(folder: Path, settings: LateInteractionSettings, embedding: ModelSet
     dense = Encoder.open(embedding)
     products = dense.encode_queries(list(queries.values())) @ dense.encode_passages(titles, texts).T
     order = np.argsort(-products, axis=1, kind="stable")[:, :DEPTH]
-    encoder = TokenEncoder.open(settings, embedding)
+    encoder = open_token_encoder(settings, embedding)
     query_vectors = encoder.encode_queries(list(queries.values()))
     used = np.unique(order)
     began = time.perf_counter()

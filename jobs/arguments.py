@@ -71,14 +71,17 @@ def generation(
     configured: "GenerationSettings | None" = None,
 ) -> "GenerationSettings":  # fmt: skip
     """The generator: as configured, but for what the command line names. Raises ConfigError."""
-    from retrieval.generation import GenerationSettings
+    from retrieval.generation import KINDS, GenerationSettings
 
-    values = configured.model_dump() if configured else {"kind": "none"}
-    if kind not in (None, values["kind"]):  # what the configuration says of another generator is not for it
-        values |= {"kind": kind, "model": None, "base_url": None, "api_key_env": None}
+    configured = configured or GenerationSettings()
+    values = configured.model_dump()
+    if kind not in (None, configured.kind):  # what the configuration says of another generator is not for it
+        others = {"model", *(name for one in KINDS.values() for name in one.own)}
+        values = {name: value for name, value in values.items() if name not in others} | {"kind": kind}
     own = {"model": model, "base_url": base_url, "api_key_env": api_key_env}
     named = {name: value for name, value in own.items() if value is not None}
-    if named and values["kind"] == "none":
+    chosen = KINDS.get(values["kind"])
+    if named and chosen is not None and chosen.open is None:
         option = "--" + next(iter(named)).replace("_", "-")
         raise ConfigError(f"{option} is of a generator, and none is chosen", hint="Add: --generator local")
     try:

@@ -8,6 +8,7 @@ as in a build or a notebook, a look costs a tenth of a microsecond. A thread tha
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -19,6 +20,7 @@ from retrieval.errors import DeadlineExceeded
 P = ParamSpec("P")
 R = TypeVar("R")
 Callback = Callable[[], object]
+_WAITED_S = 0.05  # between two looks at the time while another thread works
 
 
 class Deadline:
@@ -105,6 +107,14 @@ def look() -> None:
 def hurried() -> bool:
     """Whether there is a deadline."""
     return _current.get() is not None
+
+
+def waited(work: "Future[R]") -> R:
+    """The result of work in another thread, which goes on where the deadline in force is over first."""
+    while hurried() and not work.done():
+        look()
+        wait([work], _WAITED_S)
+    return work.result()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from jobs.arguments import AllowPickle, Json, TrustCode, Where, generation, open
 from jobs.harmless import INDENT, BlockWriter
 from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
+from retrieval.generation import KINDS
 from retrieval.settings import Mode, Rerank
 
 Reranker = Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")]
@@ -21,6 +22,12 @@ BaseUrl = Annotated[
 ApiKeyEnv = Annotated[
     str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
 ]
+
+
+def _generators(*, engines: bool) -> str:
+    """A line on each generator; engines run in the service alone."""
+    return " ".join(f"{one.name}: {one.line}." for one in KINDS.values() if engines or not one.engine)
+
 
 EXAMPLES = {
     "search": 'Example: corpusmill search indexes/articles "who wrote the origin of species" --explain',
@@ -72,10 +79,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question, as plain text.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=20, help="Passages to read.")] = 5,
     generator: Annotated[
-        str | None,
-        typer.Option(
-            help="none (default): the best sentences; local: a language model of the extra local-llm; openai."
-        ),
+        str | None, typer.Option(help=f"{_generators(engines=False)} Default: none.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Folder or name of a local model.")] = None,
     base_url: BaseUrl = None,
@@ -130,7 +134,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; others need keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
     generator: Annotated[
-        str | None, typer.Option(help="none, local, openai or vllm; default: as the configuration says.")
+        str | None, typer.Option(help=f"{_generators(engines=True)} Default: as the configuration says.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="The generator's model.")] = None,
     base_url: BaseUrl = None,

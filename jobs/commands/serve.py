@@ -131,7 +131,7 @@ def reserved(settings: ServeSettings) -> tuple[float, float, dict[str, float]]:
             resources[name] = resources.get(name, 0) + number * placement.least
     cpus = sum(placement.cpus * placement.least for placement in settings.placements)
     gpus = sum(placement.gpus * placement.least for placement in settings.placements)
-    if settings.generation.kind == "vllm":  # an engine takes one at least
+    if settings.generation.of.engine:  # an engine takes one at least
         gpus += max(0, 1 - settings.generator.gpus) * settings.generator.least
     return cpus, gpus, resources
 

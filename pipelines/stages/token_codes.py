@@ -37,7 +37,7 @@ from pipelines.stages.embed import embed_workers
 from retrieval.dense.making import sample_rows
 from retrieval.format import Manifest
 from retrieval.models import check_same, use_files
-from retrieval.models.late_interaction import TokenEncoder, late_model, ragged_offsets
+from retrieval.models.late_interaction import TokenEncoder, late_model, open_token_encoder, ragged_offsets
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord
 from retrieval.token_codes import TokenCodec, write_tokens
@@ -256,7 +256,7 @@ def _open_encoder(context: Context, threads: int | None) -> TokenEncoder:
         check_same(model, context.late_card, trust)
         settings = settings.model_copy(update={"model": model})
     threads = threads or len(os.sched_getaffinity(0))
-    return TokenEncoder.open(settings, embedding, threads=threads, trust=trust)
+    return open_token_encoder(settings, embedding, threads=threads, trust=trust)
 
 
 def _columns(table: pa.Table) -> tuple[list[str], list[str]]:

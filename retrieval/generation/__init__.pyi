@@ -4,6 +4,7 @@ from .citations import CitationFilter as CitationFilter
 from .evidence import Evidence as Evidence
 from .evidence import Judge as Judge
 from .extractive import extract_answer as extract_answer
+from .kinds import KINDS as KINDS
 from .prompt import Prompt as Prompt
 from .prompt import estimate_tokens as estimate_tokens
 from .prompt import make_prompt as make_prompt

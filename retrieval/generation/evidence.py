@@ -14,7 +14,7 @@ import numpy.typing as npt
 from retrieval.deadline import look
 from retrieval.errors import ModelError
 from retrieval.models.cross_encoders import CrossEncoder
-from retrieval.models.late_interaction import TokenEncoder, TokenVectors
+from retrieval.models.late_interaction import TokenEncoder, TokenVectors, open_token_encoder
 from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
 from retrieval.text import sentences
 
@@ -57,7 +57,7 @@ class Judge:
     def open(cls, *, cross_encoder: bool = True, threads: int | None = None) -> "Judge":
         """Load the packaged models; `threads` bounds what they compute with on a CPU. Raises ModelError."""
         packaged = ModelSettings()
-        tokens = TokenEncoder.open(LateInteractionSettings(), packaged, threads=threads)
+        tokens = open_token_encoder(LateInteractionSettings(), packaged, threads=threads)
         try:
             pairs = CrossEncoder.open(CrossEncoderSettings(), threads=threads) if cross_encoder else None
         except ModelError:  # an extra, and the judge says which of its two calibrations it uses

@@ -1,4 +1,4 @@
-"""BM25: its constants, and a query as the terms, weights and hashes that every shard is asked with.
+"""BM25: its formula, its constants, and what a term adds to a score.
 
 score(query, passage) = sum over the query's unique terms of
     count in query * idf * (k1 + 1) * tf / (tf + k1 * (1 - b + b * length / average_length))
@@ -9,20 +9,9 @@ term in the passage and length its terms; N, df and average_length are those of 
 a score does not depend on how the corpus was cut into shards.
 """
 
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-from retrieval.lexical.analyzer import Analyzer
-
-if TYPE_CHECKING:
-    from retrieval.lexical.statistics import Statistics
-
-MAX_TERMS = 1024  # unique terms of a query that are searched for
 
 
 @dataclass(frozen=True)
@@ -57,45 +46,6 @@ class TermMatch:
     score: float
 
 
-@dataclass(frozen=True)
-class LexicalQuery:
-    """A query's unique terms in order, with hashes uint64, idf float64 and counts int64, all (t,).
-
-    `left_out` counts unique terms beyond `MAX_TERMS`, which are not searched for.
-    """
-
-    terms: tuple[str, ...]
-    hashes: np.ndarray
-    idf: np.ndarray
-    counts: np.ndarray
-    left_out: int = 0
-
-    @property
-    def weights(self) -> np.ndarray:
-        """idf times count in the query, float32 (t,)."""
-        return (self.idf * self.counts).astype(np.float32)
-
-
-def make_query(text: str, analyzer: Analyzer, statistics: "Statistics") -> LexicalQuery:
-    """Analyse a query and weigh its terms; text without any term gives a query that matches nothing."""
-    counted = Counter(analyzer(text))
-    terms = list(counted)[:MAX_TERMS]
-    frequencies = statistics.document_frequencies(terms)
-    return LexicalQuery(
-        terms=tuple(terms),
-        hashes=hashes_of(terms),
-        idf=idf(frequencies, statistics.documents),
-        counts=np.array([counted[term] for term in terms], np.int64),
-        left_out=len(counted) - len(terms),
-    )
-
-
 def idf(frequencies: np.ndarray, documents: int) -> np.ndarray:
     """Inverse document frequency float64 of terms that occur in `frequencies` of `documents` passages."""
     return np.log1p(np.maximum(documents - frequencies + 0.5, 0.5) / (frequencies + 0.5))
-
-
-def hashes_of(terms: Sequence[str]) -> np.ndarray:
-    """Stable 64-bit hashes of terms, uint64 (t,): the first 8 bytes of BLAKE2b."""
-    digests = b"".join(hashlib.blake2b(term.encode(), digest_size=8).digest() for term in terms)
-    return np.frombuffer(digests, "<u8")

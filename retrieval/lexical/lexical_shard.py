@@ -8,9 +8,10 @@ import numpy as np
 
 from retrieval.deadline import handed, look
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch
+from retrieval.lexical.bm25 import BM25, TermMatch
 from retrieval.lexical.candidates import Candidates, error_bound
 from retrieval.lexical.postings import Postings, best_rows
+from retrieval.lexical.query import LexicalQuery
 
 # Postings of a query in a shard up to which scoring them all is faster than asking tantivy for candidates.
 SCAN_POSTINGS = 250_000

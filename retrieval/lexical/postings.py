@@ -1,16 +1,8 @@
 """The postings of a shard, memory-mapped: which passages hold a term and how often. Exact BM25 from them.
 
-| file | values | what it is |
-| --- | --- | --- |
-| postings.json | | numbers of passages, tokens; type and length of every file; a checksum of itself |
-| hashes.u8 | terms | sorted hashes of the shard's terms |
-| ends.u8 | terms | where a term's postings end; they begin where those of the term before it end |
-| rows.bin | postings | passages of a term, rising |
-| counts.bin | postings | how often the term occurs there, in the smallest type that holds every count |
-| lengths.bin | passages | terms of a passage, each as often as it occurs |
-
-tantivy finds candidates faster in a large shard, but approximates their lengths and knows only one k1
-and b. What is asked of a few passages, of a selection or of a damaged index is answered here.
+The files are those of `postings_files`. tantivy finds candidates faster in a large shard, but approximates
+their lengths and knows only one k1 and b. What is asked of a few passages, of a selection or of a damaged
+index is answered here.
 """
 
 import threading
@@ -21,28 +13,12 @@ import numpy as np
 
 from retrieval.errors import IndexDamaged
 from retrieval.format import DAMAGE_HINT, read_header
-from retrieval.lexical.bm25 import BM25, LexicalQuery, TermMatch
-from retrieval.lexical.integer_files import ArrayEntry, map_array
-from retrieval.storage import Count, Shape
+from retrieval.lexical.bm25 import BM25, TermMatch
+from retrieval.lexical.integer_files import map_array
+from retrieval.lexical.postings_files import FILES, POSTINGS_HEADER, PostingsHeader
+from retrieval.lexical.query import LexicalQuery
 
-POSTINGS_HEADER = "postings.json"
-FILES = {
-    "hashes": "hashes.u8", "ends": "ends.u8", "rows": "rows.bin", "counts": "counts.bin",
-    "lengths": "lengths.bin",
-}  # fmt: skip
 MOST_BLOCKS = 8192  # of passages, whose best scores stand for them while the k best are sought
-
-
-class PostingsHeader(Shape):
-    """Content of postings.json."""
-
-    passages: Count
-    tokens: Count
-    hashes: ArrayEntry
-    ends: ArrayEntry
-    rows: ArrayEntry
-    counts: ArrayEntry
-    lengths: ArrayEntry
 
 
 class Postings:

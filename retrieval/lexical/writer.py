@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from retrieval.format import write_header
-from retrieval.lexical.bm25 import hashes_of
 from retrieval.lexical.candidates import CandidatesWriter
 from retrieval.lexical.integer_files import DTYPES, ArrayWriter, smallest_dtype
-from retrieval.lexical.postings import FILES, POSTINGS_HEADER
+from retrieval.lexical.postings_files import FILES, POSTINGS_HEADER
+from retrieval.lexical.term_hashes import hash_ranges, hashes_of, terms_between
 
 RUN_POSTINGS = 2_000_000  # held in memory before they are sorted and written as a run
 MERGE_POSTINGS = 2_000_000  # held in memory while runs are merged; a very frequent term can be more
@@ -132,23 +132,6 @@ def _merged(runs: Sequence[Run]) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
             pieces.append((np.repeat(unique, frequencies), rows[span], counts[span]))
         if any(len(piece[0]) for piece in pieces):
             yield _by_hash(pieces)
-
-
-def hash_ranges(number: int) -> Iterator[tuple[int, int]]:
-    """Equal ranges [low, high) of 64-bit hashes, at least one."""
-    number = max(1, number)
-    for place in range(number):
-        yield (place << 64) // number, ((place + 1) << 64) // number
-
-
-def terms_between(
-    hashes: np.ndarray, ends: np.ndarray, low: int, high: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Terms with low <= hash < high: hashes, numbers of postings int64, and where these begin."""
-    first = int(np.searchsorted(hashes, np.uint64(low)))
-    last = int(np.searchsorted(hashes, np.uint64(high - 1), side="right"))
-    before = int(ends[first - 1]) if first else 0
-    return hashes[first:last], np.diff(ends[first:last].astype(np.int64), prepend=before), before
 
 
 def _by_hash(

@@ -1,25 +1,32 @@
 """The models of a search, opened when first needed: query encoder, token encoder, cross-encoder."""
 
 import json
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import RLock
+from typing import Any, TypeVar
 
 import numpy as np
 
 from retrieval.deadline import look
 from retrieval.errors import ModelError
 from retrieval.format import Manifest, Passage
-from retrieval.models import OPENED, Trust, opened_model
+from retrieval.models import LOADED, OPENED, Trust, opened_model
 from retrieval.models.cross_encoders import CrossEncoder
 from retrieval.models.encoders import Encoder
-from retrieval.models.late_interaction import TokenEncoder, best_pairs, maxsim, settings_of_index
+from retrieval.models.late_interaction import (
+    TokenEncoder,
+    best_pairs,
+    maxsim,
+    open_token_encoder,
+    settings_of_index,
+)
 from retrieval.results import TokenShare
 from retrieval.search.embedding_cache import VectorCache
 from retrieval.search.protocols import TokenShareRequest
 from retrieval.settings import CrossEncoderSettings, ModelSettings
 from retrieval.storage import Store
+
+T = TypeVar("T")
 
 
 def model_name(manifest: Manifest) -> str:
@@ -28,7 +35,11 @@ def model_name(manifest: Manifest) -> str:
 
 
 class Models:
-    """Models as the manifest names them. Loading takes seconds; checking on opening takes milliseconds."""
+    """Models as the manifest names them. Loading takes seconds; checking on opening takes milliseconds.
+
+    Safe to use from several threads: who needs a model that is being loaded waits for that one alone, at most
+    as long as its deadline allows.
+    """
 
     def __init__(
         self, store: Store, manifest: Manifest, cache: Path, threads: int | None,
@@ -49,15 +60,14 @@ class Models:
         self._known = known
         self._name = model_name(manifest)
         self._trust = trust
-        self._lock = RLock()
+        self._held: dict[str, Any] = {}
 
     def load(self, name: str) -> bool:
         """Have `encoder`, `tokens` or `cross_encoder` in memory; whether that took loading it."""
-        with self._lock:
-            if name in self.__dict__:
-                return False
-            getattr(self, name)
-            return True
+        if name in self._held:
+            return False
+        getattr(self, name)
+        return True
 
     def encode(self, queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:
         """Embeddings of queries (q, d) float32, and the places of those longer than the window."""
@@ -105,9 +115,32 @@ class Models:
         """Cross-encoder scores of (query, passage text): float32 (n,)."""
         return self.cross_encoder.scores(pairs)
 
-    @cached_property
+    @property
     def encoder(self) -> Encoder:
         """Queries to vectors."""
+        card = (self._manifest.model, self._manifest.dense["dimension"])
+        return self._get("encoder", card, self._open_encoder)
+
+    @property
+    def tokens(self) -> TokenEncoder:
+        """Queries and passages to token vectors."""
+        card = (self._manifest.model, self._manifest.late_interaction)
+        return self._get("tokens", card, self._open_tokens)
+
+    @property
+    def cross_encoder(self) -> CrossEncoder:
+        """Query and passage together to a score."""
+        return self._get("cross_encoder", self._manifest.cross_encoder, self._open_cross_encoder)
+
+    def _get(self, name: str, card: Any, open_: Callable[[], T]) -> T:
+        """One of the models, which all that open this index with the same consent share."""
+        if name not in self._held:
+            own = (name, self._store.url, json.dumps(card, sort_keys=True), self._threads, self._trust)
+            self._held[name] = LOADED.get(own, open_)
+        held: T = self._held[name]
+        return held
+
+    def _open_encoder(self) -> Encoder:
         encoder = Encoder.open(self.embedding, sides={"query"}, threads=self._threads, trust=self._trust)
         dimension = self._manifest.dense["dimension"]
         if encoder.dimension != dimension:
@@ -117,15 +150,11 @@ class Models:
             )
         return encoder
 
-    @cached_property
-    def tokens(self) -> TokenEncoder:
-        """Queries and passages to token vectors."""
+    def _open_tokens(self) -> TokenEncoder:
         settings = settings_of_index(self._manifest, self._store, self._cache, self._trust)
-        return TokenEncoder.open(settings, self.embedding, threads=self._threads, trust=self._trust)
+        return open_token_encoder(settings, self.embedding, threads=self._threads, trust=self._trust)
 
-    @cached_property
-    def cross_encoder(self) -> CrossEncoder:
-        """Query and passage together to a score."""
+    def _open_cross_encoder(self) -> CrossEncoder:
         found = self._manifest.cross_encoder
         settings = CrossEncoderSettings.model_validate(found.get("settings", {}))
         if settings.model is not None:

@@ -199,7 +199,7 @@ class ServeSettings(Settings):
     def placements(self) -> list[Placement]:
         """Of all deployments, a group of shards each by itself."""
         if self.placement == "together":
-            return [self.ingress, *([self.generator] if self.generation.kind == "vllm" else [])]
+            return [self.ingress, *([self.generator] if self.generation.of.engine else [])]
         shards = [self.shards] * self.groups
         return [self.ingress, self.encoder, *shards, self.reranker, self.generator]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel, MPNetConfig, MPNetModel
 
 from retrieval.models.resolved_model import resolve_model
 
@@ -68,3 +68,18 @@ def dense(out: int = 16, seed: int = 5) -> Dense:
     """A Dense module with tanh."""
     torch.manual_seed(seed)
     return Dense(32, out)
+
+
+def cross_encoder_folder(folder: Path, *, labels: int = 1, **save: Any) -> Path:
+    """A random cross-encoder of 2 layers as sentence-transformers saves it."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30522, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=70, initializer_range=0.3, num_labels=labels,
+    )  # fmt: skip
+    plain = folder.with_name(folder.name + "-plain")
+    BertForSequenceClassification(config).save_pretrained(plain)
+    for name in _TOKENIZER_FILES:
+        shutil.copy(resolve_model("all-MiniLM-L6-v2").folder / name, plain / name)
+    CrossEncoder(str(plain), device="cpu", max_length=48, **save).save_pretrained(str(folder))
+    return folder

@@ -30,8 +30,8 @@ from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.format.dense_spec import DenseSpec, SearchParameters
 from retrieval.format.manifest import Manifest, read_manifest
 from retrieval.format.vectors import ShardVectors
-from retrieval.lexical.bm25 import make_query
 from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.query import make_query
 from retrieval.lexical.statistics import Statistics
 from retrieval.search.search_models import Models
 from retrieval.search.searcher import Searcher

@@ -14,7 +14,8 @@ from retrieval.format.vectors import best_rows
 from retrieval.lexical.analyzer import Analyzer
 from retrieval.lexical.bm25 import BM25
 from retrieval.lexical.lexical_shard import LexicalShard
-from retrieval.lexical.statistics import Statistics, merge_statistics
+from retrieval.lexical.statistics import Statistics
+from retrieval.lexical.statistics_merge import merge_statistics
 from retrieval.lexical.writer import ShardWriter
 from retrieval.settings import LexicalSettings
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 
 from retrieval.errors import ConfigError, GenerationError
+from retrieval.generation.kinds.openai import OpenAISettings
 from retrieval.generation.prompt import Prompt, estimate_tokens
-from retrieval.generation.settings import GenerationSettings
 from retrieval.text import LineReader, join_surrogate_stream, join_surrogates
 
 CONNECT_S = 10.0
@@ -20,7 +20,7 @@ MOST_ERROR = 300  # characters of an endpoint's own words in a message
 class OpenAIGenerator:
     """Chat completions of a model behind `base_url`; a connection for each answer."""
 
-    def __init__(self, settings: GenerationSettings) -> None:
+    def __init__(self, settings: OpenAISettings) -> None:
         """settings: of kind openai. Raises ConfigError where the key's environment variable is not set."""
         self.name = settings.model or ""
         self._url = f"{settings.base_url}/chat/completions"

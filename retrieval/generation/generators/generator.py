@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from retrieval.errors import ConfigError
 from retrieval.generation.prompt import Prompt
 from retrieval.generation.settings import GenerationSettings
 
@@ -27,23 +26,9 @@ class Generator(Protocol):
 
 
 def open_generator(settings: GenerationSettings, *, threads: int | None = None) -> Generator | None:
-    """The configured generator, loaded; None for kind none. `threads` bounds torch's on a CPU.
+    """The configured generator, loaded; None where passages answer for themselves. `threads` bounds torch's.
 
     Raises ModelError where a local model cannot be loaded, ConfigError for vllm, which Ray Serve runs.
     """
-    if settings.kind == "none":
-        return None
-    if settings.kind == "local":
-        from retrieval.generation.generators.local import (
-            LocalGenerator,  # torch and transformers take seconds
-        )
-
-        return LocalGenerator.open(settings.model, concurrent=settings.concurrent, threads=threads)
-    if settings.kind == "openai":
-        from retrieval.generation.generators.endpoint import OpenAIGenerator
-
-        return OpenAIGenerator(settings)
-    raise ConfigError(
-        "the generator vllm runs inside the service alone",
-        hint="Start `corpusmill serve`, or choose the generator local or openai.",
-    )
+    open_ = settings.of.open
+    return None if open_ is None else open_(settings, threads)

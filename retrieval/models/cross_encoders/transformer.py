@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,19 +43,11 @@ class TransformerPairs:
         self.batch_tokens = settings.batch_tokens or BATCH_TOKENS[self._device]
         self._model = load_model(
             "CrossEncoder", model, trust, device=self._device, dtype=self._dtype,
+            prepare=partial(_prepare, name=model.name), variant=(settings.max_tokens,),
             max_length=settings.max_tokens,
             # Scores stay logits: a sigmoid in float32 makes good passages equal.
             activation_fn=nn.Identity(),
         )  # fmt: skip
-        if self._model.num_labels != 1:
-            raise ModelError(
-                f"model {model.name!r} gives {self._model.num_labels} scores for a pair, not one",
-                hint="Choose a cross-encoder for re-ranking; this one classifies.",
-            )
-        # The last layer in float32: in bfloat16 scores have three digits, and passages tie.
-        heads = [name for name, part in self._model.named_modules() if _is_head(part)]
-        self._model.set_keep_in_fp32_modules(heads)
-        self._model[0].unpad_inputs = False  # features are a matrix, of which batches are cut
         self._window = int(self._model.max_seq_length or 0)
         if not self._window:
             raise ModelError(
@@ -87,6 +80,19 @@ class TransformerPairs:
         }
         scores: Tensor = self._model(batch)["scores"]
         return scores.float().reshape(len(rows)).cpu().numpy()
+
+
+def _prepare(loaded: Any, *, name: str) -> None:
+    """Have a CrossEncoder give one precise score a pair. Raises ModelError where it gives several."""
+    if loaded.num_labels != 1:
+        raise ModelError(
+            f"model {name!r} gives {loaded.num_labels} scores for a pair, not one",
+            hint="Choose a cross-encoder for re-ranking; this one classifies.",
+        )
+    # The last layer in float32: in bfloat16 scores have three digits, and passages tie.
+    heads = [part_name for part_name, part in loaded.named_modules() if _is_head(part)]
+    loaded.set_keep_in_fp32_modules(heads)
+    loaded[0].unpad_inputs = False  # features are a matrix, of which batches are cut
 
 
 def _is_head(part: nn.Module) -> bool:

@@ -69,7 +69,7 @@ class Encoder:
         threads: int | None = None,
         trust: Trust = Trust(),
     ) -> "Encoder":
-        """Load the model of each of `sides`; one model is loaded once. `threads` bounds torch's on a CPU.
+        """Have the models of `sides` in memory, each once. `threads` bounds torch's on a CPU.
 
         Raises ModelError as `models.resolve`, and ConfigError for a device that is not there.
         """
@@ -77,21 +77,15 @@ class Encoder:
             torch.set_num_threads(threads)
         device = choose_device(settings)
         dtype = choose_dtype(settings, device)
-        models: dict[Path, Any] = {}
         loaded: dict[Side, LoadedSide] = {}
         for side in sides:
             model = resolve_model_side(settings, side, trust)
             tokenizer = Tokenizer(read_layout(model.folder, side), settings)
-            if model.folder not in models:
-                models[model.folder] = load_model(
-                    "SentenceTransformer", model, trust, device=device, dtype=dtype
-                )
             loaded[side] = LoadedSide(
-                models[model.folder],
+                load_model("SentenceTransformer", model, trust, device=device, dtype=dtype),
                 tokenizer,
                 device=device,
                 batch_tokens=settings.batch_tokens or BATCH_TOKENS[device],
-                like=next(iter(loaded.values()), None),
             )
         return cls(settings, loaded, device=device, dtype=dtype, trust=trust)
 

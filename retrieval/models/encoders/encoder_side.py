@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from retrieval.errors import ModelError
 from retrieval.models.batches import Rows, length_sorted_batches, run_splitting
 from retrieval.models.encoders.model_folder import TASKS, ModelLayout
-from retrieval.models.encoders.packed_bert import PackedBert, can_pack, pack_rows, pool
+from retrieval.models.encoders.packed_bert import PackedBert, can_pack, pack_rows, packed_bert, pool
 from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
 
 # Accents, case, CJK, punctuation and an unknown character: where two tokenizers of one model differ.
@@ -27,8 +27,8 @@ class LoadedSide:
         *,
         device: str,
         batch_tokens: int,
-        like: "LoadedSide | None" = None,
     ) -> None:
+        """model: of `load_model`, which others may use too."""
         self.tokenizer = tokenizer
         self.layout = tokenizer.layout
         self.device = device
@@ -37,14 +37,13 @@ class LoadedSide:
         self.transformer: Any = modules[0]
         self.tail: list[nn.Module] = [module.to(device).float() for module in modules[1:]]
         self.packed: PackedBert | None = None
-        _check_tokenizer(self.transformer.tokenizer, tokenizer)
+        with model.tokenizer_lock:
+            _check_tokenizer(self.transformer.tokenizer, tokenizer)
         self._prompt_tokens = 0 if self.layout.include_prompt else tokenizer.prompt_tokens()
         pools = len(self.layout.modules) > 1 and self.layout.modules[1] == "Pooling"
-        if pools and self.layout.pooling in ("mean", "cls") and not self._prompt_tokens:
-            if like is not None and like.transformer is self.transformer and like.packed is not None:
-                self.packed = like.packed
-            elif can_pack(self.transformer.auto_model):
-                self.packed = PackedBert(self.transformer.auto_model, expected_tokens=batch_tokens)
+        plain = pools and self.layout.pooling in ("mean", "cls") and not self._prompt_tokens
+        if plain and can_pack(self.transformer.auto_model):
+            self.packed = packed_bert(self.transformer.auto_model, batch_tokens)
 
     @torch.inference_mode()
     def encode(self, tokens: Tokens) -> npt.NDArray[np.float32]:

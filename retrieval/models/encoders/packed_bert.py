@@ -8,7 +8,9 @@ for oneDNN once, and GELU and the residual sums ride on the matrix products.
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,9 @@ from retrieval.models.encoders.tokenizer import Tokens
 # Rows are padded to a multiple of this many tokens: torch's attention on a CPU computes the remainder
 # of a vector register element by element, which at 135 tokens takes 1.5 times as long as 144 whole ones.
 _ALIGN = 16
+
+_PACKED_LOCK = Lock()
+_PACKED: WeakKeyDictionary[nn.Module, dict[int, "PackedBert"]] = WeakKeyDictionary()  # of models in memory
 
 # (x, residual or None) -> linear(x) with what is fused to it
 Product = Callable[[Tensor, Tensor | None], Tensor]
@@ -85,6 +90,15 @@ def can_pack(model: object) -> bool:
         and not config.add_cross_attention
         and getattr(config, "position_embedding_type", "absolute") in ("absolute", None)
     )
+
+
+def packed_bert(model: Any, expected_tokens: int) -> "PackedBert":
+    """`model`, which `can_pack` allows, over packed rows; all that use the model share it."""
+    with _PACKED_LOCK:
+        own = _PACKED.setdefault(model, {})
+        if expected_tokens not in own:
+            own[expected_tokens] = PackedBert(model, expected_tokens=expected_tokens)
+        return own[expected_tokens]
 
 
 class PackedBert:

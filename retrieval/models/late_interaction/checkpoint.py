@@ -4,6 +4,8 @@ That library reads its own, Stanford's and PyLate's folders; prompts, query expa
 and lengths are as the checkpoint says.
 """
 
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from retrieval.models.encoders import (
 from retrieval.models.late_interaction.token_encoder import Token, TokenEncoder, spans_in_text
 from retrieval.models.late_interaction.token_vectors import TokenVectors, Vectors
 from retrieval.models.loading import load_model
-from retrieval.models.resolved_model import ResolvedModel, resolve_model_side
+from retrieval.models.resolved_model import resolve_model_side
 from retrieval.models.trust import Trust
 from retrieval.settings import ModelSettings
 
@@ -50,7 +52,13 @@ class CheckpointTokenEncoder(TokenEncoder):
         device = choose_device(settings)
         dtype = choose_dtype(settings, device)
         super().__init__(settings, device=device, dtype=dtype)
-        self._model = _load(resolve_model_side(settings, "passage", trust), trust, device=device, dtype=dtype)
+        model = resolve_model_side(settings, "passage", trust)
+        self._model = load_model(
+            "MultiVectorEncoder", model, trust, device=device, dtype=dtype,
+            prepare=partial(_prepare, name=model.name, settings=settings, query_tokens=query_tokens),
+            variant=(settings.max_tokens, query_tokens),
+        )  # fmt: skip
+        self._tokenizing: AbstractContextManager[Any] = self._model.tokenizer_lock
         self._backend: Any = self._model.tokenizer
         self._mask, self._pools = _masking(self._model)
         self._batch_tokens = settings.batch_tokens or BATCH_TOKENS[device]
@@ -58,9 +66,10 @@ class CheckpointTokenEncoder(TokenEncoder):
             "passage": _prompt(self._model, "passage", settings.passage_prompt),
             "query": _prompt(self._model, "query", settings.query_prompt),
         }
-        self._window = _set_lengths(self._model[0], settings, query_tokens)
+        self._window = int(self._model[0].document_length)
         specials = self._backend.num_special_tokens_to_add()
-        prompt = len(self._backend(self._prompts["passage"], add_special_tokens=False)["input_ids"])
+        with self._tokenizing:
+            prompt = len(self._backend(self._prompts["passage"], add_special_tokens=False)["input_ids"])
         self._title_tokens = max(1, (self._window - specials - prompt) // 2)
 
     def query_tokens(self, text: str) -> list[str]:
@@ -78,10 +87,11 @@ class CheckpointTokenEncoder(TokenEncoder):
             return [Token("", -1, -1)] * count
         check_unicode([title or "", text], "text")
         front = self._prompts["passage"] + self._front(title or "")
-        found = self._backend(
-            front + self._start(text), truncation=True, max_length=self._window, return_offsets_mapping=True,
-            return_tensors="pt",
-        )  # fmt: skip
+        with self._tokenizing:
+            found = self._backend(
+                front + self._start(text), truncation=True, max_length=self._window,
+                return_offsets_mapping=True, return_tensors="pt",
+            )  # fmt: skip
         pieces = self._backend.convert_ids_to_tokens(found["input_ids"][0].tolist())
         spans = [(int(start), int(end)) for start, end in found["offset_mapping"][0].tolist()]
         kept = self._kept(found, "document").tolist()
@@ -105,7 +115,8 @@ class CheckpointTokenEncoder(TokenEncoder):
         """The title as it stands in front of the text, capped to half the room."""
         if not title:
             return ""
-        found = self._backend(title, add_special_tokens=False, return_offsets_mapping=True)
+        with self._tokenizing:
+            found = self._backend(title, add_special_tokens=False, return_offsets_mapping=True)
         spans = found["offset_mapping"]
         if len(spans) > self._title_tokens:
             title = title[: spans[self._title_tokens - 1][1]]
@@ -118,7 +129,8 @@ class CheckpointTokenEncoder(TokenEncoder):
         for start in range(0, len(texts), _COUNTED_AT_ONCE):
             look()
             part = texts[start : start + _COUNTED_AT_ONCE]
-            ids = self._backend(part, truncation=True, max_length=self._window)["input_ids"]
+            with self._tokenizing:
+                ids = self._backend(part, truncation=True, max_length=self._window)["input_ids"]
             lengths[start : start + len(part)] = [len(row) for row in ids]
 
         def run(rows: npt.NDArray[np.int64]) -> Vectors:
@@ -147,19 +159,18 @@ class CheckpointTokenEncoder(TokenEncoder):
         return kept
 
 
-def _load(model: ResolvedModel, trust: Trust, *, device: str, dtype: torch.dtype) -> Any:
-    """The checked checkpoint as a MultiVectorEncoder. Raises ModelError where that cannot load it."""
-    loaded = load_model("MultiVectorEncoder", model, trust, device=device, dtype=dtype)
+def _prepare(loaded: Any, *, name: str, settings: ModelSettings, query_tokens: int) -> None:
+    """Set precision and lengths of a MultiVectorEncoder. Raises ModelError, ConfigError."""
     if not getattr(loaded.tokenizer, "is_fast", False):
         raise ModelError(
-            f"the late-interaction model {model.name!r} has no tokenizer.json",
+            f"the late-interaction model {name!r} has no tokenizer.json",
             hint="Write one with transformers: "
             "AutoTokenizer.from_pretrained(folder).save_pretrained(folder).",
         )
     for module in list(loaded)[1:]:
         module.float()
     loaded[0].register_forward_hook(_widen)
-    return loaded
+    _set_lengths(loaded[0], settings, query_tokens)
 
 
 def _widen(_module: Any, _inputs: Any, features: dict[str, Any]) -> dict[str, Any]:
@@ -180,8 +191,8 @@ def _prompt(model: Any, side: Side, configured: str | None) -> str:
     return next((model.prompts[name] for name in _PROMPT_NAMES[side] if model.prompts.get(name)), "")
 
 
-def _set_lengths(transformer: Any, settings: ModelSettings, query_tokens: int) -> int:
-    """Apply the configured lengths; the window of a passage in tokens. Raises ConfigError."""
+def _set_lengths(transformer: Any, settings: ModelSettings, query_tokens: int) -> None:
+    """Apply the configured lengths, which are in tokens. Raises ConfigError."""
     own = int(min(transformer.max_seq_length or _MOST_LENGTH, _MOST_LENGTH))
     config = getattr(transformer.config, "get_text_config", lambda: transformer.config)()
     positions = int(getattr(config, "max_position_embeddings", 0) or own)
@@ -197,4 +208,3 @@ def _set_lengths(transformer: Any, settings: ModelSettings, query_tokens: int) -
     transformer.document_length = window
     if transformer.query_expansion is None:
         transformer.query_length = min(transformer.query_length or own, query_tokens, positions)
-    return window

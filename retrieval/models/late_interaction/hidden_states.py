@@ -15,7 +15,6 @@ from retrieval.models.batches import Rows, length_sorted_batches, run_splitting
 from retrieval.models.encoders import (
     BATCH_TOKENS,
     LoadedSide,
-    PackedBert,
     Side,
     Tokenizer,
     Tokens,
@@ -23,6 +22,7 @@ from retrieval.models.encoders import (
     choose_device,
     choose_dtype,
     pack_rows,
+    packed_bert,
     read_layout,
 )
 from retrieval.models.late_interaction.token_encoder import Token, TokenEncoder, spans_in_text
@@ -45,23 +45,15 @@ class BareTokenEncoder(TokenEncoder):
         dtype = choose_dtype(settings, device)
         super().__init__(settings, device=device, dtype=dtype)
         batch_tokens = settings.batch_tokens or BATCH_TOKENS[device]
-        models: dict[str, ResolvedModel] = {
-            side: resolve_model_side(settings, side, trust) for side in ("passage", "query")
-        }
-        loaded = {
-            model.folder: load_model("SentenceTransformer", model, trust, device=device, dtype=dtype)
-            for model in models.values()
-        }
 
-        def open_side(side: Side, like: LoadedSide | None) -> LoadedSide:
-            model = models[side]
+        def open_side(side: Side) -> LoadedSide:
+            model = resolve_model_side(settings, side, trust)
+            loaded = load_model("SentenceTransformer", model, trust, device=device, dtype=dtype)
             tokenizer = _tokenizer(model, side, settings, query_tokens if side == "query" else None)
-            return LoadedSide(
-                loaded[model.folder], tokenizer, device=device, batch_tokens=batch_tokens, like=like
-            )
+            return LoadedSide(loaded, tokenizer, device=device, batch_tokens=batch_tokens)
 
-        self._passage = _Hidden(open_side("passage", None))
-        self._query = _Hidden(open_side("query", self._passage.side))
+        self._passage = _Hidden(open_side("passage"))
+        self._query = _Hidden(open_side("query"))
         tokenizer = self._passage.side.tokenizer
         found = [tokenizer.token_id(mark) for mark in _PUNCTUATION]
         self._left_out = np.array([number for number in found if number is not None], np.int32)
@@ -95,7 +87,7 @@ class _Hidden:
         self.side = side
         self._packed = side.packed
         if self._packed is None and can_pack(side.transformer.auto_model):
-            self._packed = PackedBert(side.transformer.auto_model, expected_tokens=side.batch_tokens)
+            self._packed = packed_bert(side.transformer.auto_model, side.batch_tokens)
         self._width = int(side.transformer.get_embedding_dimension())
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The token encoder: texts in, one vector for each token out. `bare` and `checkpoint` are its two kinds."""
+"""The token encoder: texts in, a vector for each token out. Its kinds: `hidden_states`, `checkpoint`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from retrieval.deadline import to_the_end
 from retrieval.errors import ModelError
 from retrieval.models.errors import reading_model
-from retrieval.models.late_interaction.resolve_model import is_checkpoint, late_card, late_model
 from retrieval.models.late_interaction.token_vectors import TokenVectors, Vectors
-from retrieval.models.resolved_model import resolve_model_side
-from retrieval.models.trust import Trust
-from retrieval.settings import LateInteractionSettings, ModelSettings
+from retrieval.settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -43,30 +39,6 @@ class TokenEncoder(ABC):
         self.dtype = str(dtype).removeprefix("torch.")
         self.card: dict[str, Any] = {}
         self.dimension = 0
-
-    @classmethod
-    @to_the_end
-    @reading_model()
-    def open(
-        cls, settings: LateInteractionSettings, embedding: ModelSettings, *, threads: int | None = None,
-        trust: Trust = Trust(),
-    ) -> "TokenEncoder":  # fmt: skip
-        """Load the configured model, or the embedding model. `threads` bounds torch's on a CPU.
-
-        Raises ModelError as `models.resolve`, and ConfigError for a device that is not there.
-        """
-        from retrieval.models.late_interaction.checkpoint import CheckpointTokenEncoder
-        from retrieval.models.late_interaction.hidden_states import BareTokenEncoder
-
-        if threads is not None:
-            torch.set_num_threads(threads)
-        model = late_model(settings, embedding)
-        checkpoint = is_checkpoint(resolve_model_side(model, "passage", trust).folder)
-        kind = CheckpointTokenEncoder if checkpoint else BareTokenEncoder
-        encoder: TokenEncoder = kind(model, settings.query_tokens, trust)
-        encoder.card = late_card(settings, embedding, trust)
-        encoder.dimension = encoder.encode_queries(["dimension"])[0].shape[1]
-        return encoder
 
     @reading_model()
     def encode_queries(self, texts: Sequence[str]) -> list[Vectors]:

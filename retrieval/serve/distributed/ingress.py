@@ -60,7 +60,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     settings = ServeSettings.model_validate(args)
     options = settings.ingress.options(settings.longest_s)
     deployment = serve.deployment(Ingress, name="ingress", **options)
-    llm = vllm.deployment(settings) if settings.generation.kind == "vllm" else None
+    llm = vllm.deployment(settings) if settings.generation.of.engine else None
     if settings.placement == "together":
         return deployment.bind(settings, None, llm)
     parts = {

@@ -60,6 +60,6 @@ def generator_name(settings: GenerationSettings) -> str:
     """What answers are written by, as /v1/index tells it."""
     return (
         EXTRACTIVE
-        if settings.kind == "none"
+        if settings.of.open is None
         else f"{settings.kind}: {public_name(settings.model or 'default')}"
     )

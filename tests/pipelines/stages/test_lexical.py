@@ -12,8 +12,9 @@ from pipelines.upkeep.verification import verify
 from retrieval.format.manifest import Manifest, read_manifest
 from retrieval.format.passages import Passages
 from retrieval.lexical.analyzer import Analyzer
-from retrieval.lexical.bm25 import BM25, make_query
+from retrieval.lexical.bm25 import BM25
 from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.query import make_query
 from retrieval.lexical.statistics import Statistics
 from retrieval.settings import LexicalSettings
 from retrieval.storage.store import Store

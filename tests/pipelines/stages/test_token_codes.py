@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.upkeep.verification import verify
 from retrieval.format.manifest import Manifest, read_manifest
+from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.models.late_interaction.resolve_model import settings_of_index
 from retrieval.models.late_interaction.token_encoder import TokenEncoder
 from retrieval.settings import ModelSettings
@@ -56,7 +57,7 @@ def opened(index, manifest: Manifest) -> tuple[TokenEncoder, ShardTokens, TokenC
     folders = [store.local_folder(part.tokens, index) for part in manifest.parts]
     tokens = ShardTokens(folders, [part.rows for part in manifest.parts], codec)
     embedding = ModelSettings.model_validate(manifest.model["settings"])
-    encoder = TokenEncoder.open(settings_of_index(manifest, store, index), embedding, threads=1)
+    encoder = open_token_encoder(settings_of_index(manifest, store, index), embedding, threads=1)
     return encoder, tokens, codec
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from retrieval.errors import IndexDamaged
-from retrieval.lexical.bm25 import make_query
 from retrieval.lexical.lexical_shard import LexicalShard
+from retrieval.lexical.query import make_query
 from retrieval.lexical.statistics import Statistics
 from tests.tools.lexical_tools import ANALYZER, Corpus, make_corpus, make_passages, make_queries
 

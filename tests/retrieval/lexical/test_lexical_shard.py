@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.lexical.bm25 import MAX_TERMS, make_query
 from retrieval.lexical.candidates import error_bound
+from retrieval.lexical.query import MAX_TERMS, make_query
 from tests.tools.lexical_tools import (
     ANALYZER,
     Corpus,

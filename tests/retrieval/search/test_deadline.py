@@ -25,7 +25,7 @@ from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.settings import GenerationSettings
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.models.encoders.encoder import Encoder
-from retrieval.models.late_interaction.token_encoder import TokenEncoder
+from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.models.layer_checks import look_between_layers
 from retrieval.search.searcher import Searcher
 from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
@@ -154,7 +154,7 @@ def test_encoders_end_between_layers(name: str, tmp_path: Path) -> None:
 
 
 def test_token_encoders_end_between_layers() -> None:
-    encoder = TokenEncoder.open(LateInteractionSettings(), ModelSettings())
+    encoder = open_token_encoder(LateInteractionSettings(), ModelSettings())
     ends_in_time(lambda: encoder.encode_passages([""] * 2_000, [TEXT] * 2_000))
 
 
@@ -163,7 +163,7 @@ def test_a_model_is_loaded_to_its_end() -> None:
     over = Deadline.after(0)
     with within(over):
         assert Encoder.open(ModelSettings()).dimension == 384
-        assert TokenEncoder.open(LateInteractionSettings(), ModelSettings()).dimension == 384
+        assert open_token_encoder(LateInteractionSettings(), ModelSettings()).dimension == 384
         CrossEncoder.open(CrossEncoderSettings())
 
 

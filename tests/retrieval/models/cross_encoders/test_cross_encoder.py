@@ -9,35 +9,24 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder as Reference
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification
 
 from retrieval.errors import ConfigError, InputError, ModelError
 from retrieval.models.cross_encoders import packaged
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder, cross_encoder_card
-from retrieval.models.resolved_model import resolve_model
 from retrieval.settings import CrossEncoderSettings, ModelSettings
-from tests.tools.encoder_models import TEXTS, TITLES, WORDS, model_folder, transformer_folder
+from tests.tools.encoder_models import (
+    TEXTS,
+    TITLES,
+    WORDS,
+    cross_encoder_folder,
+    model_folder,
+    transformer_folder,
+)
 
 PAIRS = [
     (" ".join(WORDS[number % 5 : number % 5 + 3]), f"{title} {text}".strip())
     for number, (title, text) in enumerate(zip(TITLES, TEXTS, strict=True))
 ]
-_TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"]
-
-
-def _folder(folder: Path, *, labels: int = 1, **save: Any) -> Path:
-    """A random cross-encoder of 2 layers as sentence-transformers saves it."""
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30522, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-        max_position_embeddings=70, initializer_range=0.3, num_labels=labels,
-    )  # fmt: skip
-    plain = folder.with_name(folder.name + "-plain")
-    BertForSequenceClassification(config).save_pretrained(plain)
-    for name in _TOKENIZER_FILES:
-        shutil.copy(resolve_model("all-MiniLM-L6-v2").folder / name, plain / name)
-    Reference(str(plain), device="cpu", max_length=48, **save).save_pretrained(str(folder))
-    return folder
 
 
 def _open(folder: Path, **model: Any) -> CrossEncoder:
@@ -47,7 +36,7 @@ def _open(folder: Path, **model: Any) -> CrossEncoder:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _folder(tmp_path_factory.mktemp("cross") / "model")
+    return cross_encoder_folder(tmp_path_factory.mktemp("cross") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +87,7 @@ def test_prompts_stand_in_front(saved: Path) -> None:
 
 def test_what_is_no_reranker_is_refused(tmp_path: Path, saved: Path) -> None:
     with pytest.raises(ModelError, match="gives 3 scores"):
-        _open(_folder(tmp_path / "three", labels=3))
+        _open(cross_encoder_folder(tmp_path / "three", labels=3))
     with pytest.raises(ModelError, match="is a bare BertModel, not a cross-encoder"):
         _open(transformer_folder(tmp_path / "bare"))
     with pytest.raises(ModelError, match="is a SentenceTransformer, not a cross-encoder"):

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +91,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model_folder(tmp_path_factory.mktemp("model") / "m", kind="mpnet")
 
 
-def _limited(folder: Path, most: int, error: Exception) -> tuple[Encoder, list[int]]:
+@contextmanager
+def _limited(folder: Path, most: int, error: Exception) -> Iterator[tuple[Encoder, list[int]]]:
     """An encoder whose forward pass really raises for batches of more than `most` padded tokens."""
     encoder = Encoder.open(ModelSettings(name=str(folder), dtype="float32"))
     side = encoder._sides["passage"]
@@ -100,8 +103,12 @@ def _limited(folder: Path, most: int, error: Exception) -> tuple[Encoder, list[i
         if seen[-1] > most:
             raise error
 
-    (side.transformer if side.packed is None else side.packed.norm).register_forward_pre_hook(hook)
-    return encoder, seen
+    limited = side.transformer if side.packed is None else side.packed.norm
+    handle = limited.register_forward_pre_hook(hook)
+    try:
+        yield encoder, seen
+    finally:
+        handle.remove()  # all encoders of a model share its modules
 
 
 CPU_ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes.")
@@ -112,21 +119,21 @@ CPU_ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tr
 def test_a_batch_without_memory_is_split_until_it_fits(tmp_path: Path, kind: str, error: Exception) -> None:
     folder = model_folder(tmp_path / "m", kind=kind)
     whole = Encoder.open(ModelSettings(name=str(folder), dtype="float32")).encode_passages(TITLES, TEXTS)
-    encoder, seen = _limited(folder, 200, error)
-    assert (encoder._sides["passage"].packed is not None) == (kind == "bert")
-    np.testing.assert_allclose(encoder.encode_passages(TITLES, TEXTS), whole, atol=1e-6)
+    with _limited(folder, 200, error) as (encoder, seen):
+        assert (encoder._sides["passage"].packed is not None) == (kind == "bert")
+        np.testing.assert_allclose(encoder.encode_passages(TITLES, TEXTS), whole, atol=1e-6)
     assert max(seen) > 200
     assert len([tokens for tokens in seen if tokens <= 200]) >= 4
 
 
 def test_a_single_row_without_memory_and_other_errors_are_not_hidden(small: Path) -> None:
-    encoder, _ = _limited(small, 0, torch.OutOfMemoryError("CUDA out of memory."))
-    with pytest.raises(ModelError, match="single passage"):
+    memory = torch.OutOfMemoryError("CUDA out of memory.")
+    with _limited(small, 0, memory) as (encoder, _), pytest.raises(ModelError, match="single passage"):
         encoder.encode_passages(TITLES, TEXTS)
-    encoder, seen = _limited(small, 5, RuntimeError("shapes do not match"))
-    with pytest.raises(RuntimeError, match="shapes"):
-        encoder.encode_passages(TITLES, TEXTS)
-    assert len(seen) == 1
+    with _limited(small, 5, RuntimeError("shapes do not match")) as (encoder, seen):
+        with pytest.raises(RuntimeError, match="shapes"):
+            encoder.encode_passages(TITLES, TEXTS)
+        assert len(seen) == 1
 
 
 def test_vectors_keep_the_input_order_and_repeat_bit_for_bit(small: Path) -> None:

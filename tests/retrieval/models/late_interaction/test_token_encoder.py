@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from retrieval.errors import ConfigError, InputError, ModelError
+from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.models.late_interaction.resolve_model import late_card
 from retrieval.models.late_interaction.token_encoder import TokenEncoder
 from retrieval.settings import LateInteractionSettings, ModelSettings
@@ -30,7 +31,7 @@ def settings(folder, **values) -> ModelSettings:
 
 
 def open_late(model: ModelSettings, **values) -> TokenEncoder:
-    return TokenEncoder.open(LateInteractionSettings(model=model, **values), ModelSettings(), threads=1)
+    return open_token_encoder(LateInteractionSettings(model=model, **values), ModelSettings(), threads=1)
 
 
 def hidden(folder, text: str, length: int) -> tuple[np.ndarray, list[str]]:
@@ -116,7 +117,7 @@ def test_a_long_title_leaves_half_of_the_room(tmp_path, layout):
 
 
 def test_the_default_is_the_embedding_model():
-    encoder = TokenEncoder.open(LateInteractionSettings(), ModelSettings(), threads=1)
+    encoder = open_token_encoder(LateInteractionSettings(), ModelSettings(), threads=1)
     assert encoder.dimension == 384
     assert encoder.card["kind"] == "encoder"
     assert encoder.card == late_card(LateInteractionSettings(), ModelSettings())

@@ -1,0 +1,3 @@
+from .kind import GeneratorSettings as GeneratorSettings
+from .kind import Kind as Kind
+from .registry import KINDS as KINDS

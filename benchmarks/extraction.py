@@ -170,10 +170,12 @@ def main() -> None:
     extractor = Extractor(limits)
     pages = list(found(args.files, ".html")) if args.files else [page(rng) for _ in range(300)]
     papers = list(found(args.files, ".pdf")) if args.files else [paper(rng) for _ in range(100)]
-    for name, parse, files in (("html", html.extract, pages), ("pdf", pdf.extract, papers)):
+    for name, module, files in (("html", html, pages), ("pdf", pdf, papers)):
         if files:
-            here = partial(parsed_here, parse, limits.text_bytes)
-            compare(name, here, partial(parsed_there, extractor, name), files, len(files), args.rounds)
+            here = partial(parsed_here, module.extract, limits.text_bytes)
+            compare(
+                name, here, partial(parsed_there, extractor, module.__name__), files, len(files), args.rounds
+            )
     tables_here = [parquet_file(rng)] * 4
     compare("parquet", rows_here, partial(rows_there, extractor), tables_here, 20_000, args.rounds)
     chunker = Chunker.open(

@@ -62,10 +62,16 @@ application, as in [`deploy/serve.yaml`](../deploy/serve.yaml). Keys are never p
 
 def reference() -> str:
     """The page, in Markdown."""
-    definitions = BuildConfig.model_json_schema()["$defs"]
+    build = BuildConfig.model_json_schema()
+    definitions = build["$defs"]
     sections = [HEAD]
     for name, field in BuildConfig.model_fields.items():
-        sections += section(name, field.annotation, definitions)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            sections += section(name, field.annotation, definitions)
+        else:
+            default = shown(field.get_default(call_default_factory=True))
+            told = f"{type_of(build['properties'][name])}; default {default}"
+            sections.append(f"## {name}\n\n{field.description}\n\n{told[0].upper()}{told[1:]}.\n")
     service = ServeSettings.model_json_schema()
     definitions = service["$defs"] | {"ServeSettings": service}
     return "\n".join([*sections, SERVICE, *section("serve", ServeSettings, definitions)])
@@ -80,12 +86,14 @@ def section(place: str, model: Any, definitions: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     inner: list[str] = []
     for name, field in model.model_fields.items():
+        if field.exclude:  # told by another section
+            continue
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             inner += section(f"{place}.{name}", field.annotation, definitions)
             continue
         default = "**needed**" if field.is_required() else shown(field.get_default(call_default_factory=True))
         kind = type_of(own["properties"][name])
-        cells = (f"`{name}`", kind, default, str(field.description))
+        cells = (f"`{name}`", kind, default, own["properties"][name].get("description", ""))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, "", *inner]
 
@@ -108,7 +116,9 @@ def _one_type(schema: dict[str, Any]) -> str:
         return f"list of {_one_type(schema['items'])}"
     if schema.get("type") == "object":
         values = schema.get("additionalProperties")
-        return f"mapping of names to types: {_one_type(values)}" if isinstance(values, dict) else "mapping"
+        if not isinstance(values, dict) or values.get("type") == "object":
+            return "mapping"
+        return f"mapping of names to types: {_one_type(values)}"
     if schema.get("examples"):
         return f"text such as `{schema['examples'][0]}`"
     words = {"string": "text", "integer": "integer", "number": "number", "boolean": "`true` or `false`"}
@@ -127,7 +137,7 @@ def shown(value: Any) -> str:
 
 def shown_plainly(value: Any) -> str:
     """A value in YAML's flow style."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(str, value))}]"
     return value if isinstance(value, str) else json.dumps(value)
 

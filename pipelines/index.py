@@ -113,7 +113,7 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
 
     known = finished_slices(context)
     unread = [entry for entry in plan.slices if entry.key not in known]
-    check_space(store, passages_estimate(unread), "the passages")
+    check_space(store, passages_estimate(unread, config.corpus.plugins), "the passages")
     results = read_slices(context, plan.slices, {}, known, progress, limits)
     drops = find_duplicates(context, results, progress, limits)
     if drops:

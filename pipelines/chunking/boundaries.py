@@ -73,11 +73,6 @@ def last_boundary(text: str, lo: int, hi: int) -> int:
     return -1
 
 
-def no_boundary(_text: str, _lo: int, _hi: int) -> int:
-    """For passages of a fixed length."""
-    return -1
-
-
 def first_start(text: str, lo: int, hi: int) -> int:
     """The first position in [lo, hi) where a sentence or line starts, else a word, else -1."""
     for match in SENTENCE_END.finditer(text, max(lo - 5, 0), hi):

@@ -3,11 +3,12 @@
 import re
 from bisect import bisect_left, bisect_right
 from operator import itemgetter
-from typing import Protocol
-
-from tokenizers import Encoding, Tokenizer
+from typing import TYPE_CHECKING, Protocol
 
 from pipelines.chunking.boundaries import cluster_start, last_word
+
+if TYPE_CHECKING:  # settings are read by commands that tokenize nothing
+    from tokenizers import Encoding, Tokenizer
 
 SEGMENT_CHARACTERS = 1 << 17  # of a long document, tokenized at once: bounds memory
 _WORD_TOKENS = 32  # within which a word is expected to start
@@ -63,17 +64,17 @@ class TokenExtent:
     def __init__(
         self,
         text: str,
-        tokenizer: Tokenizer,
+        tokenizer: "Tokenizer",
         *,
         segment: int = SEGMENT_CHARACTERS,
-        first: Encoding | None = None,
+        first: "Encoding | None" = None,
     ) -> None:
         self._text = text
         self._tokenizer = tokenizer
         self._segment = segment
         self._load(0, first)
 
-    def _load(self, base: int, encoding: Encoding | None = None) -> None:
+    def _load(self, base: int, encoding: "Encoding | None" = None) -> None:
         end = _segment_end(self._text, base, self._segment)
         if encoding is None:
             segment = tokenizable(self._text[base:end])

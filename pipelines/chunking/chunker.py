@@ -1,13 +1,13 @@
 """The chunker: checks the settings against the model and cuts batches of documents into passages."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from pipelines.chunking.boundaries import last_boundary, no_boundary, skip_space, trim_end
 from pipelines.chunking.budget import (
     SEGMENT_CHARACTERS,
     CharacterExtent,
@@ -16,12 +16,10 @@ from pipelines.chunking.budget import (
     first_segment,
     tokenizable,
 )
-from pipelines.chunking.pack import Budget, pack
-from pipelines.chunking.semantic import semantic_groups
-from pipelines.config import ChunkSettings
-from retrieval.errors import ConfigError, ModelError
-
-Spans = list[tuple[int, int]]
+from pipelines.chunking.method import Batch, ChunkMethod, EmbedSentences, Spans
+from pipelines.chunking.pack import Budget
+from pipelines.chunking.settings import ChunkSettings
+from retrieval.errors import BuildFailed, ConfigError, ModelError
 
 CHARACTERS_PER_TOKEN = 4  # only for the default of `size` when it counts characters
 _BATCH_CHARACTERS = 1 << 18  # tokenized in one call: bounds memory
@@ -40,13 +38,15 @@ class Chunker:
     """
 
     settings: ChunkSettings
+    method: ChunkMethod
+    options: Any  # the method's own settings
     size: int
     room: int
     prompt: str
     prompt_units: int
     warnings: tuple[str, ...]
     tokenizer: Tokenizer | None = field(repr=False)
-    embed_sentences: Callable[[list[str]], np.ndarray] | None = field(repr=False)
+    embed_sentences: EmbedSentences | None = field(repr=False)
 
     @classmethod
     def open(
@@ -57,7 +57,7 @@ class Chunker:
         max_tokens: int | None,
         special_tokens: int,
         prompt: str,
-        embed_sentences: Callable[[list[str]], np.ndarray] | None,
+        embed_sentences: EmbedSentences | None,
     ) -> "Chunker":
         """Check the settings and load the tokenizer.
 
@@ -66,10 +66,11 @@ class Chunker:
         adds. prompt: text before the title. embed_sentences: texts to (n, d) float32 of length 1, for
         method semantic. Raises ConfigError, and ModelError for a tokenizer that cannot be read.
         """
-        tokens = settings.unit == "tokens" and settings.method != "none"
+        method = settings.chosen
+        tokens = settings.unit == "tokens" and method.counts_units
         tokenizer = _load_tokenizer(tokenizer_file) if tokens else None
-        size, warnings = _size(settings, max_tokens)
-        _check(settings, size, embed_sentences)
+        size, warnings = _size(settings, method, max_tokens)
+        _check(settings, method, size, embed_sentences)
         reserved = 0
         if tokenizer is not None:
             prompt_units = len(tokenizer.encode(prompt, add_special_tokens=False))
@@ -78,13 +79,16 @@ class Chunker:
         else:
             prompt_units = len(prompt)
         room = size - reserved - prompt_units
-        if room < _LEAST_UNITS and settings.method != "none":
+        if room < _LEAST_UNITS and method.counts_units:
             raise ConfigError(
                 f"chunk.size: {size} {settings.unit} leave {max(room, 0)} for title and text, once special "
                 f"tokens ({special_tokens}) and the passage prompt ({prompt_units}) are taken off.",
                 hint=f"Set chunk.size to {size - room + 32} or more, or take a shorter model.passage_prompt.",
             )
-        return cls(settings, size, room, prompt, prompt_units, warnings, tokenizer, embed_sentences)
+        own = settings.own()
+        return cls(
+            settings, method, own, size, room, prompt, prompt_units, warnings, tokenizer, embed_sentences
+        )
 
     @property
     def title_units(self) -> int:
@@ -97,23 +101,18 @@ class Chunker:
         Spans ascend, are trimmed of white space and not empty; every non-space character is in one, and
         they share at most the configured overlap. A document without text has none.
         """
-        if self.settings.method == "none":
-            return [_whole(text) for text in texts]
-        groups = self._groups(texts)
-        spans: list[Spans] = []
-        budgets = self._budgets(titles)
-        for text, extent, budget, parts in zip(texts, self._extents(texts), budgets, groups, strict=True):
-            spans.append([span for start, end in parts for span in pack(text, start, end, extent, budget)])
-        return spans
+        batch = Batch(
+            titles, texts, self.options, partial(self._measured, titles, texts), self.embed_sentences
+        )
+        found = self.method.split(batch)
+        for text, spans in zip(texts, found, strict=True):
+            _check_spans(self.method.name, text, spans)
+        return found
 
-    def _groups(self, texts: Sequence[str]) -> list[Spans]:
-        """Spans that no passage may cross."""
-        if self.embed_sentences is None or self.settings.method != "semantic":
-            return [[(0, len(text))] for text in texts]
-        return semantic_groups(texts, self.embed_sentences, self.settings.semantic_percentile)
+    def _measured(self, titles: Sequence[str], texts: Sequence[str]) -> Iterator[tuple[str, Extent, Budget]]:
+        yield from zip(texts, self._extents(texts), self._budgets(titles), strict=True)
 
     def _budgets(self, titles: Sequence[str]) -> list[Budget]:
-        fixed = self.settings.method == "fixed"
         units = dict.fromkeys(titles, 0)
         if self.tokenizer is None:
             units = {title: len(title) + 1 if title else 0 for title in units}
@@ -125,8 +124,8 @@ class Chunker:
             Budget(
                 (left := self.room - min(units[title], self.title_units)),
                 self._overlap(left),
-                no_boundary if fixed else last_boundary,
-                snap_overlap=not fixed,
+                self.method.boundary,
+                snap_overlap=self.method.cuts_at_boundaries,
             )
             for title in titles
         ]
@@ -166,9 +165,17 @@ def _batches(texts: Sequence[str], segment: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _whole(text: str) -> Spans:
-    start = skip_space(text, 0, len(text))
-    return [(start, trim_end(text, start, len(text)))] if start < len(text) else []
+def _check_spans(method: str, text: str, spans: Spans) -> None:
+    """Raise BuildFailed for spans that a method may not give: a plug-in is code of others."""
+    before = -1
+    for start, end in spans:
+        if not before < start < end <= len(text):
+            raise BuildFailed(
+                f"chunk.method: {method} gave the passage ({start}, {end}) of a text of "
+                f"{len(text)} characters, after one from {before}",
+                hint="Spans ascend, are not empty, and lie in the text. Tell those who made the method.",
+            )
+        before = start
 
 
 def _load_tokenizer(path: str | None) -> Tokenizer:
@@ -189,8 +196,10 @@ def _load_tokenizer(path: str | None) -> Tokenizer:
     return tokenizer
 
 
-def _size(settings: ChunkSettings, max_tokens: int | None) -> tuple[int, tuple[str, ...]]:
-    if settings.method == "none":
+def _size(
+    settings: ChunkSettings, method: ChunkMethod, max_tokens: int | None
+) -> tuple[int, tuple[str, ...]]:
+    if not method.counts_units:
         return settings.size or max_tokens or 1, ()
     if settings.size is None and max_tokens is None:
         raise ConfigError(
@@ -214,21 +223,20 @@ def _size(settings: ChunkSettings, max_tokens: int | None) -> tuple[int, tuple[s
     return size, ()
 
 
-def _check(settings: ChunkSettings, size: int, embed_sentences: object) -> None:
-    if settings.method == "none":
-        return
-    if settings.method == "fixed" and settings.unit == "characters":
+def _check(settings: ChunkSettings, method: ChunkMethod, size: int, embed_sentences: object) -> None:
+    if method.counts_units and settings.unit not in method.units:
         raise ConfigError(
-            "chunk.method: fixed counts tokens, but chunk.unit is characters.",
-            hint="Set chunk.unit: tokens, or chunk.method: recursive.",
+            f"chunk.method: {method.name} counts {' or '.join(method.units)}, but chunk.unit is "
+            f"{settings.unit}.",
+            hint=f"Set chunk.unit: {method.units[0]}, or chunk.method: recursive.",
         )
-    if settings.overlap >= size:
+    if method.counts_units and settings.overlap >= size:
         raise ConfigError(
             f"chunk.overlap: {settings.overlap} {settings.unit} are not less than chunk.size, {size}.",
             hint=f"Set chunk.overlap to {size // 4} or less, or make chunk.size larger.",
         )
-    if settings.method == "semantic" and embed_sentences is None:
+    if method.compares_sentences and embed_sentences is None:
         raise ConfigError(
-            "chunk.method: semantic needs an embedding model for sentences, and none was given.",
+            f"chunk.method: {method.name} needs an embedding model for sentences, and none was given.",
             hint="Use chunk.method: recursive where no model is at hand.",
         )

@@ -15,7 +15,7 @@ class Budget:
 
     units: int
     overlap: int
-    boundary: Boundary  # last_boundary, or no_boundary for passages of a fixed length
+    boundary: Boundary  # -1 everywhere for passages of a fixed length
     snap_overlap: bool = True  # an overlap starts at a sentence or word, not at the exact unit
 
 

@@ -1,5 +1,4 @@
 from .build_settings import BuildConfig as BuildConfig
-from .build_settings import ChunkSettings as ChunkSettings
 from .build_settings import RaySettings as RaySettings
 from .build_settings import load_config as load_config
 from .build_settings import validate as validate
@@ -9,6 +8,7 @@ from .context import LEXICAL_CODE as LEXICAL_CODE
 from .context import PASSAGES_CODE as PASSAGES_CODE
 from .context import Context as Context
 from .context import worker_cache as worker_cache
+from .corpus_settings import FORMATS as FORMATS
 from .corpus_settings import MOST_METADATA_FIELDS as MOST_METADATA_FIELDS
 from .corpus_settings import MOST_NAME_CHARACTERS as MOST_NAME_CHARACTERS
 from .corpus_settings import CorpusSettings as CorpusSettings

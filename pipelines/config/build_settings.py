@@ -2,13 +2,16 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from pipelines.chunking import ChunkSettings
 from pipelines.config.corpus_settings import CorpusSettings
 from retrieval.errors import ConfigError
+from retrieval.plugins import all_plugin_names
 from retrieval.settings import (
     CrossEncoderSettings,
     DenseSettings,
@@ -40,31 +43,6 @@ class IndexSettings(Settings):
     )
 
 
-class ChunkSettings(Settings):
-    """How documents are cut into passages."""
-
-    method: Literal["recursive", "fixed", "semantic", "none"] = Field(
-        "recursive",
-        description="recursive: at paragraphs, lines, sentences, words. fixed: every `size` tokens. "
-        "semantic: where the similarity of neighbouring sentences drops. none: a document is a passage.",
-    )
-    unit: Literal["tokens", "characters"] = Field(
-        "tokens", description="What `size` and `overlap` count (fixed: tokens only)."
-    )
-    size: int | None = Field(
-        None,
-        ge=8,
-        description="Most units in a passage, title and prompt included; default: the model's window, or "
-        "four times as many characters.",
-    )
-    overlap: int = Field(0, ge=0, description="Units that a passage shares with the one before it.")
-    semantic_percentile: float = Field(
-        90.0, gt=0, lt=100,
-        description="semantic: break where the distance of neighbouring sentences is above this percentile "
-        "of the document's.",
-    )  # fmt: skip
-
-
 class RaySettings(Settings):
     """Where the build runs."""
 
@@ -94,6 +72,11 @@ class RaySettings(Settings):
 class BuildConfig(Settings):
     """A build: corpus in, index out. Only `corpus.paths` and `index.path` have no default."""
 
+    plugins: tuple[str, ...] = Field(
+        (),
+        description="Installed plug-ins that this build may use, by the names of their entry points. They "
+        "run as you; one that is not named here is never loaded.",
+    )
     corpus: CorpusSettings
     index: IndexSettings
     chunk: ChunkSettings = Field(default_factory=ChunkSettings, description="Passages.")
@@ -110,6 +93,32 @@ class BuildConfig(Settings):
         default_factory=SearchSettings, description="Stages of a search, unless a query says otherwise."
     )
     ray: RaySettings = Field(default_factory=RaySettings, description="Workers.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plugins_for_sections(cls, values: Any) -> Any:
+        """The sections that name formats and methods are told which plug-ins are enabled."""
+        plugins = values.get("plugins") if isinstance(values, dict) else None
+        if not isinstance(plugins, list | tuple):
+            return values
+        told: dict[str, Any] = {}
+        for section in ("corpus", "chunk"):
+            own = values.get(section, {})
+            if isinstance(own, dict):
+                told[section] = {**own, "plugins": plugins}
+            elif isinstance(own, BaseModel):
+                told[section] = own.model_copy(update={"plugins": tuple(plugins)})
+        return values | told
+
+    @field_validator("plugins")
+    @classmethod
+    def _installed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        offered = all_plugin_names() if value else []
+        if missing := [name for name in value if name not in offered]:
+            text = f"no installed package offers {', '.join(missing)}; "
+            text += f"offered are: {', '.join(offered) or 'none'}"
+            raise PydanticCustomError("unknown_name", "{text}", {"text": text})
+        return value
 
     @model_validator(mode="after")
     def _urls_of_all_workers(self) -> "BuildConfig":

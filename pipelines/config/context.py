@@ -32,13 +32,15 @@ class Context:
     model_card: dict[str, Any]
     model_files: tuple[FileRecord, ...] = ()
     late_card: dict[str, Any] = field(default_factory=dict)  # of the model of token vectors
+    formats: dict[str, Any] = field(default_factory=dict)  # what counts of the document formats, if anything
 
     @property
     def chunks_by_model(self) -> bool:
         """Whether passages depend on the model: its tokenizer measures them, or it compares sentences."""
         chunk = self.config.chunk
         measures = chunk.unit == "tokens" or chunk.size is None
-        return chunk.method == "semantic" or (chunk.method != "none" and measures)
+        method = chunk.chosen
+        return method.compares_sentences or (method.counts_units and measures)
 
     @property
     def parts_fingerprint(self) -> str:
@@ -60,6 +62,7 @@ class Context:
             chunk.fingerprint_values(),
             self.config.index.part_passages,
             self._passage_model if self.chunks_by_model else None,
+            *([self.formats] if self.formats else []),
         )
 
     @property

@@ -1,15 +1,25 @@
 """The part of a build's configuration that says what the input is."""
 
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, WithJsonSchema, field_validator
+from pydantic import ByteSize, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
+from pipelines.registry import Registry
 from retrieval.settings import Bytes, Settings
 
 MetadataType = Literal[
     "string", "integer", "float", "boolean", "date",
     "list[string]", "list[integer]", "list[float]", "list[boolean]", "list[date]",
 ]  # fmt: skip
+
+FORMATS = Registry(
+    "document format", "corpus.format", "pipelines.sources.formats", "FORMAT", "corpusmill.formats"
+)
+_BY_NAMES = {"auto": "by the files' names"}
+_BEIR = {"beir": "the corpus.jsonl of a folder of BEIR"}
+SELECTIONS = (*_BY_NAMES, *_BEIR)  # what corpus.format may say that is no format
 
 MOST_METADATA_FIELDS = 1000  # each is a column of every passage, also where it has no value
 MOST_NAME_CHARACTERS = 200
@@ -19,6 +29,16 @@ Strings = Annotated[
     list[str],
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+
+
+def _document_formats(schema: dict[str, Any]) -> None:
+    """The formats of this package, in the schema and on the reference page; imported when it is made."""
+    told: dict[str, str] = {}
+    for name in FORMATS.built_in():
+        found = import_module(f"{FORMATS.room}.{name}").FORMAT
+        told[name] = f"{found.summary} ({', '.join(f'.{suffix}' for suffix in found.suffixes)})"
+    schema |= FORMATS.schema(told, _BY_NAMES | _BEIR)
+    schema.pop("type")
 
 
 def is_field_name(name: str) -> bool:
@@ -50,8 +70,14 @@ class CorpusSettings(Settings):
         min_length=1,
         description="Files, folders, globs or URLs (s3://, gs://, http://, https://), read in this order.",
     )
-    format: Literal["auto", "jsonl", "parquet", "csv", "tsv", "text", "markdown", "html", "pdf", "beir"] = (
-        Field("auto", description="Format of the files; auto: by their names.")
+    plugins: SkipJsonSchema[tuple[str, ...]] = Field((), exclude=True)  # of the whole build
+    format: str = Field(
+        "auto", description="Format of the files.", json_schema_extra=_document_formats, validate_default=True
+    )
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Settings that formats have of their own, by the format's name; a plug-in's page says "
+        "which.",
     )
     follow_links: bool = Field(
         False,
@@ -104,6 +130,18 @@ class CorpusSettings(Settings):
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str, info: ValidationInfo) -> str:
+        return FORMATS.check(value, info.data.get("plugins", ()), SELECTIONS)
+
+    @field_validator("options")
+    @classmethod
+    def _of_known_formats(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        for name in value:
+            FORMATS.check(name, info.data.get("plugins", ()))
+        return value
+
     @field_validator("metadata")
     @classmethod
     def _usable_names(cls, value: Any) -> Any:
@@ -117,3 +155,7 @@ class CorpusSettings(Settings):
             if len(value) > MOST_METADATA_FIELDS:
                 raise ValueError(f"{len(value)} fields are too many: at most {MOST_METADATA_FIELDS}")
         return value
+
+    def fingerprint_values(self, *, leave_out: set[str] | None = None) -> dict[str, Any]:
+        """As of all settings, but for the formats' own, which count where a format says so."""
+        return super().fingerprint_values(leave_out={*(leave_out or ()), "options"})

@@ -69,24 +69,25 @@ class Extractor:
         self._process: subprocess.Popen[bytes] | None = None
         self._peer: Peer | None = None
 
-    def extract(self, format: str, data: bytes) -> tuple[str, str]:
-        """(title, text) of a document; format: "html", "pdf", or "parquet_footer" (see `tables.extract`).
+    def extract(self, parser: str, data: bytes) -> tuple[str, str]:
+        """(title, text) of a document, from `extract(data, max_bytes)` of the module `parser`.
 
-        Raises BadData where the document cannot be read or breaks a limit; then the process is another one.
+        The process imports that module, such as pipelines.extraction.html, and what it imports. Raises
+        BadData where the document cannot be read or breaks a limit; then the process is another one.
         """
-        (answer,) = self.extract_all(format, [data])
+        (answer,) = self.extract_all(parser, [data])
         if isinstance(answer, BadData):
             raise answer
         return answer
 
     def extract_all(
-        self, format: str, documents: Iterable[bytes | BadData]
+        self, parser: str, documents: Iterable[bytes | BadData]
     ) -> Generator[tuple[str, str] | BadData, None, None]:
         """`extract` of each document, errors in its place; a BadData stands for itself.
 
         While a document is parsed, the next one is fetched and, if it is short, on its way already.
         """
-        request = {"format": format, "max_bytes": self.limits.text_bytes}
+        request = {"parser": parser, "max_bytes": self.limits.text_bytes}
         left = map(_Document, documents)
         current = next(left, None)
         try:

@@ -1,8 +1,8 @@
 """The process that parses: takes one document or table after another from its parent, under limits.
 
-A request is EXTRACT (head: the request as JSON; body: the document), answered by TEXT or REFUSED; or TABLE,
-answered by PIECE or ROW_REFUSED for as long as the parent says NEXT, and by END. While a table is read, the
-process asks for bytes of the file by READ, and the parent answers by DATA.
+A request is EXTRACT (head: the request as JSON, with the module that parses; body: the document), answered by
+TEXT or REFUSED; or TABLE, answered by PIECE or ROW_REFUSED for as long as the parent says NEXT, and by END.
+While a table is read, the process asks for bytes of the file by READ, and the parent answers by DATA.
 """
 
 import contextlib
@@ -24,11 +24,6 @@ from pipelines.extraction.frames import Peer
 EXTRACT, TABLE, NEXT, STOP, DATA = b"e", b"t", b"n", b"s", b"d"
 TEXT, REFUSED, PIECE, ROW_REFUSED, END, READ, OUT_OF_MEMORY = b"T", b"R", b"P", b"W", b"E", b"A", b"M"
 IDLE_SECONDS = 60.0  # without a document for so long it ends
-_PARSERS = {
-    "html": "pipelines.extraction.html",
-    "pdf": "pipelines.extraction.pdf",
-    "parquet_footer": "pipelines.extraction.tables",
-}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -81,15 +76,15 @@ def _refusing(answer: Callable[[], tuple[bytes, bytes, bytes]]) -> tuple[bytes, 
 
 
 @cache
-def _parser(format: str) -> Any:
-    """The module that parses a format. What it imported is no garbage: no collection looks at it again."""
-    parser = importlib.import_module(_PARSERS[format])
+def _parser(name: str) -> Any:
+    """The module that parses. What it imported is no garbage: no collection looks at it again."""
+    parser = importlib.import_module(name)
     gc.freeze()
     return parser
 
 
 def _text(request: dict[str, Any], data: bytes) -> tuple[bytes, bytes, bytes]:
-    title, text = _parser(request["format"]).extract(data, request["max_bytes"])
+    title, text = _parser(request["parser"]).extract(data, request["max_bytes"])
     return TEXT, title[:5000].encode("utf-8", "replace"), text.encode("utf-8", "replace")
 
 

@@ -135,12 +135,17 @@ def append_segment(
 
 def cutting_values(corpus: CorpusSettings) -> dict[str, Any]:
     """The settings that slices depend on."""
-    return {"slice_bytes": int(corpus.slice_bytes), "format": corpus.format}
+    return {"slice_bytes": int(corpus.slice_bytes), "format": corpus.format, **_format_options(corpus)}
 
 
 def mapping_values(corpus: CorpusSettings) -> dict[str, Any]:
     """The settings that an inferred metadata schema depends on."""
-    return {"fields": corpus.fields.model_dump(mode="json"), "format": corpus.format}
+    fields = corpus.fields.model_dump(mode="json")
+    return {"fields": fields, "format": corpus.format, **_format_options(corpus)}
+
+
+def _format_options(corpus: CorpusSettings) -> dict[str, Any]:
+    return {"options": corpus.options} if corpus.options else {}
 
 
 def _without_places(entry: Slice) -> dict[str, Any]:

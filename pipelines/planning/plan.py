@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.config import BuildConfig, Context, MetadataType, configured_trust
 from pipelines.planning import ledger
 from pipelines.planning.tuning_queries import read_queries
-from pipelines.sources import Slice, cut_slices, infer_schema
+from pipelines.sources import Slice, cut_slices, format_fingerprint, infer_schema
 from pipelines.sources.files import Listing, list_files
 from retrieval.dense.making import choose_dense
 from retrieval.format import FORMAT, Manifest, committed_versions, latest_version, read_manifest
@@ -65,7 +65,8 @@ def make_plan(
     old = ledger.read_ledger(store)
 
     def cut_files(files: list[Any]) -> list[Slice]:
-        return list(cut_slices(files, int(config.corpus.slice_bytes), config.corpus.storage_options))
+        corpus = config.corpus
+        return list(cut_slices(files, int(corpus.slice_bytes), corpus.storage_options, corpus.plugins))
 
     change = ledger.compare_ledger(old, listing.files, config.corpus, cut_files)
     slices = ledger.relocated(old, listing.files, set(change.retired)) + change.added
@@ -76,6 +77,7 @@ def make_plan(
         schema(config, old, slices, say),
         model_card(config.model, configured_trust(config.model)),
         late_card=late_card(config.late_interaction, config.model, configured_trust(late)),
+        formats=format_fingerprint(config.corpus),
     )
     dense = config.dense
     queries = read_queries(dense.query_file, dense.tune_queries) if dense.query_file else None

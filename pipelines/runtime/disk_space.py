@@ -1,9 +1,9 @@
 """Foresees a full disk: what a stage is about to write against what is free."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from pipelines.sources import Slice
+from pipelines.sources import Slice, document_format
 from retrieval.errors import StorageError
 from retrieval.models import read_model_json
 from retrieval.storage import Store
@@ -25,12 +25,12 @@ def check_space(store: Store, needed: float, what: str) -> None:
     )
 
 
-def passages_estimate(slices: Iterable[Slice]) -> float:
+def passages_estimate(slices: Iterable[Slice], plugins: Collection[str]) -> float:
     """Bytes that the parts of these slices will take, roughly."""
     ranges = 0.0
     whole: dict[str, float] = {}
     for entry in slices:
-        if entry.format == "jsonl" and entry.end > entry.start:
+        if document_format(entry.format, plugins).cut_by_bytes and entry.end > entry.start:
             ranges += entry.end - entry.start
         else:
             whole |= {file.name: file.size * (UNPACKED if file.compression else 1) for file in entry.files}

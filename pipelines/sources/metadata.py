@@ -12,6 +12,7 @@ from pipelines.config import (
     is_field_name,
 )
 from pipelines.sources.documents import Reject
+from pipelines.sources.registry import document_format
 from pipelines.sources.slice_reader import records
 from pipelines.sources.slices import Slice
 from pipelines.sources.values import convert, kind_of
@@ -22,7 +23,6 @@ __all__ = ["arrow_type", "convert", "infer_schema"]
 _SAMPLE_SLICES = 8
 _SAMPLE_VALUES = 1_000_000  # looked at in all slices together
 _MOST_CANDIDATES = 50_000  # names remembered while the sample is read
-_FORMATS = {"jsonl", "parquet", "csv", "tsv"}
 
 
 def infer_schema(
@@ -44,7 +44,8 @@ def infer_schema(
         return dict(corpus.metadata)
     if corpus.metadata == "none":
         return {}
-    chosen = _spread([s for s in slices if s.format in _FORMATS], _SAMPLE_SLICES)
+    having = [s for s in slices if document_format(s.format, corpus.plugins).has_fields]
+    chosen = _spread(having, _SAMPLE_SLICES)
     fields = _Fields({*corpus.fields.id, *corpus.fields.title, *corpus.fields.text})
     for record, from_text in _sample(chosen, corpus, sample_documents):
         fields.add(record, from_text)
@@ -77,7 +78,7 @@ def _sample(slices: list[Slice], corpus: CorpusSettings, count: int) -> Iterator
         values = 0
         found = (r for r in records(slice, corpus, None) if not isinstance(r, Reject))
         for _, _, record in islice(found, share):
-            yield record, slice.format in ("csv", "tsv")
+            yield record, document_format(slice.format, corpus.plugins).only_text
             values += sum(len(v) if isinstance(v, list) else 1 for v in record.values())
             if values > most_values:
                 break

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.config import CorpusSettings, MetadataType
+from pipelines.sources.document_format import Reading
 from pipelines.sources.documents import Document, FieldMapper, Reject, reject
-from pipelines.sources.files import InputFile
-from pipelines.sources.formats import delimited, jsonl, pages, parquet
+from pipelines.sources.registry import document_format
 from pipelines.sources.slices import Slice
 from retrieval.errors import CorpusmillError
 
@@ -21,7 +21,8 @@ def read_slice(
     Memory is bounded by a record or a batch of rows. Bad data are rejects, whatever they make a library
     raise; raises only StorageError, when a file is gone, has changed, or cannot be reached.
     """
-    mode = "coerce" if slice.format in ("csv", "tsv") else corpus.on_type_mismatch  # CSV knows only strings
+    only_text = document_format(slice.format, corpus.plugins).only_text
+    mode = "coerce" if only_text else corpus.on_type_mismatch
     to_document = FieldMapper(corpus, schema, mode)
     for item in records(slice, corpus, to_document.columns):
         yield item if isinstance(item, Reject) else _mapped(to_document, *item)
@@ -35,7 +36,7 @@ def _mapped(
     except CorpusmillError:
         raise
     except Exception as error:
-        return reject(source, position, f"the record cannot be used: {_told(error)}")
+        return reject(source, position, f"the record cannot be used: {type(error).__name__}: {error}")
 
 
 def records(
@@ -45,42 +46,6 @@ def records(
 
     `columns`: the fields wanted, None for all; a record may have others too.
     """
-    if slice.format in pages.FORMATS:
-        yield from pages.records(slice.files, corpus)
-        return
-    for file in slice.files:
-        if file.size == 0:
-            yield reject(file.name, 0, pages.EMPTY)
-            continue
-        for item in refusing(file.name, _file_records(file, slice, corpus, columns)):
-            yield item if isinstance(item, Reject) else (file.name, *item)
-
-
-def refusing(
-    source: str, items: Iterator[tuple[int, dict[str, Any]] | Reject]
-) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-    """The items; what a library did not foresee in the data costs the rest of them, and names the file."""
-    position = 0
-    try:
-        for item in items:
-            position = item.position if isinstance(item, Reject) else item[0]
-            yield item
-    except CorpusmillError:
-        raise
-    except Exception as error:
-        yield reject(source, position, f"cannot be read from here on: {_told(error)}")
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _file_records(
-    file: InputFile, slice: Slice, corpus: CorpusSettings, columns: set[str] | None
-) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-    options, limit = corpus.storage_options, int(corpus.max_document_bytes)
-    if file.format == "jsonl":
-        return jsonl.records(file, slice.start, slice.end, options, limit)
-    if file.format == "parquet":
-        return parquet.records(file, slice.start, slice.end, options, columns, pages.limits(corpus))
-    return delimited.records(file, options, limit, corpus.fields.text)
+    found = document_format(slice.format, corpus.plugins)
+    reading = Reading(corpus, found.own(corpus), columns)
+    return found.records(slice.files, slice.start, slice.end, reading)

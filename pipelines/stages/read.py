@@ -253,7 +253,7 @@ def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
     model = context.model(worker_cache())
     tokenizer = Tokenizer.open(model, trust=configured_trust(model))
     embed = None
-    if settings.method == "semantic":
+    if settings.chosen.compares_sentences:
         embed = _sentence_encoder(model) if compare else _no_sentences
     return Chunker.open(
         settings, tokenizer_file=str(tokenizer.tokenizer_file), max_tokens=tokenizer.max_tokens,

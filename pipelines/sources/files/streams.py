@@ -14,7 +14,7 @@ from fsspec.spec import AbstractBufferedFile
 
 from pipelines.extraction import EXPANSION_SLACK, MAX_EXPANSION, BadData
 from pipelines.sources.files.file_systems import file_system, storage_error, version_of
-from pipelines.sources.files.listing import InputFile
+from pipelines.sources.files.input_file import InputFile
 from retrieval.errors import CorpusmillError, StorageError
 
 if sys.version_info >= (3, 14):

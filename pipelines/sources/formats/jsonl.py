@@ -1,18 +1,43 @@
 """JSON lines: the records of a byte range, each line read exactly once whatever the cut."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from pipelines.sources.document_format import Cut, Reading, RecordFormat
 from pipelines.sources.documents import MAX_VALUES, Reject, reject
 from pipelines.sources.files import InputFile, open_blocks
-from pipelines.sources.formats.lines import from_next_line, lines
+from pipelines.sources.lines import from_next_line, lines
 
 _BOM = b"\xef\xbb\xbf"
 
 
-def records(
+class JsonLines(RecordFormat):
+    name = "jsonl"
+    summary = "a JSON object a line"
+    suffixes = ("jsonl", "ndjson", "jsonlines")
+    cut_by_bytes = True
+
+    def cut(
+        self, files: Sequence[InputFile], slice_bytes: int, storage_options: Mapping[str, Any]
+    ) -> Iterator[Cut]:
+        """Byte ranges of uncompressed files."""
+        for file in files:
+            if file.compression or file.size <= slice_bytes:
+                yield (file,), 0, -1
+                continue
+            pieces = -(-file.size // slice_bytes)
+            for i in range(pieces):
+                yield (file,), i * file.size // pieces, (i + 1) * file.size // pieces
+
+    def read(
+        self, file: InputFile, start: int, end: int, reading: Reading
+    ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
+        return _records(file, start, end, reading.corpus.storage_options, reading.max_bytes)
+
+
+def _records(
     file: InputFile, start: int, end: int, options: Mapping[str, Any], max_bytes: int
 ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
     """(byte offset, record) of every line whose first byte lies in [start, end); end -1: to the end."""
@@ -64,3 +89,6 @@ def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:
 def _json_type(value: Any) -> str:
     names = {list: "array", str: "string", bool: "boolean", type(None): "null"}
     return names.get(type(value), "number")
+
+
+FORMAT = JsonLines()

@@ -5,13 +5,16 @@ The format itself is read in a process of its own; see `pipelines.extraction`.
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.extraction import BadData, Limits, thread_extractor
+from pipelines.sources.document_format import Cut, Reading, RecordFormat, limits
 from pipelines.sources.documents import Reject, reject
 from pipelines.sources.files import InputFile, open_source
 from pipelines.sources.values import Unreadable
@@ -21,6 +24,47 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
 _END = struct.Struct("<I4s")  # length of the footer, and the magic bytes
 _TAIL_BYTES = 64 << 10  # read at first: most footers are shorter
 _FOOTER_BYTES = 64 << 20  # a file with a longer one is not cut
+_FOOTERS_AT_ONCE = 16
+_FOOTER_PARSER = "pipelines.extraction.tables"
+
+
+class Parquet(RecordFormat):
+    name = "parquet"
+    label = "Parquet"
+    summary = "rows of Parquet"
+    suffixes = ("parquet", "pq", "parq")
+    compressible = False
+
+    def cut(
+        self, files: Sequence[InputFile], slice_bytes: int, storage_options: Mapping[str, Any]
+    ) -> Iterator[Cut]:
+        """Ranges of row groups, by their uncompressed size."""
+        with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:  # a footer is mostly waiting for the storage
+            for i in range(0, len(files), 4 * _FOOTERS_AT_ONCE):
+                some = files[i : i + 4 * _FOOTERS_AT_ONCE]
+                footers = pool.map(partial(footer, options=storage_options), some)
+                for file, tail in zip(some, footers, strict=True):
+                    for start, end in _ranges(row_group_bytes(tail), slice_bytes):
+                        yield (file,), start, end
+
+    def read(
+        self, file: InputFile, start: int, end: int, reading: Reading
+    ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
+        options = reading.corpus.storage_options
+        return _records(file, start, end, options, reading.columns, limits(reading.corpus))
+
+
+def _ranges(sizes: list[int], slice_bytes: int) -> Iterator[tuple[int, int]]:
+    if sum(sizes) <= slice_bytes:  # also without row groups, and with a footer that cannot be read
+        yield 0, -1
+        return
+    start, filled = 0, 0
+    for i, size in enumerate(sizes):
+        if i > start and filled + size > slice_bytes:
+            yield start, i
+            start, filled = i, 0
+        filled += size
+    yield start, len(sizes)
 
 
 def footer(file: InputFile, options: Mapping[str, Any]) -> bytes:
@@ -44,14 +88,12 @@ def _last(source: Any, size: int, count: int) -> bytes:
 def row_group_bytes(tail: bytes) -> list[int]:
     """Uncompressed bytes of each row group, by what `footer` gives; empty where it cannot be read."""
     try:
-        return [
-            int(size) for size in json.loads(thread_extractor(Limits()).extract("parquet_footer", tail)[1])
-        ]
+        return [int(size) for size in json.loads(thread_extractor(Limits()).extract(_FOOTER_PARSER, tail)[1])]
     except BadData:
         return []
 
 
-def records(
+def _records(
     file: InputFile,
     start: int,
     end: int,
@@ -76,14 +118,14 @@ def records(
                     yield reject(file.name, row, found)
                     continue
                 for batch in pa.ipc.open_stream(found):
-                    for record in _records(batch):
+                    for record in _batch_records(batch):
                         yield row, record
                         row += 1
         except BadData as error:
             yield reject(file.name, row, f"its rows from here on are lost: {error}")
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+def _batch_records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     names = batch.schema.names
     columns = [_values(column) for column in batch.columns]
     if not columns:
@@ -119,3 +161,6 @@ def _or_unreadable(decode: Callable[[], Any]) -> Any:
         return Unreadable(f"invalid UTF-8 at byte {error.start}")
     except _UNREADABLE as error:
         return Unreadable(f"a value out of range: {error}")
+
+
+FORMAT = Parquet()

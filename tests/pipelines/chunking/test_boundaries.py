@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.chunking.boundaries import sentences
 from pipelines.chunking.chunker import Chunker
-from pipelines.config.build_settings import ChunkSettings
+from pipelines.chunking.settings import ChunkSettings
 from retrieval.errors import ConfigError, ModelError
 from tests.tools.chunking_samples import check_spans, chunker, hashed_vectors
 

@@ -19,6 +19,7 @@ from retrieval.errors import StorageError
 from tests.tools import hostile_files
 from tests.tools.source_samples import pdf
 
+HTML, PDF = "pipelines.extraction.html", "pipelines.extraction.pdf"  # modules that parse
 MB = 1_000_000
 SMALL = Limits(memory=200 * MB, seconds=5, text_bytes=10 * MB)
 
@@ -31,25 +32,25 @@ def small():
 
 
 def _pid(extractor: Extractor) -> int:
-    assert extractor.extract("html", b"<title>t</title>fine") == ("t", "fine")
+    assert extractor.extract(HTML, b"<title>t</title>fine") == ("t", "fine")
     assert extractor._process is not None
     return extractor._process.pid
 
 
 MEMORY = {
-    "PDF of one long page": ("pdf", lambda: hostile_files.text_bomb(1_000_000)),
-    "PDF of zeros deflated twice": ("pdf", hostile_files.zeros_bomb),
-    "PDF of forms in forms": ("pdf", lambda: hostile_files.laughs(12, 10)),
-    "HTML of many elements": ("html", lambda: b"<br>" * 2_000_000),
-    "HTML of cells": ("html", lambda: b"<table><tr>" + b"<td>x" * 1_000_000),
-    "HTML of wide characters": ("html", lambda: "😀".encode() + b"x" * 60 * MB),
-    "HTML longer than the memory": ("html", lambda: b" " * 201 * MB),
+    "PDF of one long page": (PDF, lambda: hostile_files.text_bomb(1_000_000)),
+    "PDF of zeros deflated twice": (PDF, hostile_files.zeros_bomb),
+    "PDF of forms in forms": (PDF, lambda: hostile_files.laughs(12, 10)),
+    "HTML of many elements": (HTML, lambda: b"<br>" * 2_000_000),
+    "HTML of cells": (HTML, lambda: b"<table><tr>" + b"<td>x" * 1_000_000),
+    "HTML of wide characters": (HTML, lambda: "😀".encode() + b"x" * 60 * MB),
+    "HTML longer than the memory": (HTML, lambda: b" " * 201 * MB),
 }
 
 
 @pytest.mark.parametrize("name", MEMORY)
 def test_memory_has_a_limit(small: Extractor, name: str) -> None:
-    format, make = MEMORY[name]
+    parser, make = MEMORY[name]
     data = make()
     peak = 0
     done = threading.Event()
@@ -69,48 +70,48 @@ def test_memory_has_a_limit(small: Extractor, name: str) -> None:
     watcher.start()
     try:
         with pytest.raises(BadData, match=r"corpus\.extract_memory \(200000000 bytes\)"):
-            small.extract(format, data)
+            small.extract(parser, data)
     finally:
         done.set()
         watcher.join()
     assert peak < SMALL.memory + 30 * MB  # mapped libraries are no private memory
-    assert small.extract("html", b"<p>next") == ("", "next")
+    assert small.extract(HTML, b"<p>next") == ("", "next")
 
 
 TIME = {
-    "PDF of forms in forms": ("pdf", lambda: hostile_files.laughs(12, 4)),
-    "PDF of pages": ("pdf", lambda: hostile_files.page_bomb(50_000)),
-    "HTML of attributes": ("html", lambda: b"<p " + b" ".join(b"a%d=1" % i for i in range(150_000)) + b">"),
+    "PDF of forms in forms": (PDF, lambda: hostile_files.laughs(12, 4)),
+    "PDF of pages": (PDF, lambda: hostile_files.page_bomb(50_000)),
+    "HTML of attributes": (HTML, lambda: b"<p " + b" ".join(b"a%d=1" % i for i in range(150_000)) + b">"),
 }
 
 
 @pytest.mark.parametrize("name", TIME)
 def test_time_has_a_limit(name: str) -> None:
     extractor = Extractor(Limits(memory=2000 * MB, seconds=1.5, text_bytes=1000 * MB))
-    format, make = TIME[name]
+    parser, make = TIME[name]
     data = make()
     pid = _pid(extractor)
     before = time.monotonic()
     with pytest.raises(BadData, match=r"longer than corpus\.extract_seconds \(1\.5 s\)"):
-        extractor.extract(format, data)
+        extractor.extract(parser, data)
     assert time.monotonic() - before < 3
     assert not psutil.pid_exists(pid)  # reaped
-    assert extractor.extract("html", b"<p>next") == ("", "next")
+    assert extractor.extract(HTML, b"<p>next") == ("", "next")
     extractor.close()
 
 
 def test_text_of_a_pdf_is_bounded_while_it_is_made(small: Extractor) -> None:
     with pytest.raises(BadData, match=r"longer than max_document_bytes \(1000000\)"):
-        Extractor(Limits(200 * MB, 20, MB)).extract("pdf", hostile_files.page_bomb(50_000))
+        Extractor(Limits(200 * MB, 20, MB)).extract(PDF, hostile_files.page_bomb(50_000))
 
 
 def test_one_process_takes_all_documents(small: Extractor) -> None:
     pid = _pid(small)
     for number in range(20):
-        assert small.extract("html", b"<p>%d" % number)[1] == str(number)
-        assert small.extract("pdf", pdf([f"page {number}"], title="t")) == ("t", f"page {number}")
+        assert small.extract(HTML, b"<p>%d" % number)[1] == str(number)
+        assert small.extract(PDF, pdf([f"page {number}"], title="t")) == ("t", f"page {number}")
         with pytest.raises(BadData, match="PDF that cannot be read"):
-            small.extract("pdf", b"%PDF-1.4 nonsense")
+            small.extract(PDF, b"%PDF-1.4 nonsense")
     assert _pid(small) == pid
 
 
@@ -118,7 +119,7 @@ def test_one_process_takes_all_documents(small: Extractor) -> None:
 def test_a_process_that_is_gone_costs_no_document(small: Extractor, number: int) -> None:
     pid = _pid(small)
     os.kill(pid, number)
-    assert small.extract("html", b"<p>next") == ("", "next")
+    assert small.extract(HTML, b"<p>next") == ("", "next")
     assert _pid(small) != pid
     assert not psutil.pid_exists(pid)  # reaped
 
@@ -138,7 +139,7 @@ def test_a_crash_is_told(small: Extractor) -> None:
     killer.start()
     try:
         with pytest.raises(BadData, match="its parser ended by SIGSEGV"):
-            small.extract("pdf", hostile_files.page_bomb(50_000))
+            small.extract(PDF, hostile_files.page_bomb(50_000))
     finally:
         stop.set()
         killer.join()
@@ -152,10 +153,10 @@ def test_interrupted_reading_gives_no_answer_of_another_document(small: Extracto
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         with pytest.raises(KeyboardInterrupt):
-            small.extract("pdf", hostile_files.page_bomb(50_000))
+            small.extract(PDF, hostile_files.page_bomb(50_000))
     finally:
         signal.signal(signal.SIGALRM, old)
-    assert small.extract("html", b"<p>next") == ("", "next")
+    assert small.extract(HTML, b"<p>next") == ("", "next")
 
 
 PARENT = """
@@ -163,10 +164,10 @@ import sys, threading
 from pipelines.extraction import Extractor, Limits
 from tests.tools.hostile_files import page_bomb
 extractor = Extractor(Limits(200_000_000, 60, 10**8))
-extractor.extract("html", b"<p>x")
+extractor.extract("pipelines.extraction.html", b"<p>x")
 print(extractor._process.pid, flush=True)
 if sys.argv[1] == "busy":
-    extractor.extract("pdf", page_bomb(50_000))
+    extractor.extract("pipelines.extraction.pdf", page_bomb(50_000))
 sys.stdin.read()
 """
 
@@ -195,7 +196,7 @@ def test_the_process_knows_no_secrets(small: Extractor, monkeypatch: pytest.Monk
 def test_documents_around_a_bomb_are_read_in_order(small: Extractor) -> None:
     bomb = b"<p>" * 1_600_000
     documents = [b"<p>0", b"<p>1", bomb, b"<p>3", b"<div>" * 2000, BadData("no data"), b"<p>6" + b" " * 10**6]
-    found = list(small.extract_all("html", documents))
+    found = list(small.extract_all(HTML, documents))
     assert [answer if isinstance(answer, tuple) else None for answer in found] == [
         ("", "0"), ("", "1"), None, ("", "3"), None, None, ("", "6"),
     ]  # fmt: skip
@@ -209,8 +210,8 @@ def test_trouble_with_the_next_document_leaves_no_answer_behind(small: Extractor
         raise StorageError("gone")
 
     with pytest.raises(StorageError, match="gone"):
-        list(small.extract_all("html", documents()))
-    assert small.extract("html", b"<p>next") == ("", "next")
+        list(small.extract_all(HTML, documents()))
+    assert small.extract(HTML, b"<p>next") == ("", "next")
 
 
 def test_waiting_for_a_message_ends() -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.extraction.process import Limits, thread_extractor
+from pipelines.sources.document_format import limits
 from pipelines.sources.files.listing import list_files
-from pipelines.sources.formats.pages import limits
 from pipelines.sources.slice_reader import records
 from pipelines.sources.slices import cut_slices
 from tests.tools.source_samples import ROWS, parquet, read_all
 
+HTML = "pipelines.extraction.html"  # the module that parses
 MB = 1_000_000
 SMALL = {"extract_memory": 400 * MB, "max_document_bytes": 50 * MB, "metadata": "none"}
 
@@ -106,7 +107,7 @@ def test_a_process_that_is_gone_costs_no_row(tmp_path: Path, after: int) -> None
     corpus = CorpusSettings(paths=[str(path)])
     (whole,) = cut_slices(list_files(corpus).files, int(corpus.slice_bytes), {})
     found = []
-    thread_extractor(limits(corpus)).extract("html", b"<p>used")
+    thread_extractor(limits(corpus)).extract(HTML, b"<p>used")
     for number, item in enumerate(records(whole, corpus, None)):
         if number == after:
             process = thread_extractor(limits(corpus))._process
@@ -128,7 +129,7 @@ def test_a_reader_that_stops_early_leaves_the_process_to_the_next(tmp_path: Path
         assert process is not None
         pids.add(process.pid)
         reader.close()
-        assert thread_extractor(limits(corpus)).extract("html", b"<p>next") == ("", "next")
+        assert thread_extractor(limits(corpus)).extract(HTML, b"<p>next") == ("", "next")
     assert len(pids) == 1
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import pytest
 
+from pipelines.sources.document_format import refusing
 from pipelines.sources.documents import Reject
 from pipelines.sources.files.streams import zstd
-from pipelines.sources.formats.pages import _heading
-from pipelines.sources.slice_reader import refusing
+from pipelines.sources.formats.markdown import _heading
 from retrieval.errors import StorageError
 from tests.tools.source_samples import COMPRESS, jsonl, parquet, read_all
 

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
-from pipelines.chunking.semantic import MOST_UNITS, semantic_groups
+from pipelines.chunking.methods.semantic import MOST_UNITS, semantic_groups
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.encoders.tokenizer import Tokenizer

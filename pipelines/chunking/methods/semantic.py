@@ -1,27 +1,53 @@
 """Semantic breaks: where the embeddings of neighbouring sentences differ most within a document."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
+from pydantic import Field
 
+from pipelines.chunking.method import Batch, ChunkMethod, EmbedSentences, Spans
+from retrieval.settings import Settings
 from retrieval.text import each_sentence
+
+if TYPE_CHECKING:  # settings are read by commands that compute nothing
+    pass
 
 MOST_UNITS = 16_384  # of a document that are embedded, an even number: bounds time and memory
 _BATCH_SENTENCES = 512  # embedded in one call: bounds memory
 _SENTENCE_CHARACTERS = 2000  # of a sentence, read by the encoder: more would only be truncated
 
-Spans = list[tuple[int, int]]
+
+class SemanticSettings(Settings):
+    """Stand in a configuration as chunk.semantic_percentile and so on."""
+
+    percentile: float = Field(
+        90.0, gt=0, lt=100,
+        description="semantic: break where the distance of neighbouring sentences is above this percentile "
+        "of the document's.",
+    )  # fmt: skip
 
 
-def semantic_groups(
-    texts: Sequence[str], embed: Callable[[list[str]], np.ndarray], percentile: float
-) -> list[Spans]:
+class Semantic(ChunkMethod):
+    name = "semantic"
+    summary = "where the similarity of neighbouring sentences drops"
+    options = SemanticSettings
+    always_counts = True  # as it did before methods declared their settings
+    compares_sentences = True
+
+    def groups(self, batch: Batch) -> list[Spans]:
+        assert batch.embed_sentences is not None
+        return semantic_groups(batch.texts, batch.embed_sentences, batch.options.percentile)
+
+
+def semantic_groups(texts: Sequence[str], embed: EmbedSentences, percentile: float) -> list[Spans]:
     """Spans of the groups of sentences of each text, between its breaks.
 
     A break is where the cosine distance of two neighbouring sentences is above the given percentile of
     the document's distances. A text of fewer than three sentences is one group; of one of very many, some
     neighbours count as one sentence.
     """
+    import numpy as np
+
     spans = [_units(text) for text in texts]
     counted = [one if len(one) >= 3 else [] for one in spans]
     similarities = _neighbour_similarities(texts, counted, embed)
@@ -56,9 +82,11 @@ def _units(text: str) -> Spans:
 
 
 def _neighbour_similarities(
-    texts: Sequence[str], spans: Sequence[Spans], embed: Callable[[list[str]], np.ndarray]
+    texts: Sequence[str], spans: Sequence[Spans], embed: EmbedSentences
 ) -> Iterator[float]:
     """Cosine of each sentence and the one before it in its document, batched across documents."""
+    import numpy as np
+
     previous: np.ndarray | None = None
     for batch in _batches(texts, spans):
         vectors = np.asarray(embed([sentence for sentence, _ in batch]), dtype=np.float32)
@@ -82,3 +110,6 @@ def _batches(texts: Sequence[str], spans: Sequence[Spans]) -> Iterator[list[tupl
                 batch = []
     if batch:
         yield batch
+
+
+METHOD = Semantic()

@@ -1,13 +1,14 @@
-"""CSV and TSV: records of a file with a header, each with the file's text as it stands in the row."""
+"""Delimited text: records of a file with a header, each with the file's text as it stands in the row."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pipelines.extraction import MOST_COLUMNS, BadData
+from pipelines.sources.document_format import Reading, RecordFormat
 from pipelines.sources.documents import MAX_VALUES, Reject, no_text_field, printable, reject
 from pipelines.sources.files import InputFile, open_blocks
-from pipelines.sources.formats.lines import lines
+from pipelines.sources.lines import lines
 
 
 class _Feed:
@@ -50,8 +51,22 @@ class _Feed:
         return (text[1:] if position == 0 and text.startswith("\ufeff") else text) + "\n"
 
 
-def records(
-    file: InputFile, options: Mapping[str, Any], max_bytes: int, text_names: Sequence[str]
+class DelimitedFormat(RecordFormat):
+    """Records in rows, their values apart by `delimiter`. It is not cut: a quoted value may hold newlines."""
+
+    delimiter: ClassVar[str]
+    only_text = True
+
+    def read(
+        self, file: InputFile, start: int, end: int, reading: Reading
+    ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
+        corpus = reading.corpus
+        names = corpus.fields.text
+        return _records(file, self.delimiter, corpus.storage_options, reading.max_bytes, names)
+
+
+def _records(
+    file: InputFile, delimiter: str, options: Mapping[str, Any], max_bytes: int, text_names: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
     """(row number from 0 without the header, record of strings, None for empty ones) of each row of `file`.
 
@@ -61,7 +76,7 @@ def records(
     """
     csv.field_size_limit(2**31 - 1)  # of the process; records are bounded by _Feed
     with open_blocks(file, options) as blocks:
-        found = _rows(blocks, file, max_bytes)
+        found = _rows(blocks, file, delimiter, max_bytes)
         header = next(found, None)
         if header is None or isinstance(header, Reject):
             if header is not None:
@@ -87,10 +102,9 @@ def records(
 
 
 def _rows(
-    blocks: Iterator[bytes], file: InputFile, max_bytes: int
+    blocks: Iterator[bytes], file: InputFile, delimiter: str, max_bytes: int
 ) -> Iterator[tuple[int, list[str]] | Reject]:
     """(row number, cells); the header is row -1."""
-    delimiter = "\t" if file.format == "tsv" else ","
     feed = _Feed(lines(blocks, 0, max_bytes), delimiter.encode(), max_bytes)
     rows = csv.reader(feed, delimiter=delimiter, strict=True)
     number = -1

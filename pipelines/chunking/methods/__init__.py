@@ -1,0 +1,9 @@
+"""Chunking methods: a module each, whose name is the method's and whose `METHOD` is the method.
+
+No list names them: `pipelines.chunking.registry` looks into this folder. docs/extending.md says how to
+add one.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,16 @@
+"""Fixed: every so many tokens."""
+
+from pipelines.chunking.method import ChunkMethod
+
+
+class Fixed(ChunkMethod):
+    name = "fixed"
+    summary = "every `size` tokens"
+    units = ("tokens",)
+    cuts_at_boundaries = False
+
+    def boundary(self, text: str, lo: int, hi: int) -> int:
+        return -1
+
+
+METHOD = Fixed()

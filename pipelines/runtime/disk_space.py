@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from pipelines.sources import Slice, document_format
+from pipelines.sources import Slice, format_named
 from retrieval.errors import StorageError
 from retrieval.models import read_model_json
 from retrieval.storage import Store
@@ -30,7 +30,7 @@ def passages_estimate(slices: Iterable[Slice], plugins: Collection[str]) -> floa
     ranges = 0.0
     whole: dict[str, float] = {}
     for entry in slices:
-        if document_format(entry.format, plugins).cut_by_bytes and entry.end > entry.start:
+        if format_named(entry.format, plugins).cut_by_bytes and entry.end > entry.start:
             ranges += entry.end - entry.start
         else:
             whole |= {file.name: file.size * (UNPACKED if file.compression else 1) for file in entry.files}

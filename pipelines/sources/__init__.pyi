@@ -7,8 +7,8 @@ from .documents import Reject as Reject
 from .documents import carried as carried
 from .documents import reject as reject
 from .metadata import infer_schema as infer_schema
-from .registry import document_format as document_format
 from .registry import format_fingerprint as format_fingerprint
+from .registry import format_named as format_named
 from .slice_reader import read_slice as read_slice
 from .slices import Slice as Slice
 from .slices import cut_slices as cut_slices

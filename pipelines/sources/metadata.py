@@ -12,7 +12,7 @@ from pipelines.config import (
     is_field_name,
 )
 from pipelines.sources.documents import Reject
-from pipelines.sources.registry import document_format
+from pipelines.sources.registry import format_named
 from pipelines.sources.slice_reader import records
 from pipelines.sources.slices import Slice
 from pipelines.sources.values import convert, kind_of
@@ -44,7 +44,7 @@ def infer_schema(
         return dict(corpus.metadata)
     if corpus.metadata == "none":
         return {}
-    having = [s for s in slices if document_format(s.format, corpus.plugins).has_fields]
+    having = [s for s in slices if format_named(s.format, corpus.plugins).has_fields]
     chosen = _spread(having, _SAMPLE_SLICES)
     fields = _Fields({*corpus.fields.id, *corpus.fields.title, *corpus.fields.text})
     for record, from_text in _sample(chosen, corpus, sample_documents):
@@ -78,7 +78,7 @@ def _sample(slices: list[Slice], corpus: CorpusSettings, count: int) -> Iterator
         values = 0
         found = (r for r in records(slice, corpus, None) if not isinstance(r, Reject))
         for _, _, record in islice(found, share):
-            yield record, document_format(slice.format, corpus.plugins).only_text
+            yield record, format_named(slice.format, corpus.plugins).only_text
             values += sum(len(v) if isinstance(v, list) else 1 for v in record.values())
             if values > most_values:
                 break

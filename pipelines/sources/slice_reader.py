@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.config import CorpusSettings, MetadataType
 from pipelines.sources.document_format import Reading
 from pipelines.sources.documents import Document, FieldMapper, Reject, reject
-from pipelines.sources.registry import document_format
+from pipelines.sources.registry import format_named
 from pipelines.sources.slices import Slice
 from retrieval.errors import CorpusmillError
 
@@ -21,7 +21,7 @@ def read_slice(
     Memory is bounded by a record or a batch of rows. Bad data are rejects, whatever they make a library
     raise; raises only StorageError, when a file is gone, has changed, or cannot be reached.
     """
-    only_text = document_format(slice.format, corpus.plugins).only_text
+    only_text = format_named(slice.format, corpus.plugins).only_text
     mode = "coerce" if only_text else corpus.on_type_mismatch
     to_document = FieldMapper(corpus, schema, mode)
     for item in records(slice, corpus, to_document.columns):
@@ -46,6 +46,6 @@ def records(
 
     `columns`: the fields wanted, None for all; a record may have others too.
     """
-    found = document_format(slice.format, corpus.plugins)
+    found = format_named(slice.format, corpus.plugins)
     reading = Reading(corpus, found.own(corpus), columns)
     return found.records(slice.files, slice.start, slice.end, reading)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pipelines.sources.files import InputFile
-from pipelines.sources.registry import document_format
+from pipelines.sources.registry import format_named
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,5 @@ def cut_slices(
     StorageError.
     """
     for name, group in groupby(files, key=lambda file: file.format):
-        for cut, start, end in document_format(name, plugins).cut(list(group), slice_bytes, options):
+        for cut, start, end in format_named(name, plugins).cut(list(group), slice_bytes, options):
             yield Slice(tuple(cut), start, end)

@@ -9,7 +9,7 @@ from pipelines.sources.files.file_systems import version_of
 from pipelines.sources.files.find import Found, find
 from pipelines.sources.files.input_file import InputFile
 from pipelines.sources.files.left_out import UNREADABLE, LeftOut, describe_left_out
-from pipelines.sources.registry import document_format, format_of_suffix, known_suffixes
+from pipelines.sources.registry import format_named, format_of_suffix, known_suffixes
 from retrieval.errors import InputError
 
 _COMPRESSIONS = {"gz": "gzip", "zst": "zstd", "zstd": "zstd", "bz2": "bz2"}
@@ -157,7 +157,7 @@ def _format_of(item: Found, corpus: CorpusSettings) -> tuple[str, str | None, st
         return "", None, f"unknown extension .{extension}", f".{extension}"
     if not format:
         return "", None, "no extension", "no extension"
-    chosen = document_format(format, corpus.plugins)
+    chosen = format_named(format, corpus.plugins)
     if not item.named and known not in ("", format) and extension.lower() not in chosen.suffixes:
         return "", None, f"{known} by its name, and corpus.format is {wanted}", "of another format"
     if compression and not chosen.compressible:

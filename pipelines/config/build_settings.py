@@ -8,10 +8,10 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.config.corpus_settings import CorpusSettings
+from retrieval.dense import DenseSettings
 from retrieval.errors import ConfigError
 from retrieval.settings import (
     CrossEncoderSettings,
-    DenseSettings,
     LateInteractionSettings,
     LexicalSettings,
     ModelSettings,

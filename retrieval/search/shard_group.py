@@ -7,11 +7,12 @@ Passage ids that lie in other groups are ignored.
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from retrieval.deadline import look
-from retrieval.dense import Assignment, Quantizer
+from retrieval.dense import Quantizer
 from retrieval.filters import Filter
 from retrieval.format import Passage, SearchParameters, exact_search
 from retrieval.lexical import BM25, LexicalQuery, TermMatch
@@ -19,7 +20,6 @@ from retrieval.search.index_shard import Shard
 from retrieval.search.ranking import Ranking, merge_rankings
 
 FILTERS_KEPT = 8  # selections of recent filters; each takes 8 bytes a selected row
-MOST_PROBES_FACTOR = 8  # a filter makes a search visit at most so many times as many lists
 
 Selection = dict[str, np.ndarray | None]  # selected rows by shard, None: all of them
 
@@ -86,9 +86,10 @@ class ShardGroup:
         """
         chosen = self.select(filter) if filter is not None else {}
         parameters, assigned = self.parameters, None
-        if self._quantizer.spec.is_ivf and not exact:
-            parameters = self._widened(self.parameters.for_depth(n), self.selected(filter))
-            assigned = self._quantizer.assign(vectors, parameters.nprobe)
+        if not exact:
+            share = 1.0 if filter is None else self.selected(filter) / max(1, self.rows)
+            parameters = self._quantizer.deepened(self.parameters, n, share)
+            assigned = self._quantizer.assign(vectors, parameters)
         found = [Ranking.none(len(vectors))]
         for shard in self.shards:
             selection = chosen.get(shard.name)
@@ -98,7 +99,7 @@ class ShardGroup:
 
     def _dense_in(
         self, shard: Shard, vectors: np.ndarray, n: int, selection: np.ndarray | None,
-        parameters: SearchParameters, assigned: Assignment | None, exact: bool,
+        parameters: SearchParameters, assigned: Any, exact: bool,
     ) -> Ranking:  # fmt: skip
         width = min(n, shard.rows)
         if exact:
@@ -113,14 +114,6 @@ class ShardGroup:
         if len(short) and selection is not None:
             scores[short], rows[short] = exact_search(vectors[short], shard.vectors, width, rows=selection)
         return _global(shard, scores, rows)
-
-    def _widened(self, parameters: SearchParameters, selected: int) -> SearchParameters:
-        """More lists for fewer rows: the nearest selected rows lie further away than the nearest."""
-        factor = 1.0
-        if 0 < selected < self.rows:
-            factor = min(MOST_PROBES_FACTOR, (self.rows / selected) ** 0.5)
-        nprobe = min(self._quantizer.spec.nlist, round(parameters.nprobe * factor))
-        return parameters.model_copy(update={"nprobe": nprobe})
 
     def lexical(self, queries: Sequence[LexicalQuery], n: int, *, filter: Filter | None = None) -> Ranking:
         """The n passages with the highest BM25 of each query; statistics are those of the whole index."""

@@ -22,19 +22,17 @@ from watch import ready, run_watched, say
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from retrieval.dense import DenseShard, Quantizer
+from retrieval.dense import DenseSettings, DenseShard, Quantizer
 from retrieval.dense.making import (
     build_piece,
     choose_dense,
     choose_parameters,
     evaluate_shard,
     merge_pieces,
-    parameter_grid,
     sample_rows,
     train_quantizer,
 )
 from retrieval.format import ShardVectors, exact_search, open_vectors, write_vectors
-from retrieval.settings import DenseSettings
 
 K = 10
 PART = 4096
@@ -82,15 +80,15 @@ def child(folder: Path, queries_path: Path, out: Path, settings: DenseSettings, 
     size = sum(path.stat().st_size for path in files)
     say(
         "built", build_seconds=build_seconds, train_seconds=train_seconds, index_bytes=size,
-        index=quantizer.spec.factory, reason=reason,
+        index=quantizer.kind.notation(quantizer.spec), reason=reason,
     )  # fmt: skip
     vectors = ShardVectors(paths, rows, dimension)
-    shard = DenseShard.open(out / "shard", quantizer.spec, quantizer, vectors)
+    shard = DenseShard.open(out / "shard", quantizer, vectors)
     tuning = np.load(queries_path.with_name("tuning.npy"))
-    points = parameter_grid(quantizer.spec, K)
+    points = quantizer.kind.grid(quantizer.spec, K)
     start = time.perf_counter()
     tuned = choose_parameters(
-        [evaluate_shard(shard, vectors, tuning, points, K)], points, quantizer.spec, settings
+        [evaluate_shard(shard, vectors, tuning, points, K)], points, quantizer.kind, settings
     )
     say("tuned", tune_seconds=time.perf_counter() - start, tuned=str(tuned.parameters), warning=tuned.warning)
     queries = np.load(queries_path)

@@ -19,14 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from retrieval.dense import Quantizer
 from retrieval.dense.making import build_piece, merge_pieces, train_quantizer
-from retrieval.format import DenseSpec, ShardVectors
+from retrieval.format import FaissSpec, ShardVectors
 
 DIMENSION = 64
 PIECE = 250_000
 SPECS = {
-    "ivf_flat": DenseSpec(type="ivf_flat", dimension=DIMENSION, nlist=1024),
-    "ivf_pq 4-bit": DenseSpec(type="ivf_pq", dimension=DIMENSION, nlist=1024, pq_m=16, pq_bits=4),
-    "ivf_pq 8-bit": DenseSpec(type="ivf_pq", dimension=DIMENSION, nlist=1024, pq_m=8, pq_bits=8),
+    "ivf_flat": FaissSpec(type="ivf_flat", dimension=DIMENSION, nlist=1024),
+    "ivf_pq 4-bit": FaissSpec(type="ivf_pq", dimension=DIMENSION, nlist=1024, pq_m=16, pq_bits=4),
+    "ivf_pq 8-bit": FaissSpec(type="ivf_pq", dimension=DIMENSION, nlist=1024, pq_m=8, pq_bits=8),
 }
 
 
@@ -39,7 +39,7 @@ def synthetic(count: int, seed: int) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
 
-def make_pieces(spec: DenseSpec, folder: Path, pieces: int, threads: int) -> None:
+def make_pieces(spec: FaissSpec, folder: Path, pieces: int, threads: int) -> None:
     """Train on synthetic vectors and build the pieces."""
     train_quantizer(spec, synthetic(39 * spec.nlist, seed=1), 0, folder / "quantizer", threads=threads)
     quantizer = Quantizer.open(folder / "quantizer", spec)

@@ -59,7 +59,8 @@ def child(index: str, folder: Path, threads: int | None) -> None:
     batch = len(queries) / (time.perf_counter() - start)
     say(
         "done", passages=searcher.manifest.passages, shards=len(searcher.manifest.shards),
-        index=searcher.spec.factory, search=searcher.spec.search.model_dump(), open_seconds=seconds,
+        index=searcher.manifest.dense_reason.partition(":")[0], open_seconds=seconds,
+        search=searcher.spec.search.model_dump(),
         open_bytes=opened, searched_bytes=searched, ms=values, batch_queries_per_second=batch,
     )  # fmt: skip
     searcher.close()

@@ -92,8 +92,8 @@ def section(place: str, model: Any, definitions: dict[str, Any]) -> list[str]:
             inner += section(f"{place}.{name}", field.annotation, definitions)
             continue
         default = "**needed**" if field.is_required() else shown(field.get_default(call_default_factory=True))
-        kind = type_of(own["properties"][name])
-        cells = (f"`{name}`", kind, default, own["properties"][name].get("description", ""))
+        told = own["properties"][name]  # whose description may be made of what is registered
+        cells = (f"`{name}`", type_of(told), default, str(told.get("description", field.description)))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, "", *inner]
 

@@ -28,6 +28,9 @@ TrustCode = Annotated[
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Load weights of its models that are not safetensors.")
 ]
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="Installed plug-in that the index may load; repeatable.")
+]
 
 
 def read_settings(config: Path | None, corpus: list[str] | None, index: str | None) -> BuildConfig:

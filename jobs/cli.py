@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from jobs.arguments import Json, Where, fail, open_store, read_settings, resume_command, run, show_json
+from jobs.arguments import (
+    Json,
+    Plugins,
+    Where,
+    fail,
+    open_store,
+    read_settings,
+    resume_command,
+    run,
+    show_json,
+)
 from jobs.commands import queries
 from jobs.evaluation import command as evaluation
 from jobs.extras import EXTRAS, missing, require
@@ -105,6 +115,7 @@ def status(where: Where, json_: Json = False) -> None:
 def verify(
     where: Where,
     version: Annotated[int | None, typer.Option(help="Version to check; default: the latest.")] = None,
+    plugin: Plugins = None,
     json_: Json = False,
 ) -> None:
     """Re-read every checksum and count of a version; name what is damaged (exit code 1)."""
@@ -117,7 +128,7 @@ def verify(
         store = open_store(where)
         manifest = read_manifest(store, version)
         with ByteView("verify") as view:
-            problems = verify_version(store, manifest, view)
+            problems = verify_version(store, manifest, view, plugin or ())
         copies = damaged_copies(store, manifest)
         files = manifest.files()
         if json_:

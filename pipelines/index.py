@@ -138,7 +138,7 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
         progress.say(f"Warning: {tuning.tuned.warning}")
 
     work = BuildResults(plan, results, parts, shards, passages, lexical, tokens, trained, dense, tuning)
-    return commit(make_manifest(work, progress), store, lease, progress, limits)
+    return commit(make_manifest(work, progress), context, lease, progress, limits)
 
 
 def _summary(plan: Plan) -> str:

@@ -7,6 +7,10 @@ from typing import Any
 from retrieval.errors import ConfigError
 
 PREFIX = "corpusmill."  # of the groups of entry points
+ENABLE = (
+    "enable it for this call: --plugin {name}, Searcher.open(..., plugins=[{name!r}]), or "
+    "`plugins: [{name}]` in the settings of the service. That the index asks for it counts for nothing"
+)
 
 
 def plugin_names(group: str) -> list[str]:

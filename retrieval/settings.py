@@ -92,66 +92,6 @@ class ModelSettings(Settings):
     )
 
 
-class DenseSettings(Settings):
-    """The dense index: its type, its training and how its search is tuned."""
-
-    type: Literal["auto", "flat", "ivf_flat", "ivf_pq", "hnsw"] = Field(
-        "auto",
-        description="flat: exact. ivf_flat: inverted lists of float16 vectors. ivf_pq: inverted "
-        "lists of product-quantizer codes, re-scored exactly. hnsw: a graph, in memory. auto: by the "
-        "number of vectors, the memory budget and the recall target.",
-    )
-    nlist: int | None = Field(
-        None, ge=1, le=4_194_304, description="Inverted lists; default: from the number of vectors."
-    )
-    coarse: Literal["auto", "flat", "hnsw"] = Field(
-        "auto", description="Coarse quantizer; auto: hnsw from 16,384 lists on."
-    )
-    pq_m: int | None = Field(
-        None, ge=1, description="Sub-quantizers of a code; must divide the dimension. Default: by memory."
-    )
-    pq_bits: Literal[4, 8] = Field(4, description="Bits of each sub-quantizer.")
-    opq: bool = Field(False, description="Rotate vectors before quantizing (slow to train on a CPU).")
-    hnsw_m: int = Field(32, ge=4, le=256, description="Neighbours of a node in the graph.")
-    hnsw_ef_construction: int = Field(
-        100, ge=8, le=1_000_000, description="Width of the search while the graph is built."
-    )
-    hnsw_max_vectors: int = Field(
-        5_000_000, ge=1, description="Largest shard that a graph is built for: it is built in memory."
-    )
-    recall_target: float = Field(
-        0.95,
-        gt=0,
-        le=1,
-        description="recall@`recall_k` against exact search that tuning aims at; the lower 95 % confidence "
-        "bound of what it measures has to meet it.",
-    )
-    recall_k: int = Field(10, ge=1, le=1000, description="k of the recall that tuning aims at.")
-    memory_budget: Bytes | None = Field(
-        None, description="Memory for codes when serving; default: half of this machine's."
-    )
-    train_vectors_per_list: int = Field(
-        64, ge=39, le=256, description="Training vectors for each inverted list, sampled from all parts."
-    )
-    seed: int = Field(0, ge=0, description="Seed of sampling and training.")
-    retrain_growth: float = Field(
-        2.0, gt=1, description="Train again once the index has grown by this factor since training."
-    )
-    tune_queries: int = Field(
-        500, ge=10, le=100_000, description="Queries that nprobe and the shortlist are tuned with."
-    )
-    query_file: str | None = Field(
-        None,
-        description="Queries to tune with: JSONL with `text`, or one query a line. Default: sentences "
-        "drawn from passages.",
-    )
-
-    def training_values(self) -> dict[str, Any]:
-        """The settings that a trained quantizer depends on."""
-        names = {"nlist", "coarse", "pq_m", "pq_bits", "opq", "train_vectors_per_list", "seed", "type"}
-        return self.model_dump(mode="json", include=names | {"hnsw_m", "hnsw_ef_construction"})
-
-
 class LexicalSettings(Settings):
     """The lexical index: how text becomes terms, and BM25's constants."""
 

@@ -61,12 +61,19 @@ def _of_manifest(manifest: Manifest | None) -> dict[str, Any]:
         "model": manifest.model["passage"]["name"],
         "dense": manifest.dense_reason,
         "search": manifest.recall["chosen"],
+        "tuned": _tuned(manifest),
         "recall": _chosen_recall(manifest),
         "metadata": manifest.metadata,
         "rejects": rejects,
         "costs": [cost.model_dump() for cost in manifest.costs],
         "warnings": manifest.warnings,
     }
+
+
+def _tuned(manifest: Manifest) -> list[str]:
+    """The search parameters that the rows of the recall table tell apart."""
+    table, chosen = manifest.recall["table"], manifest.recall["chosen"]
+    return [name for name, value in chosen.items() if table and name in table[0] and isinstance(value, int)]
 
 
 def _chosen_recall(manifest: Manifest) -> float | None:
@@ -125,8 +132,5 @@ def status_lines(values: dict[str, Any]) -> list[str]:
 
 def _looks(values: dict[str, Any]) -> str:
     """How far a search looks, of an index that is not scored exactly anyway."""
-    kind = values["dense"].partition(":")[0]
-    names = ("ef_search",) if kind.startswith("HNSW") else ("nprobe", "shortlist")
-    if kind.startswith("Flat"):
-        return ""
-    return " with " + ", ".join(f"{name} {values['search'][name]:,}" for name in names)
+    names = [name for name in values["search"] if name in values["tuned"]]
+    return " with " + ", ".join(f"{name} {values['search'][name]:,}" for name in names) if names else ""

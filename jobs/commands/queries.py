@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from jobs.arguments import AllowPickle, Json, TrustCode, Where, generation, open_store, run, show_json
+from jobs.arguments import (
+    AllowPickle,
+    Json,
+    Plugins,
+    TrustCode,
+    Where,
+    generation,
+    open_store,
+    run,
+    show_json,
+)
 from jobs.harmless import INDENT, BlockWriter
 from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
@@ -50,6 +60,7 @@ def search(
     explain: Annotated[bool, typer.Option("--explain", help="Show why each passage was found.")] = False,
     trust_remote_code: TrustCode = False,
     allow_pickle: AllowPickle = False,
+    plugin: Plugins = None,
     json_: Json = False,
 ) -> None:
     """Find the passages that answer a query best."""
@@ -60,7 +71,7 @@ def search(
         store = open_store(where)
         with Searcher.open(
             store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle,
+            allow_pickle=allow_pickle, plugins=plugin or (),
         ) as searcher:  # fmt: skip
             result = searcher(
                 query, k, mode=mode, rerank=rerank, filter=filter_, per_document=per_document, explain=explain
@@ -88,6 +99,7 @@ def ask(
     filter_: Condition = None,
     trust_remote_code: TrustCode = False,
     allow_pickle: AllowPickle = False,
+    plugin: Plugins = None,
     json_: Json = False,
 ) -> None:
     """Answer a question from an index, with citations."""
@@ -107,7 +119,7 @@ def ask(
 
         with Searcher.open(
             store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle,
+            allow_pickle=allow_pickle, plugins=plugin or (),
         ) as searcher:  # fmt: skip
             found = ask_index(searcher, question, settings, write, k=k, rerank=rerank, filter=filter_)
         if json_:
@@ -141,6 +153,7 @@ def serve(
     api_key_env: ApiKeyEnv = None,
     trust_remote_code: TrustCode = False,
     allow_pickle: AllowPickle = False,
+    plugin: Plugins = None,
 ) -> None:
     """Serve an index over HTTP on this machine, with a playground at /."""
     from jobs.commands import serve as service
@@ -152,6 +165,7 @@ def serve(
         chosen = generation(generator, model, base_url, api_key_env, settings.generation)
         allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
         update = {"generation": chosen, **{name: True for name, yes in allowed.items() if yes}}
+        update["plugins"] = (*settings.plugins, *(plugin or ()))
         settings = settings.model_copy(update=update)
         with service.running(settings, host, port, tell) as address:
             if told := service.refusal(address):

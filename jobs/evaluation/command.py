@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.arguments import AllowPickle, TrustCode, open_store, run, show_json
+from jobs.arguments import AllowPickle, Plugins, TrustCode, open_store, run, show_json
 from jobs.extras import require
 from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
 from retrieval.errors import ConfigError
@@ -41,17 +41,20 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(help="File for a plot of quality against latency.")] = None,
     trust_remote_code: TrustCode = False,
     allow_pickle: AllowPickle = False,
+    plugin: Plugins = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure each stage of a search and test which differences are real; the first line says what helped."""
     trust = Trust(trust_remote_code, allow_pickle)
-    run(lambda: _evaluate(where, beir, queries, split, stages, sample, runs, plot, json_, trust))
+    run(
+        lambda: _evaluate(where, beir, queries, split, stages, sample, runs, plot, json_, trust, plugin or [])
+    )
 
 
 def _evaluate(
     where: str, beir: Path | None, questions: Path | None, split: str, wanted: str | None,
     sample: int | None, runs: Path | None, plot: Path | None, json_: bool,
-    trust: Trust,
+    trust: Trust, plugins: list[str],
 ) -> None:  # fmt: skip
     require("evaluate", "ir_measures", "regex")
     from jobs.evaluation import plot as plots
@@ -79,7 +82,7 @@ def _evaluate(
             raise ConfigError(f"{runs} cannot be a folder for run files: {error.strerror}") from error
     opened = Searcher.open(
         store.url, options=store.options, say=tell, trust_remote_code=trust.remote_code,
-        allow_pickle=trust.pickle,
+        allow_pickle=trust.pickle, plugins=plugins,
     )  # fmt: skip
     with opened as searcher, QueryView() as view:
         chosen, notes = choose(wanted, searcher.manifest, searcher.settings)

@@ -10,11 +10,11 @@ from pydantic_core import PydanticCustomError
 
 from pipelines.chunking import ChunkSettings
 from pipelines.config.corpus_settings import CorpusSettings
+from retrieval.dense import DenseSettings
 from retrieval.errors import ConfigError
 from retrieval.plugins import all_plugin_names
 from retrieval.settings import (
     CrossEncoderSettings,
-    DenseSettings,
     LateInteractionSettings,
     LexicalSettings,
     ModelSettings,

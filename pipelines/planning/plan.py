@@ -10,7 +10,7 @@ from pipelines.planning import ledger
 from pipelines.planning.tuning_queries import read_queries
 from pipelines.sources import Slice, cut_slices, format_fingerprint, infer_schema
 from pipelines.sources.files import Listing, list_files
-from retrieval.dense.making import choose_dense
+from retrieval.dense.making import check_options, choose_dense
 from retrieval.format import FORMAT, Manifest, committed_versions, latest_version, read_manifest
 from retrieval.models import model_card, resolve_model_side
 from retrieval.models.encoders import read_layout
@@ -89,7 +89,8 @@ def make_plan(
 
 
 def _check_dense(config: BuildConfig) -> None:
-    """A code length that does not fit the model is told before hours of embedding, not after them."""
+    """Settings that do not fit the type, or the model, are told before hours of embedding, not after."""
+    check_options(config.dense)
     model = resolve_model_side(config.model, "passage", configured_trust(config.model))
     dimension = read_layout(model.folder, "passage").dimension
     if dimension is not None:

@@ -21,10 +21,11 @@ from retrieval.storage import FileRecord, Store
 
 
 def commit(
-    manifest: Manifest, store: Store, lease: Lease, progress: Progress, limits: StageLimits
+    manifest: Manifest, context: Context, lease: Lease, progress: Progress, limits: StageLimits
 ) -> Manifest:
     """Verify every artefact, then make the version exist. Before this it does not, after it it is whole."""
-    verify_on_workers(store, manifest, progress, limits)
+    store = context.store
+    verify_on_workers(store, manifest, context.config.dense.plugins, progress, limits)
     manifest.costs.append(cost(progress, "verify", [], 0))
     lease.check()
     data = manifest.to_bytes()

@@ -22,6 +22,7 @@ from pipelines.runtime import (
     result_of,
     write_marker,
 )
+from retrieval.dense import DenseType, dense_type
 from retrieval.dense.making import choose_dense, sample_rows, train_quantizer
 from retrieval.format import DenseSpec, Manifest, ShardVectors
 from retrieval.settings import fingerprint
@@ -34,6 +35,7 @@ PARTS_A_TASK = 64
 class Trained:
     """A quantizer in storage. `folder` also names the dense shards that are built with it."""
 
+    kind: DenseType
     spec: DenseSpec
     reason: str
     fingerprint: str
@@ -52,14 +54,15 @@ def trained_quantizer(
     spec, reason = choose_dense(
         settings, rows, parts[0].vectors.dimension, budget, metric=parts[0].vectors.metric
     )
+    kind = dense_type(spec.type, settings.plugins)
     there = context.store.find("quantizer")
-    kept = _keep(previous, context, spec, rows)
+    kept = _keep(previous, context, kind, spec, rows)
     if kept is not None and any(there.get(file.key) != file.bytes for file in kept.files):
         kept = None
     if kept is not None:
         return kept
-    # Without lists there is nothing to train, so nothing depends on the parts.
-    contents = [part.content for part in parts] if spec.is_ivf else []
+    # Where there is nothing to train, nothing depends on the parts.
+    contents = [part.content for part in parts] if kind.trains else []
     name = fingerprint(
         DENSE_CODE,
         spec.artefact_values(),
@@ -71,18 +74,20 @@ def trained_quantizer(
     marker = read_markers(context.store, "quantizer").get(name)
     if marker is None:
         with progress.stage("train", "quantizer", 1, rows_total=spec.train_vectors):
-            marker = _train_remotely(context, parts, spec, name, limits)
+            marker = _train_remotely(context, parts, kind, spec, name, limits)
             progress.finished(name, spec.train_vectors, marker["usage"])
     files = [FileRecord(**file) for file in [*marker["files"], marker["marker"]]]
-    return Trained(spec, reason, name, files, marker["training"], marker["usage"])
+    return Trained(kind, spec, reason, name, files, marker["training"], marker["usage"])
 
 
-def _keep(previous: Manifest | None, context: Context, spec: DenseSpec, rows: int) -> Trained | None:
+def _keep(
+    previous: Manifest | None, context: Context, kind: DenseType, spec: DenseSpec, rows: int
+) -> Trained | None:
     """The previous version's quantizer, while the settings are the same and the index has not outgrown it."""
-    if previous is None:
+    if previous is None or previous.dense["type"] != kind.name:
         return None
     settings, training = context.config.dense, previous.quantizer_training
-    old = DenseSpec.model_validate(previous.dense)
+    old = kind.spec.model_validate(previous.dense)
     growth = rows / max(1, training["rows"])
     free = {"search", "train_vectors"} | ({"nlist"} if settings.nlist is None else set())
     same = (
@@ -94,23 +99,23 @@ def _keep(previous: Manifest | None, context: Context, spec: DenseSpec, rows: in
     if not same:
         return None
     return Trained(
-        old, previous.dense_reason, training["fingerprint"], previous.quantizer, training,
+        kind, old, previous.dense_reason, training["fingerprint"], previous.quantizer, training,
         {"cpu_seconds": 0.0, "gpu_seconds": 0.0, "peak_memory_bytes": 0},
     )  # fmt: skip
 
 
 def _train_remotely(
-    context: Context, parts: list[Part], spec: DenseSpec, name: str, limits: StageLimits
+    context: Context, parts: list[Part], kind: DenseType, spec: DenseSpec, name: str, limits: StageLimits
 ) -> dict[str, Any]:
     wanted = sample_rows([part.rows for part in parts], spec.train_vectors, context.config.dense.seed)
     sample = ray.remote(num_cpus=1, max_retries=limits.retries)(_sample)
     samples = []
-    for first in range(0, len(parts) if spec.is_ivf else 0, PARTS_A_TASK):
+    for first in range(0, len(parts) if kind.trains else 0, PARTS_A_TASK):
         group = range(first, min(first + PARTS_A_TASK, len(parts)))
         chosen = [(parts[number].plain(), wanted[number]) for number in group if len(wanted[number])]
         if chosen:
             samples.append(sample.remote(context, spec.dimension, chosen))
-    gpus = 1 if spec.is_ivf and has_gpus(context.config.ray) else 0
+    gpus = 1 if kind.trains and kind.uses_gpu and has_gpus(context.config.ray) else 0
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_train)
     training = {
         "fingerprint": name,
@@ -118,7 +123,7 @@ def _train_remotely(
         "vectors_fingerprint": context.vectors_fingerprint,
         "rows": sum(part.rows for part in parts),
     }
-    return result_of("train", remote.remote(context, spec, name, training, *samples))
+    return result_of("train", remote.remote(context, kind, spec, name, training, *samples))
 
 
 def _sample(context: Context, dimension: int, chosen: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
@@ -134,13 +139,15 @@ def _sample(context: Context, dimension: int, chosen: list[tuple[dict[str, Any],
 
 
 def _train(
-    context: Context, spec: DenseSpec, name: str, training: dict[str, Any], *samples: np.ndarray
-) -> dict[str, Any]:
+    context: Context, kind: DenseType, spec: DenseSpec, name: str, training: dict[str, Any],
+    *samples: np.ndarray,
+) -> dict[str, Any]:  # fmt: skip
     usage = Usage()
     sample = np.concatenate(samples) if samples else np.empty((0, spec.dimension), np.float16)
     threads = len(os.sched_getaffinity(0))
     with context.store.writing_folder(f"quantizer/{name}-{attempt_suffix()}") as folder:
-        stats = train_quantizer(spec, sample, context.config.dense.seed, folder.path, threads=threads)
+        seed = context.config.dense.seed
+        stats = train_quantizer(spec, sample, seed, folder.path, threads=threads, kind=kind)
     marker = {
         "files": [asdict(record) for record in folder.records],
         "training": {

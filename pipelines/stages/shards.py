@@ -27,7 +27,8 @@ from pipelines.runtime import (
 )
 from pipelines.stages.quantizer import Trained
 from retrieval.dense import Quantizer
-from retrieval.dense.making import build_piece, gpu_count, merge_pieces
+from retrieval.dense.making import build_piece, merge_pieces
+from retrieval.dense.types import gpu_count
 from retrieval.format import Manifest, ShardRecord, ShardVectors, part_schema, write_passages
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord, is_written_by_us
@@ -99,7 +100,7 @@ def build_dense(
             merges[name] = Task(name, values)
     rows = sum(part["rows"] for task in merges.values() for part in task.values["parts"])
     # Pieces and the shards that they are merged into lie side by side for a while.
-    check_space(context.store, 2.0 * trained.spec.stored_bytes_per_vector * rows, "the dense index")
+    check_space(context.store, 2.0 * trained.kind.stored_bytes(trained.spec) * rows, "the dense index")
     threads, gpus = _piece_resources(context, trained, len(pieces))
     folder_of_pieces = f"{folder}/pieces-{trained.training['id']}"
     step = Step(write_piece, (context, trained, folder_of_pieces, threads), cpus=threads, gpus=gpus)
@@ -135,7 +136,7 @@ def _piece_resources(context: Context, trained: Trained, pieces: int) -> tuple[i
     """Threads (and logical CPUs) and GPUs of a piece's task: a node's cores are shared by what it runs."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cores = max((int(node.get("CPU", 0)) for node in nodes), default=1)
-    if trained.spec.is_ivf and has_gpus(context.config.ray):
+    if trained.kind.uses_gpu and has_gpus(context.config.ray):
         on_a_node = max((int(node.get("GPU", 0)) for node in nodes), default=1)
         return max(1, cores // max(1, on_a_node)), 1
     total = sum(int(node.get("CPU", 0)) for node in nodes)
@@ -153,13 +154,13 @@ def write_piece(task: Task, context: Context, trained: Trained, folder: str, thr
     values = {
         "files": [asdict(record) for record in out.records],
         "rows": stats.vectors,
-        "usage": usage.values(gpu_seconds=stats.seconds if gpu_count() else 0.0),
+        "usage": usage.values(gpu_seconds=stats.seconds if trained.kind.uses_gpu and gpu_count() else 0.0),
     }
     return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
 
 
 def merge_shard(task: Task, context: Context, trained: Trained, folder: str) -> Task:
-    """Merge the pieces of a shard, list by list on disk."""
+    """Merge the pieces of a shard."""
     usage = Usage()
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
         quantizer = _quantizer(context, trained, Path(temporary))
@@ -168,12 +169,12 @@ def merge_shard(task: Task, context: Context, trained: Trained, folder: str) -> 
             sources.insert(0, [FileRecord(**file) for file in task.values["start"]])
         folders = [context.store.local_folder(files, Path(temporary)) for files in sources]
         vectors = None
-        if trained.spec.type == "hnsw":
+        if trained.kind.merges_vectors:
             vectors = _vectors(context, task.values["parts"], trained.spec.dimension, Path(temporary))
         with context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
             stats = merge_pieces(
                 quantizer, folders, out.path, vectors=vectors,
-                hnsw_max_vectors=context.config.dense.hnsw_max_vectors, threads=len(os.sched_getaffinity(0)),
+                settings=context.config.dense, threads=len(os.sched_getaffinity(0)),
             )  # fmt: skip
     earlier = [piece["usage"] for piece in task.values["pieces"]]
     values = {
@@ -190,7 +191,7 @@ def _pieces(
     context: Context, parts: list[Part], shard: PartRange, trained: Trained, first_row: int, skipped: int
 ) -> list[PartRange]:
     """Ranges of the shard's parts after `skipped` ones, with rows local to the shard."""
-    most = context.config.index.piece_passages if trained.spec.is_ivf else shard.rows
+    most = context.config.index.piece_passages if trained.kind.merges else shard.rows
     own = shard.of(parts)
     local = cut_parts(own, most, skipped, first_row)
     return [
@@ -205,7 +206,7 @@ def _reusable(
     """The previous version's whole shard whose parts are the first ones of this longer shard, if any."""
     if (
         previous is None
-        or not trained.spec.is_ivf
+        or not trained.kind.merges
         or previous.quantizer_training["id"] != trained.training["id"]
     ):
         return None
@@ -235,7 +236,7 @@ def run_missing(
 
 
 def _quantizer(context: Context, trained: Trained, temporary: Path) -> Quantizer:
-    return Quantizer.open(context.store.local_folder(trained.files, temporary), trained.spec)
+    return Quantizer.open(context.store.local_folder(trained.files, temporary), trained.spec, trained.kind)
 
 
 def _vectors(context: Context, parts: list[dict[str, Any]], dimension: int, temporary: Path) -> ShardVectors:

@@ -22,7 +22,6 @@ from retrieval.dense.making import (
     choose_parameters,
     evaluate_shard,
     merge_shard_results,
-    parameter_grid,
 )
 from retrieval.errors import BuildFailed
 from retrieval.format import ShardVectors
@@ -53,7 +52,7 @@ def tune_search(
     with progress.stage("tune", "shard", len(shards)):
         queries, description, usage = _encode(context, parts, given, limits)
         progress.usages.setdefault("tune", []).append(usage)
-        points = parameter_grid(trained.spec, settings.recall_k)
+        points = trained.kind.grid(trained.spec, settings.recall_k)
         tasks = [
             Task(
                 f"shard-{number:05d}",
@@ -68,7 +67,7 @@ def tune_search(
             merged = result if merged is None else merge_shard_results(merged, result)
     if merged is None:
         raise BuildFailed("there is no shard to tune", hint=GO_ON)
-    tuned = choose_parameters([merged], points, trained.spec, settings)
+    tuned = choose_parameters([merged], points, trained.kind, settings)
     source = f"the {len(queries)} first queries of {settings.query_file}" if given else (
         f"{len(queries)} sentences drawn from passages, embedded as queries"
     )  # fmt: skip
@@ -79,16 +78,16 @@ def evaluate(task: Task, context: Context, trained: Trained, queries: np.ndarray
     """Search one shard, exactly and at every point of the grid."""
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
         store, folder = context.store, Path(temporary)
-        quantizer = Quantizer.open(store.local_folder(trained.files, folder), trained.spec)
+        quantizer = Quantizer.open(store.local_folder(trained.files, folder), trained.spec, trained.kind)
         paths = [store.local(FileRecord(**part["vectors"]), folder) for part in task.values["parts"]]
         vectors = ShardVectors(paths, [part["rows"] for part in task.values["parts"]], trained.spec.dimension)
         files = [FileRecord(**file) for file in task.values["dense"]]
-        shard = DenseShard.open(store.local_folder(files, folder), trained.spec, quantizer, vectors)
+        shard = DenseShard.open(store.local_folder(files, folder), quantizer, vectors)
         result = evaluate_shard(
             shard,
             vectors,
             queries,
-            parameter_grid(trained.spec, context.config.dense.recall_k),
+            trained.kind.grid(trained.spec, context.config.dense.recall_k),
             context.config.dense.recall_k,
         )
         shard.close()

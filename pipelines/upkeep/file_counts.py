@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.parts import PART_DAMAGE, REJECTS_SUFFIX, count_rejects, read_columns
-from retrieval.dense import LISTS_HEADER
+from retrieval.dense import SHARD_HEADER, built_in_names, read_spec
 from retrieval.errors import CorpusmillError
 from retrieval.format import BATCH_ROWS, MOST_HEADER, ArrowBlocks, Manifest, npy_shape
 from retrieval.lexical import POSTINGS_HEADER as POSTINGS
@@ -40,9 +40,9 @@ class Expected:
         return cls(FileRecord(**values["file"]), values["kind"], counts)
 
 
-def expectations(manifest: Manifest) -> list[Expected]:
-    """Every artefact of a version, once."""
-    found = {item.file.key: item for item in _counted(manifest)}
+def expectations(manifest: Manifest, plugins: Collection[str] = ()) -> list[Expected]:
+    """Every artefact of a version, once. plugins: those that may be asked what their files hold."""
+    found = {item.file.key: item for item in _counted(manifest, _row_bytes(manifest, plugins))}
     return [found.get(file.key, Expected(file)) for file in manifest.files()]
 
 
@@ -62,7 +62,15 @@ def problem(store: Store, item: Expected) -> str | None:
     return None
 
 
-def _counted(manifest: Manifest) -> Iterator[Expected]:
+def _row_bytes(manifest: Manifest, plugins: Collection[str]) -> dict[str, int]:
+    """Bytes a row of files of the dense index; none of a plug-in that may not be asked."""
+    if manifest.dense["type"] not in [*built_in_names(), *plugins]:
+        return {}
+    kind, spec = read_spec(manifest.dense, plugins)
+    return kind.row_bytes(spec)
+
+
+def _counted(manifest: Manifest, row_bytes: dict[str, int]) -> Iterator[Expected]:
     for entry in manifest.slices:
         for file in entry.files:
             if file.key.endswith(REJECTS_SUFFIX):
@@ -77,8 +85,10 @@ def _counted(manifest: Manifest) -> Iterator[Expected]:
     for shard in manifest.shards:
         yield Expected(shard.passages[0], "arrow", (("passages", shard.rows),))
         for file in shard.dense:
-            if file.key.endswith(f"/{LISTS_HEADER}"):
+            if file.key.endswith(f"/{SHARD_HEADER}"):
                 yield Expected(file, "dense", (("vectors", shard.rows),))
+            elif each := row_bytes.get(file.key.rpartition("/")[2]):
+                yield Expected(file, "sized", (("bytes", shard.rows * each),))
         for file in shard.lexical:
             if file.key.endswith(f"/{POSTINGS}"):
                 yield Expected(file, "lexical", (("passages", shard.rows),))
@@ -122,7 +132,11 @@ class _Passages(Shape):
 
 
 def _dense(file: BinaryIO, _wanted: Counts) -> Counts:
-    return read_json_as(_Vectors, file.read(MOST_JSON_BYTES + 1), LISTS_HEADER).model_dump()
+    return read_json_as(_Vectors, file.read(MOST_JSON_BYTES + 1), SHARD_HEADER).model_dump()
+
+
+def _sized(file: BinaryIO, _wanted: Counts) -> Counts:
+    return {"bytes": file.seek(0, os.SEEK_END)}
 
 
 def _lexical(file: BinaryIO, _wanted: Counts) -> Counts:
@@ -131,5 +145,5 @@ def _lexical(file: BinaryIO, _wanted: Counts) -> Counts:
 
 _COUNTERS: dict[str, Callable[[BinaryIO, Counts], Counts]] = {
     "rejects": _rejects, "parquet": _parquet, "vectors": _vectors, "arrow": _arrow, "dense": _dense,
-    "lexical": _lexical,
+    "sized": _sized, "lexical": _lexical,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Re-reads the artefacts of a version: sizes, checksums, counts and the ids that rows add up to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.runtime import Progress, StageLimits, Step, Task, run_stage
@@ -14,10 +14,15 @@ BYTES_A_TASK = 2_000_000_000
 THREADS = 4
 
 
-def verify(store: Store, manifest: Manifest, listener: Callable[[int, int], None]) -> list[str]:
-    """Everything that is wrong with a version, a line each; `listener` gets bytes done and in all."""
+def verify(
+    store: Store, manifest: Manifest, listener: Callable[[int, int], None], plugins: Collection[str] = ()
+) -> list[str]:
+    """Everything that is wrong with a version, a line each; `listener` gets bytes done and in all.
+
+    plugins: those that may be loaded to say what their files hold; checksums need none.
+    """
     problems = wrong_counts(manifest)
-    items = expectations(manifest)
+    items = expectations(manifest, plugins)
     total, done = sum(item.file.bytes for item in items), 0
     with ThreadPoolExecutor(THREADS) as pool:
         for item, found in zip(items, pool.map(lambda item: problem(store, item), items), strict=True):
@@ -41,12 +46,14 @@ def damaged_copies(store: Store, manifest: Manifest) -> list[str]:
         return [f"{file.key}: {wrong}" for file, wrong in zip(manifest.files(), found, strict=True) if wrong]
 
 
-def verify_on_workers(store: Store, manifest: Manifest, progress: Progress, limits: StageLimits) -> None:
+def verify_on_workers(
+    store: Store, manifest: Manifest, plugins: Collection[str], progress: Progress, limits: StageLimits
+) -> None:
     """The same on all workers, before a commit; raises IndexDamaged."""
     problems = wrong_counts(manifest)
     tasks = [
         Task(f"files-{number:06d}", {"items": [item.plain() for item in group]})
-        for number, group in enumerate(_groups(expectations(manifest)))
+        for number, group in enumerate(_groups(expectations(manifest, plugins)))
     ]
     with progress.stage("verify", "file", len(tasks)):
         for task in run_stage("verify", tasks, [Step(_check, (store,))], progress, limits):

@@ -1,18 +1,19 @@
-"""The trained quantizer of a dense index: stored once, held once per process, shared by all shards."""
+"""What a dense index was trained into: stored once, held once per process, shared by all shards."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
-from retrieval.dense.faiss_files import check_index, check_transform, read_faiss
+from retrieval.dense.index_type import DenseType
+from retrieval.dense.registry import dense_type
+from retrieval.dense.stored_shard import StoredShard, read_shard_header
 from retrieval.errors import IndexDamaged
 from retrieval.format import (
     DAMAGE_HINT,
     DenseSpec,
     FileEntry,
+    SearchParameters,
     check_file,
     crc32_of,
     read_header,
@@ -22,8 +23,6 @@ from retrieval.settings import fingerprint
 from retrieval.storage import Shape
 
 HEADER = "quantizer.json"
-INDEX = "index.faiss"
-TRANSFORM = "transform.faiss"
 
 
 class _Header(Shape):
@@ -32,119 +31,62 @@ class _Header(Shape):
     id: str
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """Lists that queries visit, computed once for all shards.
+class Quantizer:
+    """A type with its spec and what it has trained: rotation, centroids and codebooks, for one.
 
-    queries: float32 (q, d) after the rotation, if there is one; lists: int64 (q, nprobe), -1 where
-    there are fewer; products: float32 (q, nprobe), inner products with the lists' centroids.
+    `id` names the exact files. `trained` is the type's own; None where it trains nothing.
     """
 
-    queries: np.ndarray
-    lists: np.ndarray
-    products: np.ndarray
-
-    def of(self, part: slice) -> "Assignment":
-        """That of some of the queries."""
-        return Assignment(self.queries[part], self.lists[part], self.products[part])
-
-    @property
-    def nprobe(self) -> int:
-        """Lists a query."""
-        return self.lists.shape[1]
-
-
-class Quantizer:
-    """Rotation, coarse quantizer and codebooks. For `flat` and `hnsw` it is empty."""
-
-    def __init__(self, spec: DenseSpec, index: Any, transform: Any) -> None:
-        """index: a trained, empty faiss.IndexIVF, or None; transform: a faiss.VectorTransform, or None."""
+    def __init__(self, kind: DenseType, spec: DenseSpec, trained: Any, id: str) -> None:
+        self.kind = kind
         self.spec = spec
-        self.index = index
-        self.transform = transform
-        self.id = ""  # set on writing and opening: names the exact files
-
-    def write(self, folder: Path) -> None:
-        """Write the trained, empty index into a folder, its header last; sets `id`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.index is not None:
-            faiss.write_index(self.index, str(folder / INDEX))
-        if self.transform is not None:
-            faiss.write_VectorTransform(self.transform, str(folder / TRANSFORM))
-        files = {
-            name: {"bytes": (folder / name).stat().st_size, "crc32": crc32_of(folder / name)}
-            for name in _names(self.spec)
-        }
-        values = {"spec": self.spec.artefact_values(), "files": files}
-        self.id = fingerprint(values)
-        write_header(folder / HEADER, {**values, "id": self.id})
+        self.trained = trained
+        self.id = id
 
     @classmethod
-    def open(cls, folder: Path, spec: DenseSpec) -> "Quantizer":
+    def open(cls, folder: Path, spec: DenseSpec, kind: DenseType | None = None) -> "Quantizer":
         """Read a quantizer, every byte of it checked: it is small and is held in memory.
 
-        Raises IndexDamaged where a file is missing or changed, or was trained for another spec.
+        kind: of the spec; default: the type of this package. Raises IndexDamaged where a file is missing or
+        changed, or was trained for another spec.
         """
+        kind = kind or dense_type(spec.type)
         header = read_header(folder / HEADER, _Header)
+        told = kind.notation(spec)
         if header.spec != spec.artefact_values():
-            raise IndexDamaged(
-                f"{folder} was trained for another index than {spec.factory}.", hint=DAMAGE_HINT
-            )
-        if sorted(header.files) != sorted(_names(spec)):
-            raise IndexDamaged(
-                f"{folder / HEADER} does not name the files of {spec.factory}.", hint=DAMAGE_HINT
-            )
+            raise IndexDamaged(f"{folder} was trained for another index than {told}.", hint=DAMAGE_HINT)
+        if sorted(header.files) != sorted(kind.trained_files(spec)):
+            raise IndexDamaged(f"{folder / HEADER} does not name the files of {told}.", hint=DAMAGE_HINT)
         for name, entry in header.files.items():
             check_file(folder / name, entry.bytes, entry.crc32)
-        index = transform = None
-        if spec.is_ivf:
-            check_index(folder / INDEX, spec)
-            index = read_faiss(faiss.read_index, folder / INDEX)
-        if spec.opq:
-            check_transform(folder / TRANSFORM, spec)
-            transform = read_faiss(faiss.read_VectorTransform, folder / TRANSFORM)
-        quantizer = cls(spec, index, transform)
-        quantizer.id = header.id
-        return quantizer
+        return cls(kind, spec, kind.load(folder, spec), header.id)
 
-    def rotate(self, vectors: np.ndarray) -> np.ndarray:
-        """Vectors (n, d) as float32, C order, after the rotation where the spec has one."""
-        wide = np.ascontiguousarray(vectors, np.float32)
-        return self.transform.apply(wide) if self.transform is not None else wide
+    def assign(self, queries: np.ndarray, parameters: SearchParameters) -> Any:
+        """What is computed once of queries (q, d) float32 for all shards."""
+        return self.kind.assign(self.trained, self.spec, queries, parameters)
 
-    def assign(self, queries: np.ndarray, nprobe: int) -> Assignment:
-        """The nprobe lists of each query, float32 (q, d), with the largest inner products."""
-        rotated = self.rotate(queries)
-        if self.index is None:
-            none = np.empty((len(rotated), 0))
-            return Assignment(rotated, none.astype(np.int64), none.astype(np.float32))
-        nprobe = min(nprobe, self.spec.nlist)
-        width = None
-        if self.spec.coarse == "hnsw":
-            width = faiss.SearchParametersHNSW(efSearch=max(2 * nprobe, 64))
-        products, lists = self.index.quantizer.search(rotated, nprobe, params=width)
-        return Assignment(rotated, lists, products)
-
-    def over(self, lists: "faiss.InvertedLists", vectors: int) -> "faiss.IndexIVF":
-        """An index over a shard's lists that shares this coarse quantizer and these codebooks."""
-        spec, trained = self.spec, self.index
-        common = (trained.quantizer, spec.dimension, spec.nlist)
-        if spec.type == "ivf_pq":
-            index = faiss.IndexIVFPQ(*common, spec.pq_m, spec.pq_bits, faiss.METRIC_INNER_PRODUCT, False)
-            index.pq = trained.pq
-        else:
-            index = faiss.IndexIVFScalarQuantizer(
-                *common, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False, False
-            )
-            index.sq = trained.sq
-        index.by_residual = trained.by_residual
-        index.own_fields = False
-        index.is_trained = True
-        index.replace_invlists(lists, True)
-        lists.this.disown()
-        index.ntotal = vectors
-        return index
+    def deepened(self, parameters: SearchParameters, k: int, share: float) -> SearchParameters:
+        """Parameters for k results; share: of the rows, that a filter keeps."""
+        return self.kind.deepened(self.spec, parameters, k, share)
 
 
-def _names(spec: DenseSpec) -> list[str]:
-    return ([INDEX] if spec.is_ivf else []) + ([TRANSFORM] if spec.opq else [])
+def write_quantizer_header(folder: Path, kind: DenseType, spec: DenseSpec) -> str:
+    """Name the files that training wrote, last; their id."""
+    files = {
+        name: {"bytes": (folder / name).stat().st_size, "crc32": crc32_of(folder / name)}
+        for name in kind.trained_files(spec)
+    }
+    values = {"spec": spec.artefact_values(), "files": files}
+    name = fingerprint(values)
+    write_header(folder / HEADER, {**values, "id": name})
+    return name
+
+
+def open_stored(folder: Path, quantizer: Quantizer) -> StoredShard:
+    """Check a shard's or a piece's structure and sizes, in milliseconds.
+
+    Raises IndexDamaged where a file is missing, truncated, or made for another spec or quantizer.
+    """
+    kind, spec = quantizer.kind, quantizer.spec
+    header = read_shard_header(folder, kind.header, spec, quantizer.id)
+    return StoredShard(folder, header, kind.read(folder, header, spec))

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from retrieval.settings import Settings
 
@@ -11,6 +11,8 @@ ROW_BYTES = 8  # of a row number in an inverted list
 MOST_WIDTH = 1_000_000
 MOST_LISTS = 4_194_304
 MOST_DIMENSIONS = 65_536
+TYPE_NAME = "^[a-z][a-z0-9_]*$"  # of a type of index: it stands in messages and in the configuration
+MOST_NAME = 40
 
 
 class SearchParameters(Settings):
@@ -39,12 +41,36 @@ class SearchParameters(Settings):
 class DenseSpec(Settings):
     """A dense index without `auto`: everything that its files depend on, and its search parameters.
 
-    Scores are inner products; `metric` says whether the vectors are normalised (cosine) or not (dot).
+    Scores are inner products; `metric` says whether the vectors are normalised (cosine) or not (dot). A type
+    of index adds what its own files depend on, in a model of its own; `AnyDenseSpec` reads what all have.
     """
 
-    type: Literal["flat", "ivf_flat", "ivf_pq", "hnsw"]
+    type: str = Field(pattern=TYPE_NAME, max_length=MOST_NAME)
     dimension: int = Field(ge=1, le=MOST_DIMENSIONS)
     metric: Literal["cosine", "dot"] = "cosine"
+    train_vectors: int = Field(0, ge=0, description="Vectors to sample for training.")
+    search: SearchParameters = Field(default_factory=SearchParameters)
+
+    def artefact_values(self) -> dict[str, Any]:
+        """What the files depend on, as plain JSON: everything but the search parameters and the sample."""
+        return self.model_dump(mode="json", exclude={"search", "train_vectors"})
+
+
+class _AnyParameters(SearchParameters):
+    model_config = ConfigDict(extra="ignore")
+
+
+class AnyDenseSpec(DenseSpec):
+    """What a manifest says of an index of a type that is not known here; the type reads the rest."""
+
+    model_config = ConfigDict(extra="ignore")
+    search: _AnyParameters = Field(default_factory=_AnyParameters)
+
+
+class FaissSpec(DenseSpec):
+    """The spec of the four types that are FAISS's; they share one, with what one of them lacks left at 0."""
+
+    type: Literal["flat", "ivf_flat", "ivf_pq", "hnsw"]
     nlist: int = Field(0, ge=0, le=MOST_LISTS)
     coarse: Literal["flat", "hnsw"] = "flat"
     pq_m: int = Field(0, ge=0, le=MOST_DIMENSIONS)
@@ -52,53 +78,19 @@ class DenseSpec(Settings):
     opq: bool = False
     hnsw_m: int = Field(32, ge=4, le=256)
     hnsw_ef_construction: int = Field(100, ge=8, le=MOST_WIDTH)
-    train_vectors: int = Field(0, ge=0, description="Vectors to sample for training.")
-    search: SearchParameters = Field(default_factory=SearchParameters)
 
     @model_validator(mode="after")
-    def _whole(self) -> "DenseSpec":
-        if self.is_ivf and not self.nlist:
+    def _whole(self) -> "FaissSpec":
+        if self.type in ("ivf_flat", "ivf_pq") and not self.nlist:
             raise ValueError("an index with inverted lists has at least one")
         if self.type == "ivf_pq" and (not self.pq_bits or not self.pq_m or self.dimension % self.pq_m):
             raise ValueError("pq_m does not divide the dimension, or there are no pq_bits")
         return self
 
-    @property
-    def is_ivf(self) -> bool:
-        """Whether the index has inverted lists, and so a trained quantizer."""
-        return self.type in ("ivf_flat", "ivf_pq")
 
-    @property
-    def code_size(self) -> int:
-        """Bytes of a vector's code in an inverted list."""
-        if self.type == "ivf_pq":
-            return (self.pq_m * self.pq_bits + 7) // 8
-        return 2 * self.dimension if self.type == "ivf_flat" else 0
+FAISS_TYPES = ("flat", "ivf_flat", "ivf_pq", "hnsw")
 
-    @property
-    def bytes_per_vector(self) -> int:
-        """Bytes that a vector adds to the index's own files or memory, float16 vectors apart."""
-        if self.is_ivf:
-            return self.code_size + ROW_BYTES
-        # Level 0 of the graph has 2 M neighbours of 4 bytes; HNSW holds the vectors in memory too.
-        return 2 * self.dimension + 8 * self.hnsw_m + 16 if self.type == "hnsw" else 0
 
-    @property
-    def stored_bytes_per_vector(self) -> int:
-        """Bytes of a vector's own share of the files of a shard."""
-        return 8 * self.hnsw_m + 16 if self.type == "hnsw" else self.bytes_per_vector
-
-    @property
-    def factory(self) -> str:
-        """The index in FAISS's notation, for people."""
-        if self.type == "flat":
-            return "Flat (float16)"
-        if self.type == "hnsw":
-            return f"HNSW{self.hnsw_m},SQfp16"
-        coarse = f"IVF{self.nlist}" + (f"_HNSW{self.hnsw_m}" if self.coarse == "hnsw" else "")
-        code = "SQfp16" if self.type == "ivf_flat" else f"PQ{self.pq_m}x{self.pq_bits}"
-        return ",".join([*([f"OPQ{self.pq_m}"] if self.opq else []), coarse, code])
-
-    def artefact_values(self) -> dict[str, Any]:
-        """What the files depend on, as plain JSON: everything but the search parameters and the sample."""
-        return self.model_dump(mode="json", exclude={"search", "train_vectors"})
+def spec_model(values: dict[str, Any]) -> type[DenseSpec]:
+    """What a manifest's spec has to be as far as the format knows it."""
+    return FaissSpec if values.get("type") in FAISS_TYPES else AnyDenseSpec

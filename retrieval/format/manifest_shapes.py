@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.dense_spec import spec_model
 from retrieval.settings import (
     CrossEncoderSettings,
     LateInteractionSettings,
@@ -26,14 +26,21 @@ def like(shape: type[BaseModel], *, or_empty: bool = False) -> AfterValidator:
     """A plain dictionary stays one, but has to be what `shape` validates, without conversions."""
 
     def check(value: dict[str, Any]) -> dict[str, Any]:
-        if value or not or_empty:
-            try:
-                shape.model_validate_json(json.dumps(value), strict=True)
-            except ValidationError as error:
-                raise ValueError(first_error(error)) from error
-        return value
+        return _checked(shape, value) if value or not or_empty else value
 
     return AfterValidator(check)
+
+
+def _checked(shape: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        shape.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise ValueError(first_error(error)) from error
+    return value
+
+
+def _dense(value: dict[str, Any]) -> dict[str, Any]:
+    return _checked(spec_model(value), value)
 
 
 class _Model(Shape):
@@ -113,7 +120,7 @@ class _Recall(Shape):
     table: list[_RecallRow]
 
 
-Dense = Annotated[dict[str, Any], like(DenseSpec)]
+Dense = Annotated[dict[str, Any], AfterValidator(_dense)]  # its type checks the rest when it is opened
 Embedding = Annotated[dict[str, Any], like(_Embedding)]
 Training = Annotated[dict[str, Any], like(_Training)]
 Lexical = Annotated[dict[str, Any], like(_Lexical, or_empty=True)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from retrieval.dense import DenseShard, Quantizer
 from retrieval.errors import IndexDamaged
-from retrieval.format import DenseSpec, Manifest, Passages, ShardRecord, ShardVectors
+from retrieval.format import Manifest, Passages, ShardRecord, ShardVectors
 from retrieval.lexical import LexicalShard
 from retrieval.storage import Store
 from retrieval.token_codes import ShardTokens, TokenCodec
@@ -32,13 +32,14 @@ class Shard:
         codec: TokenCodec | None, cache: Path,
     ) -> "Shard":  # fmt: skip
         """Map a shard's files; those on object storage are copied to `cache` first. Raises IndexDamaged."""
-        spec: DenseSpec = quantizer.spec
         parts = manifest.parts[record.first_part : record.end_part]
         counts = [part.rows for part in parts]
         if sum(counts) != record.rows:
             raise IndexDamaged(f"shard {record.name} has {record.rows} rows, its parts have {sum(counts)}")
-        vectors = ShardVectors([store.local(part.vectors, cache) for part in parts], counts, spec.dimension)
-        dense = DenseShard.open(store.local_folder(record.dense, cache), spec, quantizer, vectors)
+        vectors = ShardVectors(
+            [store.local(part.vectors, cache) for part in parts], counts, quantizer.spec.dimension
+        )
+        dense = DenseShard.open(store.local_folder(record.dense, cache), quantizer, vectors)
         if len(dense) != record.rows:
             raise IndexDamaged(
                 f"shard {record.name} has {len(dense)} vectors, the manifest says {record.rows}"

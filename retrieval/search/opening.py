@@ -1,12 +1,12 @@
 """Opening an index version: where its files are kept, whether they have their sizes, what is mapped."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from retrieval.dense import Quantizer
+from retrieval.dense import Quantizer, read_spec
 from retrieval.errors import IndexDamaged
-from retrieval.format import DenseSpec, Manifest, ShardRecord
+from retrieval.format import Manifest, ShardRecord
 from retrieval.lexical import BM25, Analyzer, Statistics
 from retrieval.search.index_shard import Shard
 from retrieval.search.shard_group import ShardGroup
@@ -32,14 +32,16 @@ def check_sizes(store: Store, files: Sequence[FileRecord]) -> None:
 
 
 def open_group(
-    store: Store, manifest: Manifest, cache: Path, records: Sequence[ShardRecord], threads: int | None = None
-) -> ShardGroup:
+    store: Store, manifest: Manifest, cache: Path, records: Sequence[ShardRecord], threads: int | None = None,
+    plugins: Collection[str] = (),
+) -> ShardGroup:  # fmt: skip
     """Map some shards of a version; files on object storage are copied to `cache` and checked.
 
-    Raises IndexDamaged where a file is missing or changed.
+    plugins: those that may be loaded. Raises IndexDamaged where a file is missing or changed, ConfigError
+    where the index needs a plug-in that is not among them.
     """
-    spec = DenseSpec.model_validate(manifest.dense)
-    quantizer = Quantizer.open(store.local_folder(manifest.quantizer, cache), spec)
+    kind, spec = read_spec(manifest.dense, plugins)
+    quantizer = Quantizer.open(store.local_folder(manifest.quantizer, cache), spec, kind)
     codec = bm25 = None
     if manifest.token_codec:
         codec = TokenCodec.open(store.local_folder(manifest.token_codec, cache))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.deadline import Deadline, look, within
-from retrieval.format import DenseSpec, Manifest, Passage
+from retrieval.format import AnyDenseSpec, Manifest, Passage
 from retrieval.results import Coverage, Explanation, Hit, Result, StageScore
 from retrieval.search.explain import explain as explain_all
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
@@ -34,7 +34,7 @@ class QueryPath:
     ) -> None:  # fmt: skip
         self.manifest = manifest
         self.settings = settings or SearchSettings.model_validate(manifest.search)
-        self.spec = DenseSpec.model_validate(manifest.dense)
+        self.spec = AnyDenseSpec.model_validate(manifest.dense)
         self._group = group
         self.models = models
         self._pipeline = Pipeline(group, models, terms, beside, bool(manifest.token_codec))

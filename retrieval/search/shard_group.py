@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.deadline import look
-from retrieval.dense import Assignment, Quantizer
+from retrieval.dense import Quantizer
 from retrieval.filters import Filter
 from retrieval.format import PASSAGE_FIELDS, Passage, SearchParameters, exact_search
 from retrieval.lexical import BM25
@@ -25,7 +25,6 @@ from retrieval.search.shard_requests import (
 )
 
 FILTERS_KEPT = 8  # selections of recent filters; each takes 8 bytes a selected row
-MOST_PROBES_FACTOR = 8  # a filter makes a search visit at most so many times as many lists
 
 Selection = dict[str, np.ndarray | None]  # selected rows by shard, None: all of them
 
@@ -84,10 +83,10 @@ class ShardGroup:
 
     def _dense(self, asked: DenseSearch, chosen: Selection) -> list[Ranking]:
         parameters, assigned = self.parameters, None
-        if self._quantizer.spec.is_ivf and not asked.exact:
-            kept = self.rows if asked.filter is None else self.count(asked.filter)
-            parameters = self._widened(self.parameters.for_depth(asked.n), kept)
-            assigned = self._quantizer.assign(asked.vectors, parameters.nprobe)
+        if not asked.exact:
+            share = 1.0 if asked.filter is None else self.count(asked.filter) / max(1, self.rows)
+            parameters = self._quantizer.deepened(self.parameters, asked.n, share)
+            assigned = self._quantizer.assign(asked.vectors, parameters)
         found = []
         for shard in self.shards:
             selection = chosen.get(shard.name)
@@ -97,7 +96,7 @@ class ShardGroup:
 
     def _dense_in(
         self, shard: Shard, asked: DenseSearch, selection: np.ndarray | None, parameters: SearchParameters,
-        assigned: Assignment | None,
+        assigned: Any,
     ) -> Ranking:  # fmt: skip
         vectors, width = asked.vectors, min(asked.n, shard.rows)
         if asked.exact:
@@ -112,14 +111,6 @@ class ShardGroup:
         if len(short) and selection is not None:
             scores[short], rows[short] = exact_search(vectors[short], shard.vectors, width, rows=selection)
         return _global(shard, scores, rows)
-
-    def _widened(self, parameters: SearchParameters, selected: int) -> SearchParameters:
-        """More lists for fewer rows: the nearest selected rows lie further away than the nearest."""
-        factor = 1.0
-        if 0 < selected < self.rows:
-            factor = min(MOST_PROBES_FACTOR, (self.rows / selected) ** 0.5)
-        nprobe = min(self._quantizer.spec.nlist, round(parameters.nprobe * factor))
-        return parameters.model_copy(update={"nprobe": nprobe})
 
     def _lexical(self, asked: LexicalSearch, chosen: Selection) -> list[Ranking]:
         found: list[Ranking] = []

@@ -178,6 +178,11 @@ class ServeSettings(Settings):
         description="Load weights of the index's models that are not safetensors. Off: such models are "
         "refused.",
     )
+    plugins: tuple[str, ...] = Field(
+        (),
+        description="Installed plug-ins, by name, that the index may load, such as its type of dense index. "
+        "Others are refused, whatever the index says.",
+    )
     watch_s: float = Field(5, gt=0, description="Seconds between looks for a new version of the index.")
     limits: Limits = Limits()
     access: Access = Access()

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.dense.dense_shard import DenseShard
-from retrieval.dense.making.add import build_piece
 from retrieval.dense.making.merging import merge_pieces
+from retrieval.dense.making.pieces import build_piece
 from retrieval.dense.making.training import train_quantizer
 from retrieval.dense.quantizer import Quantizer
-from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.dense_spec import FaissSpec
 from retrieval.format.vectors import ShardVectors, write_vectors
 
 DIMENSION = 32
@@ -24,14 +24,14 @@ def clustered(count: int, seed: int, dimension: int = DIMENSION) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def ivf(kind: str = "ivf_pq", **changes: object) -> DenseSpec:
+def ivf(kind: str = "ivf_pq", **changes: object) -> FaissSpec:
     """A small spec; 4-bit codes of 16 sub-quantizers in 32 lists unless changed."""
     values: dict = {"type": kind, "dimension": DIMENSION}
     if kind in ("ivf_pq", "ivf_flat"):
         values |= {"nlist": 32}
     if kind == "ivf_pq":
         values |= {"pq_m": 16, "pq_bits": 4}
-    return DenseSpec.model_validate(values | changes)
+    return FaissSpec.model_validate(values | changes)
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Built:
 
     def open(self, *, pack: bool = True) -> DenseShard:
         """Open the shard."""
-        return DenseShard.open(self.folder, self.quantizer.spec, self.quantizer, self.vectors, pack=pack)
+        return DenseShard.open(self.folder, self.quantizer, self.vectors, pack=pack)
 
 
 def stored(folder: Path, vectors: np.ndarray, part_rows: list[int]) -> ShardVectors:
@@ -57,13 +57,13 @@ def stored(folder: Path, vectors: np.ndarray, part_rows: list[int]) -> ShardVect
     return ShardVectors(paths, part_rows, vectors.shape[1])
 
 
-def trained(folder: Path, spec: DenseSpec, vectors: np.ndarray) -> Quantizer:
+def trained(folder: Path, spec: FaissSpec, vectors: np.ndarray) -> Quantizer:
     """A quantizer trained on all vectors, as a process would open it."""
     train_quantizer(spec, vectors, 0, folder, threads=2)
     return Quantizer.open(folder, spec)
 
 
-def build(folder: Path, spec: DenseSpec, vectors: np.ndarray, cuts: list[int]) -> Built:
+def build(folder: Path, spec: FaissSpec, vectors: np.ndarray, cuts: list[int]) -> Built:
     """A shard merged from pieces that end before the rows `cuts`, all from one quantizer."""
     quantizer = trained(folder / "quantizer", spec, vectors)
     return build_with(folder, quantizer, vectors, cuts)
@@ -78,7 +78,7 @@ def build_with(folder: Path, quantizer: Quantizer, vectors: np.ndarray, cuts: li
         build_piece(quantizer, piece, first, folders[-1], threads=2)
         first = end
     every = stored(folder / "vectors", vectors, [len(vectors) // 3, len(vectors) - len(vectors) // 3])
-    merge_pieces(quantizer, folders, folder / "shard", vectors=every, hnsw_max_vectors=10_000, threads=2)
+    merge_pieces(quantizer, folders, folder / "shard", vectors=every, threads=2)
     return Built(folder / "shard", every, quantizer)
 
 

@@ -27,7 +27,7 @@ from pipelines.upkeep.verification import verify as verify_version
 from retrieval.dense.dense_shard import DenseShard
 from retrieval.dense.quantizer import Quantizer
 from retrieval.errors import CorpusmillError, IndexDamaged
-from retrieval.format.dense_spec import DenseSpec, SearchParameters
+from retrieval.format.dense_spec import FaissSpec, SearchParameters
 from retrieval.format.manifest import Manifest, read_manifest
 from retrieval.format.vectors import ShardVectors
 from retrieval.lexical.lexical_shard import LexicalShard
@@ -102,11 +102,11 @@ def parts(root: str) -> None:
 
 def dense(root: str, spec: dict[str, Any], rows: list[int]) -> None:
     """A dense shard: `quantizer`, `shard` and `vectors` below a folder."""
-    checked, folder = DenseSpec.model_validate(spec), Path(root)
+    checked, folder = FaissSpec.model_validate(spec), Path(root)
     quantizer = Quantizer.open(folder / "quantizer", checked)
     paths = [folder / "vectors" / f"{number}.npy" for number in range(len(rows))]
     vectors = ShardVectors(paths, rows, checked.dimension)
-    shard = DenseShard.open(folder / "shard", checked, quantizer, vectors)
+    shard = DenseShard.open(folder / "shard", quantizer, vectors)
     queries = np.random.default_rng(0).normal(size=(3, checked.dimension)).astype(np.float32)
     wide = SearchParameters(nprobe=checked.nlist or 1, shortlist=200, ef_search=200)
     for parameters in (checked.search, wide):

@@ -1,7 +1,7 @@
-from .add import build_piece as build_piece
+from .choice import check_options as check_options
 from .choice import choose_dense as choose_dense
-from .gpu import gpu_count as gpu_count
 from .merging import merge_pieces as merge_pieces
+from .pieces import build_piece as build_piece
 from .training import sample_rows as sample_rows
 from .training import train_quantizer as train_quantizer
 from .tune import ShardResult as ShardResult
@@ -9,4 +9,3 @@ from .tune import Tuned as Tuned
 from .tune import choose_parameters as choose_parameters
 from .tune import evaluate_shard as evaluate_shard
 from .tune import merge_shard_results as merge_shard_results
-from .tune import parameter_grid as parameter_grid

@@ -1,4 +1,4 @@
-"""Tune nprobe and the shortlist against exact search: shard by shard, then over all shards together."""
+"""Tune how far a search looks against exact search: shard by shard, then over all shards together."""
 
 import time
 from collections.abc import Sequence
@@ -8,11 +8,10 @@ from functools import reduce
 import numpy as np
 
 from retrieval.dense.dense_shard import DenseShard
-from retrieval.format import DenseSpec, SearchParameters, ShardVectors, best_rows, exact_search
-from retrieval.settings import DenseSettings
+from retrieval.dense.index_type import DenseType
+from retrieval.dense.settings import DenseSettings
+from retrieval.format import SearchParameters, ShardVectors, best_rows, exact_search
 
-SHORTLISTS = (50, 100, 200, 400)
-MAX_NPROBE = 512
 TOLERANCE = 1e-5  # of scores: two ways of adding up the same product differ by less
 
 
@@ -34,23 +33,6 @@ class Tuned:
     warning: str = ""
 
 
-def parameter_grid(spec: DenseSpec, k: int) -> list[SearchParameters]:
-    """The search parameters to try, from cheap to thorough; the same for every shard of an index."""
-    if spec.type == "flat":
-        return [SearchParameters(depth=k)]
-    if spec.type == "hnsw":
-        return [
-            SearchParameters(ef_search=ef, shortlist=k, depth=k)
-            for ef in (16, 32, 64, 128, 256, 512)
-            if ef >= k
-        ]
-    probes = [2**i for i in range(12) if 2**i < min(spec.nlist, MAX_NPROBE)]
-    probes.append(min(spec.nlist, MAX_NPROBE))
-    # Float16 lists hold the vectors themselves: a longer shortlist finds nothing more.
-    lengths = [k] if spec.type == "ivf_flat" else [n for n in SHORTLISTS if n >= k] or [k, 2 * k, 4 * k]
-    return [SearchParameters(nprobe=nprobe, shortlist=n, depth=k) for nprobe in probes for n in lengths]
-
-
 def evaluate_shard(
     shard: DenseShard,
     vectors: ShardVectors,
@@ -64,7 +46,7 @@ def evaluate_shard(
     shard.search(queries[:8], k, parameters=points[-1])  # the first search pages the lists in
     for parameters in points:
         start = time.perf_counter()
-        assigned = shard.quantizer.assign(queries, parameters.nprobe)
+        assigned = shard.quantizer.assign(queries, parameters)
         middle = time.perf_counter()
         scores, _ = shard.search(queries, k, parameters=parameters, assigned=assigned)
         results.append((scores, time.perf_counter() - middle))
@@ -86,7 +68,7 @@ def merge_shard_results(left: ShardResult, right: ShardResult) -> ShardResult:
 def choose_parameters(
     shards: Sequence[ShardResult],
     points: Sequence[SearchParameters],
-    spec: DenseSpec,
+    kind: DenseType,
     settings: DenseSettings,
 ) -> Tuned:
     """Recall and milliseconds a query over all shards, and the cheapest point that meets the target.
@@ -101,13 +83,13 @@ def choose_parameters(
     for number, parameters in enumerate(points):
         scores, seconds = merged.points[number]
         seconds += merged.assigning[number]
-        row: dict[str, float | int] = dict(_shown(spec, parameters))
+        row: dict[str, float | int] = {name: getattr(parameters, name) for name in kind.tuned}
         shares = recalls(scores, exact)
         row["recall"] = round(float(shares.mean()), 4)
         row["recall_low"] = round(lower_bound(shares), 4)
         row["ms_per_query"] = round(1000 * seconds / max(1, len(exact)), 4)
         table.append(row)
-    return _choose(table, points, settings)
+    return _choose(table, points, kind, settings)
 
 
 def recall(scores: np.ndarray, exact: np.ndarray) -> float:
@@ -142,17 +124,10 @@ def _merge(left: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
     return best_rows(both, np.broadcast_to(np.arange(both.shape[1]), both.shape), k)[0]
 
 
-def _shown(spec: DenseSpec, parameters: SearchParameters) -> dict[str, int]:
-    if spec.type == "flat":
-        return {}
-    if spec.type == "hnsw":
-        return {"ef_search": parameters.ef_search}
-    return {"nprobe": parameters.nprobe, "shortlist": parameters.shortlist}
-
-
 def _choose(
-    table: list[dict[str, float | int]], points: Sequence[SearchParameters], settings: DenseSettings
-) -> Tuned:
+    table: list[dict[str, float | int]], points: Sequence[SearchParameters], kind: DenseType,
+    settings: DenseSettings,
+) -> Tuned:  # fmt: skip
     target = settings.recall_target
     good = [i for i, row in enumerate(table) if row["recall_low"] >= target]
     if not good:  # too few queries to be sure: the surest of those that meet it on average
@@ -160,21 +135,17 @@ def _choose(
         good = [i for i in met if table[i]["recall_low"] == max(table[j]["recall_low"] for j in met)]
     if good:
         # A busy machine may time a point that looks further as the faster one: leave those out.
-        least = [i for i in good if not any(_less(points[j], points[i]) for j in good)]
+        least = [i for i in good if not any(_less(points[j], points[i], kind.tuned) for j in good)]
         return Tuned(points[min(least, key=lambda i: table[i]["ms_per_query"])], table)
     top = max(range(len(table)), key=lambda i: (table[i]["recall"], -table[i]["ms_per_query"]))
     warning = (
         f"recall@{settings.recall_k} is {table[top]['recall']:.3f} at best, below the target of "
-        f"{settings.recall_target}. A larger dense.pq_m, dense.pq_bits: 8 or dense.type: ivf_flat raises it."
-    )
+        f"{settings.recall_target}. {kind.advice}"
+    ).rstrip()
     return Tuned(points[top], table, warning)
 
 
-def _less(one: SearchParameters, other: SearchParameters) -> bool:
+def _less(one: SearchParameters, other: SearchParameters, tuned: Sequence[str]) -> bool:
     """Whether one looks at less than the other in some respect and at more in none."""
-    pairs = [
-        (one.nprobe, other.nprobe),
-        (one.shortlist, other.shortlist),
-        (one.ef_search, other.ef_search),
-    ]
+    pairs = [(getattr(one, name), getattr(other, name)) for name in tuned]
     return one != other and all(left <= right for left, right in pairs)

@@ -118,7 +118,8 @@ class SearcherVersions(OpenVersions[Searcher]):
             manifest = place.manifest(version)
             place.check(manifest, manifest.shards)
             models = place.models(manifest)
-            searcher = Searcher(place.store, manifest, place.cache, place.settings.threads, models=models)
+            searcher = Searcher(place.store, manifest, place.cache, place.settings.threads, models=models,
+                                plugins=place.settings.plugins)  # fmt: skip
             check_shards(searcher.shards)
             return searcher
 
@@ -138,7 +139,8 @@ class GroupVersions(OpenVersions[ShardGroup]):
             shards = ShardAssignment(manifest, place.settings.groups).held[number]
             check_sizes(place.store, served_files(manifest, shards))
             place.check(manifest, shards)
-            group = open_group(place.store, manifest, place.cache, shards, place.settings.threads)
+            group = open_group(place.store, manifest, place.cache, shards, place.settings.threads,
+                               place.settings.plugins)  # fmt: skip
             check_shards(group)
             return group
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from retrieval.dense.dense_shard import DenseShard
-from retrieval.dense.making.add import build_piece
 from retrieval.dense.making.merging import merge_pieces, merge_shards
+from retrieval.dense.making.pieces import build_piece
 from retrieval.dense.quantizer import Quantizer
+from retrieval.dense.settings import DenseSettings
 from retrieval.errors import ConfigError, CorpusmillError, IndexDamaged, StorageError
 from retrieval.format.dense_spec import SearchParameters
 from retrieval.format.vectors import ShardVectors, exact_search
@@ -70,7 +71,7 @@ def test_packed_and_mapped_lists_agree(pq4, queries):
 
 def test_an_assignment_is_shared_and_equals_a_search_of_its_own(pq4, queries):
     shard = pq4.open()
-    assigned = pq4.quantizer.assign(queries, 4)
+    assigned = pq4.quantizer.assign(queries, SearchParameters(nprobe=4))
     alone = shard.search(queries, 10, parameters=SearchParameters(nprobe=4))
     shared = shard.search(queries, 10, assigned=assigned)
     np.testing.assert_array_equal(alone[1], shared[1])
@@ -132,7 +133,7 @@ def test_missing_and_doubled_pieces_are_found(tmp_path, pq4, vectors):
         with pytest.raises(IndexDamaged, match="missing or given twice"):
             merge_pieces(pq4.quantizer, wrong, tmp_path / "out")
     with pytest.raises(IndexDamaged, match="is a piece"):
-        DenseShard.open(pieces[1], pq4.quantizer.spec, pq4.quantizer, None)
+        DenseShard.open(pieces[1], pq4.quantizer, None)
 
 
 def test_a_row_that_is_lost_for_another_is_found_by_the_merge(tmp_path, pq4, vectors):
@@ -160,8 +161,9 @@ def test_a_graph_is_refused_above_its_stated_size(tmp_path, vectors):
     quantizer = trained(tmp_path / "q", ivf("hnsw"), vectors)
     part = ShardVectors.from_array(vectors.astype(np.float16))
     build_piece(quantizer, part, 0, tmp_path / "p", threads=1)
+    few = DenseSettings(hnsw_max_vectors=COUNT - 1)
     with pytest.raises(ConfigError, match="hnsw_max_vectors"):
-        merge_pieces(quantizer, [tmp_path / "p"], tmp_path / "s", vectors=part, hnsw_max_vectors=COUNT - 1)
+        merge_pieces(quantizer, [tmp_path / "p"], tmp_path / "s", vectors=part, settings=few)
 
 
 def test_a_full_disk_is_a_clear_error(pq4, vectors, tmp_path, monkeypatch):
@@ -230,7 +232,7 @@ def test_rows_from_damaged_lists_are_an_error_not_a_crash(pq4, tmp_path, queries
 def test_vectors_of_another_number_are_damaged(pq4, tmp_path, vectors):
     fewer = stored(tmp_path, vectors[:-1], [COUNT - 1])
     with pytest.raises(IndexDamaged, match="vector files"):
-        DenseShard.open(pq4.folder, pq4.quantizer.spec, pq4.quantizer, fewer)
+        DenseShard.open(pq4.folder, pq4.quantizer, fewer)
 
 
 def test_queries_of_another_dimension_are_refused(pq4):

@@ -5,11 +5,12 @@ import pytest
 
 from retrieval.dense.making.choice import choose_dense
 from retrieval.dense.making.training import sample_rows, train_quantizer
-from retrieval.dense.making.tune import choose_parameters, evaluate_shard, lower_bound, parameter_grid, recall
+from retrieval.dense.making.tune import choose_parameters, evaluate_shard, lower_bound, recall
+from retrieval.dense.registry import dense_type
+from retrieval.dense.settings import DenseSettings
 from retrieval.errors import BuildFailed, ConfigError
-from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.dense_spec import FaissSpec
 from retrieval.format.vectors import ShardVectors, exact_search
-from retrieval.settings import DenseSettings
 from tests.tools.dense_data import build, build_with, clustered, ivf, overlap
 
 GB = 10**9
@@ -39,13 +40,13 @@ GB = 10**9
 )
 def test_the_choice_and_its_reason(settings, vectors, dimension, budget, expected):
     spec, reason = choose_dense(DenseSettings(**settings), vectors, dimension, budget)
-    assert spec.factory == expected
+    assert dense_type(spec.type).notation(spec) == expected
     assert reason.startswith(expected)
     assert len(reason) > len(expected) + 20
     assert spec.train_vectors <= vectors
     if spec.pq_m:
         assert dimension % spec.pq_m == 0
-    assert DenseSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert FaissSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
 def test_sub_quantizers_that_do_not_divide_are_refused_with_those_that_do():
@@ -119,10 +120,10 @@ def test_tuned_parameters_reach_the_target_over_all_shards(tmp_path, kind):
     first = build(tmp_path / "a", spec, vectors[:2500], [])
     second = build_with(tmp_path / "b", first.quantizer, vectors[2500:], [])
     settings = DenseSettings(recall_target=0.97)
-    points = parameter_grid(spec, 10)
+    points = dense_type(spec.type).grid(spec, 10)
     shards = [first, second]
     results = [evaluate_shard(s.open(), s.vectors, queries, points, 10) for s in shards]
-    tuned = choose_parameters(results, points, spec, settings)
+    tuned = choose_parameters(results, points, dense_type(kind), settings)
 
     scores, rows = zip(
         *(s.open().search(queries, 10, parameters=tuned.parameters) for s in shards), strict=True
@@ -145,9 +146,9 @@ def test_a_target_out_of_reach_is_a_warning_with_the_best_there_is(tmp_path):
     vectors, queries = clustered(3000, seed=1), clustered(50, seed=2)
     spec = ivf(pq_m=1)
     built = build(tmp_path, spec, vectors, [])
-    points = parameter_grid(spec, 10)[:8]
+    points = dense_type(spec.type).grid(spec, 10)[:8]
     result = evaluate_shard(built.open(), built.vectors, queries, points, 10)
-    tuned = choose_parameters([result], points, spec, DenseSettings(recall_target=1.0))
+    tuned = choose_parameters([result], points, dense_type(spec.type), DenseSettings(recall_target=1.0))
     assert "below the target" in tuned.warning
     best = max(row["recall"] for row in tuned.table)
     chosen = tuned.table[points.index(tuned.parameters)]

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.parts.part_reader import read_part
-from retrieval.dense.dense_shard import GRAPH
-from retrieval.dense.faiss_files import check_graph, check_index
-from retrieval.dense.quantizer import INDEX
+from retrieval.dense.types.faiss_files import check_graph
+from retrieval.dense.types.hnsw import GRAPH
+from retrieval.dense.types.inverted.inverted_type import INDEX
+from retrieval.dense.types.ivf_pq import IVF_PQ
 from retrieval.errors import CorpusmillError, IndexDamaged, ModelError
 from retrieval.format.manifest import latest_version, parse_latest
 from retrieval.format.npy import map_npy
@@ -226,7 +227,7 @@ def test_other_indexes_of_faiss_are_not_read(tmp_path: Path) -> None:
     for wrong in others.values():
         path.write_bytes(wrong)
         with pytest.raises(IndexDamaged, match=r"other\.faiss"):
-            check_index(path, spec)
+            IVF_PQ.check_index(path, spec)
 
 
 @pytest.mark.parametrize("name", ["num_hidden_layers", "hidden_size", "vocab_size"])
@@ -246,16 +247,17 @@ def test_a_model_makes_no_room_for_weights_that_it_has_not(tmp_path: Path, name:
 
 
 def test_headers_are_signed_over_what_is_read(graph: Built, tmp_path: Path) -> None:
-    from retrieval.dense.inverted_lists import LISTS_HEADER, open_stored
+    from retrieval.dense.quantizer import open_stored
+    from retrieval.dense.stored_shard import SHARD_HEADER
 
-    values = json.loads((graph.folder / LISTS_HEADER).read_bytes())
+    values = json.loads((graph.folder / SHARD_HEADER).read_bytes())
     values.pop("crc32")
     for wrong in ({"vectors": "300"}, {"vectors": -1}, {"vectors": 1e3}, {"vectors": None}, {"format": [1]}):
         changed = values | wrong
         crc32 = zlib.crc32(json.dumps(changed, sort_keys=True).encode())
-        (tmp_path / LISTS_HEADER).write_text(json.dumps({**changed, "crc32": crc32}))
+        (tmp_path / SHARD_HEADER).write_text(json.dumps({**changed, "crc32": crc32}))
         with pytest.raises(IndexDamaged, match="vectors|format"):
-            open_stored(tmp_path, graph.quantizer.spec, graph.quantizer.id)
+            open_stored(tmp_path, graph.quantizer)
 
 
 def test_sums_of_sizes_do_not_wrap(tmp_path: Path) -> None:

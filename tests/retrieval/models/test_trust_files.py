@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.parts.part_reader import read_columns
-from retrieval.dense.faiss_files import check_index
+from retrieval.dense.types.ivf_flat import IVF_FLAT
+from retrieval.dense.types.ivf_pq import IVF_PQ
 from retrieval.errors import IndexDamaged, ModelError
-from retrieval.format.dense_spec import DenseSpec
+from retrieval.format.dense_spec import FaissSpec
 from retrieval.format.parquet_schema import part_schema
 from retrieval.format.passages import Passages
 from retrieval.models.resolved_model import resolve_model
@@ -150,12 +151,13 @@ def test_a_faiss_file_opens_no_other(tmp_path: Path) -> None:
     def is_mapped() -> bool:
         return str(secret) in Path("/proc/self/maps").read_text()
 
-    spec = DenseSpec(type="ivf_flat", dimension=8, nlist=4)
-    check_index(tmp_path / "plain", spec)
+    spec = FaissSpec(type="ivf_flat", dimension=8, nlist=4)
+    IVF_FLAT.check_index(tmp_path / "plain", spec)
+    other = FaissSpec(type="ivf_pq", dimension=8, nlist=4, pq_m=2, pq_bits=8)
     with pytest.raises(IndexDamaged, match="not what FAISS writes here"):
-        check_index(tmp_path / "plain", DenseSpec(type="ivf_pq", dimension=8, nlist=4, pq_m=2, pq_bits=8))
+        IVF_PQ.check_index(tmp_path / "plain", other)
     with pytest.raises(IndexDamaged, match="not what FAISS writes here: lists is b'ilod'"):
-        check_index(tmp_path / "hostile", spec)
+        IVF_FLAT.check_index(tmp_path / "hostile", spec)
     assert not is_mapped()
     opened = faiss.read_index(str(tmp_path / "hostile"))
     assert is_mapped()  # which is what it would do

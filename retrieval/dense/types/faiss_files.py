@@ -13,15 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from retrieval.errors import IndexDamaged
-from retrieval.format import DAMAGE_HINT, DenseSpec
+from retrieval.format import DAMAGE_HINT, FaissSpec
 
 T = TypeVar("T")
 _MOST = 1e6  # of a value: what is trained on float16 vectors has none as large
 _MOST_LEVELS = 64  # FAISS has none for a chance below 1e-9
-_SQ_FP16 = 4  # faiss.ScalarQuantizer.QT_fp16
 
 
-class _Walk:
+class Walk:
     """Goes through a file from front to back. What is not as it has to be raises IndexDamaged."""
 
     def __init__(self, path: Path) -> None:
@@ -74,10 +73,12 @@ def is_moderate(values: np.ndarray) -> bool:
     return bool(values.min() >= -_MOST and values.max() <= _MOST)
 
 
-def check_index(path: Path, spec: DenseSpec) -> None:
-    """The trained, empty index of a spec with inverted lists. Raises IndexDamaged."""
-    walk = _Walk(path)
-    _header(walk, b"IwPQ" if spec.type == "ivf_pq" else b"IwSq", spec, 0)
+def check_lists_index(
+    path: Path, spec: FaissSpec, kind: bytes, code_size: int, codec: Callable[[Walk], None]
+) -> None:
+    """A trained, empty index with inverted lists; `codec` checks what the kind has. Raises IndexDamaged."""
+    walk = Walk(path)
+    _header(walk, kind, spec, 0)
     walk.values(nlist=("Q", spec.nlist))
     walk.value("Q")  # nprobe; a search brings its own
     if spec.coarse == "hnsw":
@@ -87,33 +88,17 @@ def check_index(path: Path, spec: DenseSpec) -> None:
     walk.array("<f4", spec.nlist * spec.dimension)
     walk.values(direct_map=("B", 0))
     walk.array("<i8", 0)
-    if spec.type == "ivf_pq":
-        if walk.value("B") > 1:
-            raise walk.damaged("by_residual is no truth value")
-        width = 2**spec.pq_bits * spec.dimension
-        walk.values(
-            code_size=("Q", spec.code_size),
-            d=("Q", spec.dimension),
-            m=("Q", spec.pq_m),
-            bits=("Q", spec.pq_bits),
-        )
-        walk.array("<f4", width)
-    else:
-        walk.values(
-            kind=("i", _SQ_FP16), range=("i", 0), argument=("f", 0.0), d=("Q", spec.dimension),
-            size=("Q", spec.code_size), trained=("Q", 0), code_size=("Q", spec.code_size),
-            by_residual=("B", 0),
-        )  # fmt: skip
+    codec(walk)
     walk.values(
-        lists=("4s", b"ilar"), nlist=("Q", spec.nlist), code_size=("Q", spec.code_size), sizes=("4s", b"sprs")
+        lists=("4s", b"ilar"), nlist=("Q", spec.nlist), code_size=("Q", code_size), sizes=("4s", b"sprs")
     )
     walk.array("<u8", 0)
     walk.end()
 
 
-def check_transform(path: Path, spec: DenseSpec) -> None:
+def check_transform(path: Path, spec: FaissSpec) -> None:
     """A rotation. Raises IndexDamaged."""
-    walk = _Walk(path)
+    walk = Walk(path)
     walk.values(kind=("4s", b"LTra"), bias=("B", 0))
     walk.array("<f4", spec.dimension * spec.dimension)
     walk.array("<f4", 0)
@@ -121,22 +106,22 @@ def check_transform(path: Path, spec: DenseSpec) -> None:
     walk.end()
 
 
-def check_graph(path: Path, spec: DenseSpec, vectors: int) -> None:
+def check_graph(path: Path, spec: FaissSpec, vectors: int) -> None:
     """A graph without its vectors. Raises IndexDamaged."""
-    walk = _Walk(path)
+    walk = Walk(path)
     _header(walk, b"IHNs", spec, vectors)
     _graph(walk, spec, vectors)
     walk.values(storage=("4s", b"null"))
     walk.end()
 
 
-def _header(walk: _Walk, kind: bytes, spec: DenseSpec, vectors: int) -> None:
+def _header(walk: Walk, kind: bytes, spec: FaissSpec, vectors: int) -> None:
     walk.values(kind=("4s", kind), d=("i", spec.dimension), ntotal=("q", vectors))
     walk.value("q"), walk.value("q")  # FAISS skips them too
     walk.values(trained=("B", 1), inner_product=("i", 0))
 
 
-def _graph(walk: _Walk, spec: DenseSpec, nodes: int) -> None:
+def _graph(walk: Walk, spec: FaissSpec, nodes: int) -> None:
     """HNSW: the neighbours of every node, level by level, in one array."""
     walk.array("<f8")  # chances of a level, for building
     ends, levels = walk.array("<i4"), walk.array("<i4", nodes)

@@ -1,0 +1,108 @@
+"""Settings of the dense index, each declared once with its type, default, bounds and explanation."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from retrieval.dense.type_names import built_in, built_in_names, type_names
+from retrieval.format import TYPE_NAME
+from retrieval.settings import Bytes, Settings
+
+AUTO = "auto: by the number of vectors, the memory budget and the recall target."
+
+
+def _known(name: str) -> str:
+    names = ["auto", *built_in_names()]
+    if name not in names and name not in (names := ["auto", *type_names()]):
+        listed = ", ".join(f"'{one}'" for one in names[:-1]) + f" or '{names[-1]}'"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": listed})
+    return name
+
+
+def _document_types(schema: dict[str, Any]) -> None:
+    """The types of this package, in the schema and on the reference page: asked when these are written."""
+    names = built_in_names()
+    told = [f"{name}: {built_in(name).summary}" for name in names]
+    schema |= {
+        "anyOf": [{"enum": ["auto", *names]}, {"type": "string", "pattern": TYPE_NAME}],
+        "description": " ".join([*told, AUTO, "Or the name of an installed plug-in."]),
+    }
+    schema.pop("type")
+
+
+class DenseSettings(Settings):
+    """The dense index: its type, its training and how its search is tuned."""
+
+    type: Annotated[str, AfterValidator(_known)] = Field(
+        "auto", description="Type of the index.", json_schema_extra=_document_types
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of a type that is a plug-in, as its own page says."
+    )
+    nlist: int | None = Field(
+        None, ge=1, le=4_194_304, description="Inverted lists; default: from the number of vectors."
+    )
+    coarse: Literal["auto", "flat", "hnsw"] = Field(
+        "auto", description="Coarse quantizer; auto: hnsw from 16,384 lists on."
+    )
+    pq_m: int | None = Field(
+        None, ge=1, description="Sub-quantizers of a code; must divide the dimension. Default: by memory."
+    )
+    pq_bits: Literal[4, 8] = Field(4, description="Bits of each sub-quantizer.")
+    opq: bool = Field(False, description="Rotate vectors before quantizing (slow to train on a CPU).")
+    hnsw_m: int = Field(32, ge=4, le=256, description="Neighbours of a node in the graph.")
+    hnsw_ef_construction: int = Field(
+        100, ge=8, le=1_000_000, description="Width of the search while the graph is built."
+    )
+    hnsw_max_vectors: int = Field(
+        5_000_000, ge=1, description="Largest shard that a graph is built for: it is built in memory."
+    )
+    recall_target: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="recall@`recall_k` against exact search that tuning aims at; the lower 95 % confidence "
+        "bound of what it measures has to meet it.",
+    )
+    recall_k: int = Field(10, ge=1, le=1000, description="k of the recall that tuning aims at.")
+    memory_budget: Bytes | None = Field(
+        None, description="Memory for codes when serving; default: half of this machine's."
+    )
+    train_vectors_per_list: int = Field(
+        64, ge=39, le=256, description="Training vectors for each inverted list, sampled from all parts."
+    )
+    seed: int = Field(0, ge=0, description="Seed of sampling and training.")
+    retrain_growth: float = Field(
+        2.0, gt=1, description="Train again once the index has grown by this factor since training."
+    )
+    tune_queries: int = Field(
+        500, ge=10, le=100_000, description="Queries that nprobe and the shortlist are tuned with."
+    )
+    query_file: str | None = Field(
+        None,
+        description="Queries to tune with: JSONL with `text`, or one query a line. Default: sentences "
+        "drawn from passages.",
+    )
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Plug-ins that whoever wrote the configuration has enabled, by naming one as the type."""
+        return (self.type,)
+
+    def training_values(self) -> dict[str, Any]:
+        """The settings that a trained quantizer depends on."""
+        options = {"options"} if self.options else set()
+        names = {"nlist", "coarse", "pq_m", "pq_bits", "opq", "train_vectors_per_list", "seed", "type"}
+        return self.model_dump(mode="json", include=names | options | {"hnsw_m", "hnsw_ef_construction"})
+
+    def fingerprint_values(self, *, leave_out: set[str] | None = None) -> dict[str, Any]:
+        """As of all settings; `options` count where there are any."""
+        unset = set() if self.options else {"options"}
+        return super().fingerprint_values(leave_out=(leave_out or set()) | unset)
+
+    @model_validator(mode="after")
+    def _options_of_a_plugin(self) -> "DenseSettings":
+        if self.options and (self.type == "auto" or self.type in built_in_names()):
+            raise ValueError(f"options are of types that are plug-ins, and type is {self.type}")
+        return self

@@ -1,0 +1,5 @@
+"""Inverted lists: trained, filled, merged on disk and searched; what the types with lists share."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

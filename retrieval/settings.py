@@ -6,9 +6,11 @@ searcher reads them back. Each field is the only place of its type, default, bou
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, WithJsonSchema
+
+from retrieval.rerankers import RERANKERS
 
 Bytes = Annotated[
     ByteSize,
@@ -16,7 +18,10 @@ Bytes = Annotated[
 ]
 
 Mode = Literal["dense", "lexical", "hybrid"]
-Rerank = Literal["none", "late-interaction", "cross-encoder"]
+if TYPE_CHECKING:
+    Rerank = str
+else:
+    Rerank = Literal[tuple(RERANKERS)]
 Language = Literal[
     "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hungarian", "italian",
     "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish", "tamil", "turkish", "none",
@@ -227,7 +232,10 @@ class SearchSettings(Settings):
     rrf_k: int = Field(60, ge=1, le=1_000_000, description="k of reciprocal rank fusion.")
     dense_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the dense list.")
     lexical_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the lexical list.")
-    rerank: Rerank = Field("none", description="Second stage.")
+    rerank: Rerank = Field(
+        "none",
+        description="Second stage. " + " ".join(f"{name}: {one.line}." for name, one in RERANKERS.items()),
+    )
     rerank_depth: int = Field(50, ge=1, le=1_000, description="Passages that the second stage scores anew.")
     rerank_fusion: Literal["fuse", "replace"] = Field(
         "fuse", description="fuse: the re-ranked list with the first stage's. replace: the re-ranker decides."

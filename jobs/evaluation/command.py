@@ -11,7 +11,9 @@ from jobs.arguments import AllowPickle, TrustCode, open_store, run, show_json
 from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
 from retrieval.errors import ConfigError
 from retrieval.models import Trust
+from retrieval.rerankers import RERANKERS
 
+_RERANKERS = [one for one in RERANKERS.values() if one.rank is not None]
 EXAMPLE = "Example: corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png"
 
 
@@ -29,8 +31,8 @@ def evaluate(
     stages: Annotated[
         str | None,
         typer.Option(
-            help="dense_exact, dense, lexical, hybrid, late_interaction, cross_encoder, parted by commas, or "
-            "all. Default: all but the cross-encoder."
+            help=f"dense_exact, dense, lexical, hybrid, {', '.join(one.stage for one in _RERANKERS)}, "
+            f"parted by commas, or all. Default: all but {', '.join(one.stage for one in _RERANKERS if one.optional)}."
         ),
     ] = None,
     sample: Annotated[

@@ -19,4 +19,3 @@ from .search_models import model_name as model_name
 from .searcher import Searcher as Searcher
 from .shard_group import ShardGroup as ShardGroup
 from .stages import QueryTerms as QueryTerms
-from .stages import full_text as full_text

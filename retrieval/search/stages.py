@@ -12,11 +12,10 @@ import numpy as np
 from retrieval.deadline import look
 from retrieval.format import Passage, best_rows
 from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
+from retrieval.rerankers import RERANKERS
 from retrieval.search.options import Options
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking, reciprocal_rank_fusion, weighted_fusion
-
-ENCODED_AT_ONCE = 256  # passages whose token vectors are held while candidates are encoded
 
 
 @dataclass
@@ -60,6 +59,30 @@ class QueryTerms:
         return found
 
 
+@dataclass(frozen=True)
+class FirstFound:
+    """What the first stage has found, for a re-ranker; see `rerankers.Candidates`."""
+
+    queries: Sequence[str]
+    ids: np.ndarray
+    models: QueryModels
+    group: Shards
+    trace: Trace
+
+    def tokens(self) -> list[np.ndarray]:
+        """See Candidates."""
+        self.trace.tokens = self.models.encode_tokens(self.queries)
+        return self.trace.tokens
+
+    def stored_scores(self, tokens: Sequence[np.ndarray]) -> np.ndarray | None:
+        """See Candidates."""
+        return self.group.token_scores(tokens, self.ids) if self.group.has_tokens else None
+
+    def passages(self, ids: np.ndarray) -> dict[int, Passage]:
+        """See Candidates."""
+        return self.group.passages(ids)
+
+
 class Pipeline:
     """Composes the stages. `beside`: where the lexical half runs, while the dense one is waited for."""
 
@@ -79,17 +102,17 @@ class Pipeline:
                 self._group.select(options.filter)
         first = self._first_stage(queries, options, trace)
         look()
-        if options.rerank == "none":
+        reranker = RERANKERS[options.rerank]
+        if reranker.rank is None:
             trace.final = first.top(options.k)
             return trace
-        name = options.rerank.replace("-", "_")
-        self._load("tokens" if name == "late_interaction" else name, trace)
-        with trace.timed(name):
+        if reranker.model is not None:
+            self._load(reranker.model, trace)
+        with trace.timed(reranker.stage):
             head = first.top(options.rerank_depth)
-            score = self._late_interaction if name == "late_interaction" else self._cross_encoder
-            scores = score(queries, head.ids, trace)
+            scores = reranker.rank(FirstFound(queries, head.ids, self._models, self._group, trace))
             reranked = Ranking(*best_rows(scores, head.ids, head.width))
-        trace.lists[name] = reranked
+        trace.lists[reranker.stage] = reranked
         look()
         if options.settings.rerank_fusion == "replace":
             trace.final = reranked.top(options.k)
@@ -145,41 +168,3 @@ class Pipeline:
             trace.lists["lexical"] = self._group.lexical(
                 trace.terms, options.candidates, filter=options.filter
             )
-
-    def _late_interaction(self, queries: Sequence[str], ids: np.ndarray, trace: Trace) -> np.ndarray:
-        """MaxSim of queries with passages (q, n): float32 (q, n), -inf where there is no passage."""
-        trace.tokens = self._models.encode_tokens(queries)
-        if self._group.has_tokens:
-            return self._group.token_scores(trace.tokens, ids)
-        scores = np.full(ids.shape, -np.inf, np.float32)
-        unique = np.unique(ids[ids >= 0])
-        for first in range(0, len(unique), ENCODED_AT_ONCE):
-            look()
-            passages = self._group.passages(unique[first : first + ENCODED_AT_ONCE])
-            if not passages:  # shards can be lost after the first stage
-                continue
-            chunk = np.array(sorted(passages), np.int64)
-            there = np.isin(ids, chunk)
-            wanted = [np.searchsorted(chunk, row[own]) for row, own in zip(ids, there, strict=True)]
-            found = self._models.maxsim(trace.tokens, [passages[number] for number in chunk.tolist()], wanted)
-            scores[there] = np.concatenate(found)
-        return scores
-
-    def _cross_encoder(self, queries: Sequence[str], ids: np.ndarray, _trace: Trace) -> np.ndarray:
-        """Scores of the cross-encoder, float32 (q, n), -inf where there is no passage."""
-        passages = self._group.passages(ids)  # those of shards that were lost since are not among them
-        pairs = [
-            (query, full_text(passages[number]))
-            for query, row in zip(queries, ids.tolist(), strict=True)
-            for number in row
-            if number in passages
-        ]
-        scores = np.full(ids.shape, -np.inf, np.float32)
-        if pairs:
-            scores[np.isin(ids, list(passages))] = self._models.cross_scores(pairs)
-        return scores
-
-
-def full_text(passage: Passage) -> str:
-    """A passage as the models see it: its document's title in front."""
-    return f"{passage.title} {passage.text}" if passage.title else passage.text

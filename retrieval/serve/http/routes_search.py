@@ -10,12 +10,13 @@ from starlette.responses import Response
 
 from retrieval.deadline import Deadline
 from retrieval.format import Passage
-from retrieval.search import QueryModels, full_text
+from retrieval.search import QueryModels
 from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.examples import EMBEDDINGS, RERANKED, RESULT, responses
 from retrieval.serve.http.guard import json_response
 from retrieval.serve.http.requests import DOCUMENTED, allow, at_most, check_options, check_text, seconds_of
 from retrieval.serve.http.schemas import (
+    RERANK_METHODS,
     BatchRequest,
     BatchResponse,
     EmbeddingsRequest,
@@ -56,7 +57,7 @@ async def batch(request: Request, asked: BatchRequest) -> Response:
     summary="Order texts by how well they answer a query",
 )  # fmt: skip
 async def rerank(request: Request, asked: RerankRequest) -> Response:
-    """Scores of late interaction or the cross-encoder, best first."""
+    """Scores of a re-ranker, best first."""
     service = allow(request, "search")
     limits = service.settings.limits
     at_most(len(asked.passages), limits.batch, "passages", "limits.batch")
@@ -66,10 +67,7 @@ async def rerank(request: Request, asked: RerankRequest) -> Response:
     passages = [Passage("", "", one.title, one.text, 0, len(one.text), "", {}) for one in asked.passages]
 
     def score(models: QueryModels) -> np.ndarray:
-        if asked.method == "cross-encoder":
-            return models.cross_scores([(asked.query, full_text(passage)) for passage in passages])
-        tokens = models.encode_tokens([asked.query])
-        return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
+        return RERANK_METHODS[asked.method](models, asked.query, passages)
 
     async def work(deadline: Deadline) -> tuple[int, np.ndarray]:
         version = service.version

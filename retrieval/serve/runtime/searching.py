@@ -10,6 +10,7 @@ from typing import Any
 from retrieval.deadline import Deadline, within
 from retrieval.errors import DeadlineExceeded
 from retrieval.format import Manifest
+from retrieval.rerankers import RERANKERS
 from retrieval.search import Options, QueryPath, Result
 from retrieval.serve.errors import TooLarge
 from retrieval.serve.runtime.batching import Batcher
@@ -42,7 +43,7 @@ class Ask:
 def computed(limits: Limits, options: Options, queries: int, manifest: Manifest) -> int:
     """Passages that a model reads for these queries, where it does. Raises TooLarge beyond the limits."""
     pairs = queries * options.rerank_depth
-    stored = options.rerank == "late-interaction" and bool(manifest.token_codec)
+    stored = RERANKERS[options.rerank].compares_stored and bool(manifest.token_codec)
     most, name = (limits.compared, "compared") if stored else (limits.reranked, "reranked")
     if pairs > most:
         raise TooLarge(

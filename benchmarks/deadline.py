@@ -23,7 +23,8 @@ from synthetic import sentences
 
 from retrieval import deadline as deadlines
 from retrieval.deadline import Deadline, within
-from retrieval.search import Searcher, full_text
+from retrieval.rerankers import full_text
+from retrieval.search import Searcher
 
 PAIRS = 50
 BOUND = 0.03

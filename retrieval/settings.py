@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, WithJsonSchema, create_model
 
 from retrieval.fusions import FUSIONS
+from retrieval.rerankers import RERANKERS
 
 Bytes = Annotated[
     ByteSize,
@@ -18,10 +19,11 @@ Bytes = Annotated[
 ]
 
 Mode = Literal["dense", "lexical", "hybrid"]
-Rerank = Literal["none", "late-interaction", "cross-encoder"]
 if TYPE_CHECKING:
+    Rerank = str
     FusionName = str
 else:
+    Rerank = Literal[tuple(RERANKERS)]
     FusionName = Literal[tuple(FUSIONS)]
 Language = Literal[
     "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hungarian", "italian",
@@ -181,7 +183,10 @@ class SearchSettings(_WithFusions):
 
     dense_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the dense list.")
     lexical_weight: float = Field(1.0, ge=0, le=1_000_000, description="Weight of the lexical list.")
-    rerank: Rerank = Field("none", description="Second stage.")
+    rerank: Rerank = Field(
+        "none",
+        description="Second stage. " + " ".join(f"{name}: {one.line}." for name, one in RERANKERS.items()),
+    )
     rerank_depth: int = Field(50, ge=1, le=1_000, description="Passages that the second stage scores anew.")
     rerank_fusion: Literal["fuse", "replace"] = Field(
         "fuse", description="fuse: the re-ranked list with the first stage's. replace: the re-ranker decides."

@@ -12,7 +12,10 @@ from jobs.extras import require
 from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
 from retrieval.errors import ConfigError
 from retrieval.models import Trust
+from retrieval.rerankers import RERANKERS
 
+_RERANKERS = [one for one in RERANKERS.values() if one.rank is not None]
+_OPTIONAL = [one.stage for one in _RERANKERS if one.optional]
 EXAMPLE = "Example: corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png"
 
 
@@ -30,8 +33,8 @@ def evaluate(
     stages: Annotated[
         str | None,
         typer.Option(
-            help="dense_exact, dense, lexical, hybrid, late_interaction, cross_encoder, parted by commas, or "
-            "all. Default: all but the cross-encoder."
+            help=f"dense_exact, dense, lexical, hybrid, {', '.join(one.stage for one in _RERANKERS)}, "
+            f"parted by commas, or all. Default: all but {', '.join(_OPTIONAL)}."
         ),
     ] = None,
     sample: Annotated[

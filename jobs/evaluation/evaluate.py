@@ -89,7 +89,7 @@ def evaluate(
         write_qrels(runs / QRELS, dataset.qrels)
     depths: dict[str, np.ndarray] = {}
     for stage in stages:
-        if stage.name == SLOW:
+        if stage.name in SLOW:
             estimate = seconds_per_query(searcher, stage, dataset.queries) * len(dataset.queries)
             say(f"{stage.name}: about {duration(estimate)} for {len(dataset.queries):,} queries")
         ranked = rank_queries(

@@ -13,13 +13,13 @@ import numpy as np
 
 from jobs.evaluation.dataset import Query
 from jobs.evaluation.runs import Run, strictly_decreasing
-from jobs.evaluation.stages import Stage
+from jobs.evaluation.stages import SLOW, Stage
 from retrieval.search import MAX_K, Searcher
 
 DOCUMENTS = 100
 PASSAGES = 100  # fetched first, and kept for answers
 BATCH = 128  # queries ranked in one call
-SLOW_BATCH = 16  # by the cross-encoder, so that progress is seen; it gains nothing from more
+SLOW_BATCH = 16  # by a slow re-ranker, so that progress is seen; it gains nothing from more
 WARM_UP = 2  # queries before the clock starts: models are loaded, files are mapped
 
 
@@ -52,7 +52,7 @@ def rank_queries(
     waiting: dict[int, list[int]] = defaultdict(list)
     for number, depth in enumerate(depths.tolist()):
         waiting[depth].append(number)
-    size = SLOW_BATCH if stage.rerank == "cross-encoder" else BATCH
+    size = SLOW_BATCH if stage.name in SLOW else BATCH
     _rank(searcher, stage, [query.text for query in queries[:WARM_UP]], PASSAGES)
     seconds, done, ranked_once = 0.0, 0, np.zeros(len(queries), bool)
     while waiting:

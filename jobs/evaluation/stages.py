@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from retrieval.errors import ConfigError
 from retrieval.format import Manifest
+from retrieval.rerankers import RERANKERS
 from retrieval.settings import Mode, Rerank, SearchSettings
 
 ALL = "all"
@@ -21,21 +22,25 @@ class Stage:
     rerank: Rerank = "none"
 
 
+_RERANKERS = [one for one in RERANKERS.values() if one.rank is not None]
 STAGES = (
     Stage("dense_exact", "dense", exact=True),
     Stage("dense", "dense", ("dense_exact",)),
     Stage("lexical", "lexical"),
     Stage("hybrid", "hybrid", ("dense", "lexical")),
-    Stage("late_interaction", "hybrid", rerank="late-interaction"),
-    Stage("cross_encoder", "hybrid", ("late_interaction",), rerank="cross-encoder"),
+    # Each is compared with the cheaper ones too.
+    *(
+        Stage(one.stage, "hybrid", tuple(other.stage for other in _RERANKERS[:place]), rerank=one.name)
+        for place, one in enumerate(_RERANKERS)
+    ),
 )
-SLOW = "cross_encoder"
+SLOW = frozenset(one.stage for one in _RERANKERS if one.optional)
 
 
 def choose(wanted: str | None, manifest: Manifest, settings: SearchSettings) -> tuple[list[Stage], list[str]]:
     """The stages to run, in their order, and what is to be said of those left out.
 
-    wanted: names parted by commas, or `all`; None: all that the index has but the cross-encoder. A
+    wanted: names parted by commas, or `all`; None: all that the index has but `SLOW` ones. A
     re-ranker works on the index's first stage and is compared with it. Raises ConfigError.
     """
     first = settings.mode or ("hybrid" if manifest.lexical else "dense")
@@ -56,7 +61,7 @@ def choose(wanted: str | None, manifest: Manifest, settings: SearchSettings) -> 
         names = [name for name in names if name not in ("lexical", "hybrid")]
         notes.append("The index has no lexical part: lexical and hybrid are left out.")
     if wanted is None:
-        names = [name for name in names if name != SLOW]
+        names = [name for name in names if name not in SLOW]
     return [_on(first, stage) for stage in STAGES if stage.name in names], notes
 
 

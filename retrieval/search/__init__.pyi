@@ -26,4 +26,4 @@ from .shard_requests import LexicalSearch as LexicalSearch
 from .shard_requests import Matches as Matches
 from .shard_requests import ScoreRequest as ScoreRequest
 from .stages import QueryTerms as QueryTerms
-from .stages import full_text as full_text
+from .stages import to_read as to_read

@@ -10,6 +10,7 @@ from retrieval.errors import ConfigError
 from retrieval.filters import Filter, parse
 from retrieval.format import Manifest
 from retrieval.models.encoders import check_unicode
+from retrieval.rerankers import RERANKERS
 from retrieval.settings import Mode, Rerank, SearchSettings
 
 MAX_K = 10_000
@@ -42,7 +43,7 @@ class Options:
     @property
     def rerank_depth(self) -> int:
         """Passages that the second stage scores; 0 without one."""
-        return 0 if self.rerank == "none" else self.settings.rerank_depth
+        return 0 if RERANKERS[self.rerank].rank is None else self.settings.rerank_depth
 
 
 def resolve(
@@ -60,8 +61,8 @@ def resolve(
     second = rerank or settings.rerank
     if chosen not in ("dense", "lexical", "hybrid"):
         raise ConfigError(f"mode is {chosen!r}; it is one of dense, lexical, hybrid")
-    if second not in ("none", "late-interaction", "cross-encoder"):
-        raise ConfigError(f"rerank is {second!r}; it is one of none, late-interaction, cross-encoder")
+    if second not in RERANKERS:
+        raise ConfigError(f"rerank is {second!r}; it is one of {', '.join(RERANKERS)}")
     if chosen != "dense" and not has_lexical:
         raise ConfigError(
             f"the index has no lexical part, so mode {chosen} cannot be had",

@@ -51,7 +51,7 @@ class QueryPath:
     ) -> list[Result]:  # fmt: skip
         """The k best passages of each query, all queries through each stage together.
 
-        mode: dense, lexical or hybrid. rerank: none, late-interaction or cross-encoder. filter: an
+        mode: dense, lexical or hybrid. rerank: a name of `rerankers.RERANKERS`. filter: an
         expression such as `lang = "en" and year >= 2019`, or its JSON form; see retrieval.filters.
         per_document: most passages of one document. vectors: embeddings (q, d) of the queries where they
         are known. deadline: of time.monotonic(), at which the work ends; default: that in force.

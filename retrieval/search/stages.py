@@ -13,12 +13,11 @@ from retrieval.deadline import look
 from retrieval.format import Passage, best_rows
 from retrieval.fusions import FUSIONS, RRF
 from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
+from retrieval.rerankers import RERANKERS
 from retrieval.search.options import Options
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking, fuse
 from retrieval.search.shard_requests import DenseSearch, LexicalSearch, ScoreRequest
-
-ENCODED_AT_ONCE = 256  # passages whose token vectors are held while candidates are encoded
 
 
 @dataclass
@@ -62,6 +61,39 @@ class QueryTerms:
         return found
 
 
+@dataclass(frozen=True)
+class FirstFound:
+    """What the first stage has found, for a re-ranker; see `rerankers.Candidates`."""
+
+    queries: Sequence[str]
+    ids: np.ndarray
+    models: QueryModels
+    group: Shards
+    trace: Trace
+    stored_tokens: bool
+
+    def tokens(self) -> list[np.ndarray]:
+        """See Candidates."""
+        self.trace.tokens = self.models.encode_tokens(self.queries)
+        return self.trace.tokens
+
+    def stored_scores(self, tokens: Sequence[np.ndarray]) -> np.ndarray | None:
+        """See Candidates."""
+        if not self.stored_tokens:
+            return None
+        return self.group.score(ScoreRequest("token_codes", list(tokens)), self.ids)
+
+    def passages(self, ids: np.ndarray) -> dict[int, Passage]:
+        """See Candidates."""
+        found = self.group.fetch(ids, ("title", "text"))
+        return {number: to_read(**fields) for number, fields in found.items()}
+
+
+def to_read(title: str, text: str) -> Passage:
+    """What a re-ranker reads of a passage, whatever else it has."""
+    return Passage("", "", title, text, 0, len(text), "", {})
+
+
 class Pipeline:
     """Composes the stages. `beside`: where the lexical half runs, while the dense one is waited for.
     `stored_tokens`: whether the shards hold token vectors of their passages."""
@@ -84,17 +116,17 @@ class Pipeline:
                 self._group.count(options.filter)
         first = self._first_stage(queries, options, trace)
         look()
-        if options.rerank == "none":
+        reranker = RERANKERS[options.rerank]
+        if reranker.rank is None:
             trace.final = first.top(options.k)
             return trace
-        name = options.rerank.replace("-", "_")
-        self._load("tokens" if name == "late_interaction" else name, trace)
-        with trace.timed(name):
+        if reranker.model is not None:
+            self._load(reranker.model, trace)
+        with trace.timed(reranker.stage):
             head = first.top(options.rerank_depth)
-            score = self._late_interaction if name == "late_interaction" else self._cross_encoder
-            scores = score(queries, head.ids, trace)
+            scores = reranker.rank(self._found(queries, head.ids, trace))
             reranked = Ranking(*best_rows(scores, head.ids, head.width))
-        trace.lists[name] = reranked
+        trace.lists[reranker.stage] = reranked
         look()
         if options.settings.rerank_fusion == "replace":
             trace.final = reranked.top(options.k)
@@ -139,49 +171,12 @@ class Pipeline:
                 DenseSearch(trace.vectors, options.candidates, options.filter, options.exact)
             )
 
+    def _found(self, queries: Sequence[str], ids: np.ndarray, trace: Trace) -> FirstFound:
+        return FirstFound(queries, ids, self._models, self._group, trace, self._stored_tokens)
+
     def _lexical(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
         with trace.timed("lexical"):
             trace.terms = self._terms(queries) if self._terms else []
             trace.lists["lexical"] = self._group.search(
                 LexicalSearch(trace.terms, options.candidates, options.filter)
             )
-
-    def _late_interaction(self, queries: Sequence[str], ids: np.ndarray, trace: Trace) -> np.ndarray:
-        """MaxSim of queries with passages (q, n): float32 (q, n), -inf where there is no passage."""
-        trace.tokens = self._models.encode_tokens(queries)
-        if self._stored_tokens:
-            return self._group.score(ScoreRequest("token_codes", trace.tokens), ids)
-        scores = np.full(ids.shape, -np.inf, np.float32)
-        unique = np.unique(ids[ids >= 0])
-        for first in range(0, len(unique), ENCODED_AT_ONCE):
-            look()
-            passages = self._group.fetch(unique[first : first + ENCODED_AT_ONCE])
-            if not passages:  # shards can be lost after the first stage
-                continue
-            chunk = np.array(sorted(passages), np.int64)
-            there = np.isin(ids, chunk)
-            wanted = [np.searchsorted(chunk, row[own]) for row, own in zip(ids, there, strict=True)]
-            texts = [Passage(**passages[number]) for number in chunk.tolist()]
-            found = self._models.maxsim(trace.tokens, texts, wanted)
-            scores[there] = np.concatenate(found)
-        return scores
-
-    def _cross_encoder(self, queries: Sequence[str], ids: np.ndarray, _trace: Trace) -> np.ndarray:
-        """Scores of the cross-encoder, float32 (q, n), -inf where there is no passage."""
-        # Those of shards that were lost since are not among them.
-        passages = self._group.fetch(ids, ("title", "text"))
-        pairs = [
-            (query, full_text(**passages[number]))
-            for query, row in zip(queries, ids.tolist(), strict=True)
-            for number in row
-            if number in passages
-        ]
-        scores = np.full(ids.shape, -np.inf, np.float32)
-        if pairs:
-            scores[np.isin(ids, list(passages))] = self._models.cross_scores(pairs)
-        return scores
-
-
-def full_text(title: str, text: str) -> str:
-    """A passage as the models see it: its document's title in front."""
-    return f"{title} {text}" if title else text

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from retrieval.deadline import Deadline
-from retrieval.format import Passage
 from retrieval.results import RERANKED, RESULT, BatchResult, Reranked, RerankResult, Result
-from retrieval.search import QueryModels, full_text
+from retrieval.search import QueryModels, to_read
 from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.examples import EMBEDDINGS, responses
 from retrieval.serve.http.guard import json_response
 from retrieval.serve.http.requests import DOCUMENTED, allow, at_most, check_options, check_text, seconds_of
 from retrieval.serve.http.schemas import (
+    RERANK_METHODS,
     BatchRequest,
     EmbeddingsRequest,
     Options,
@@ -54,22 +54,17 @@ async def batch(request: Request, asked: BatchRequest) -> Response:
     summary="Order texts by how well they answer a query",
 )  # fmt: skip
 async def rerank(request: Request, asked: RerankRequest) -> Response:
-    """Scores of late interaction or the cross-encoder, best first."""
+    """Scores of a re-ranker, best first."""
     service = allow(request, "search")
     limits = service.settings.limits
     at_most(len(asked.passages), limits.batch, "passages", "limits.batch")
     at_most(len(asked.passages), limits.reranked, "passages", "limits.reranked")
     texts = [asked.query, *(passage.title + passage.text for passage in asked.passages)]
     check_text(service, texts)
-    passages = [Passage("", "", one.title, one.text, 0, len(one.text), "", {}) for one in asked.passages]
+    passages = [to_read(one.title, one.text) for one in asked.passages]
 
     def score(models: QueryModels) -> np.ndarray:
-        if asked.method == "cross-encoder":
-            return models.cross_scores(
-                [(asked.query, full_text(passage.title, passage.text)) for passage in passages]
-            )
-        tokens = models.encode_tokens([asked.query])
-        return models.maxsim(tokens, passages, [np.arange(len(passages))])[0]
+        return RERANK_METHODS[asked.method](models, asked.query, passages)
 
     async def work(deadline: Deadline) -> tuple[int, np.ndarray]:
         version = service.version

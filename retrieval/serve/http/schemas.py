@@ -6,8 +6,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from retrieval.filters import EMPTY_HINT
+from retrieval.rerankers import RERANKERS
 from retrieval.results import QUESTION as QUERY
 from retrieval.settings import Mode, Rerank
+
+RERANK_METHODS = {name: one.score for name, one in RERANKERS.items() if one.score is not None}
 
 Text = Annotated[StrictStr, Field(min_length=1)]
 
@@ -85,7 +88,7 @@ class RerankRequest(_Request):
 
     query: Text
     passages: list[Candidate] = Field(min_length=1)
-    method: Annotated[str, Field(pattern="^(late-interaction|cross-encoder)$")] = "late-interaction"
+    method: Annotated[str, Field(pattern=f"^({'|'.join(RERANK_METHODS)})$")] = "late-interaction"
     k: StrictInt | None = Field(None, ge=1, description="Best ones to return; default: all.")
     timeout_ms: StrictInt | None = Field(None, ge=1, le=3_600_000)
 

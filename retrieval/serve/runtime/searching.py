@@ -10,6 +10,7 @@ from typing import Any
 from retrieval.deadline import Deadline, within
 from retrieval.errors import DeadlineExceeded
 from retrieval.format import Manifest
+from retrieval.rerankers import RERANKERS
 from retrieval.results import Result
 from retrieval.search import Options, QueryPath
 from retrieval.serve.errors import TooLarge
@@ -43,7 +44,7 @@ class Ask:
 def computed(limits: Limits, options: Options, queries: int, manifest: Manifest) -> int:
     """Passages that a model reads for these queries, where it does. Raises TooLarge beyond the limits."""
     pairs = queries * options.rerank_depth
-    stored = options.rerank == "late-interaction" and bool(manifest.token_codec)
+    stored = RERANKERS[options.rerank].compares_stored and bool(manifest.token_codec)
     most, name = (limits.compared, "compared") if stored else (limits.reranked, "reranked")
     if pairs > most:
         raise TooLarge(

@@ -10,20 +10,18 @@ import numpy as np
 
 from retrieval.errors import CorpusmillError
 from retrieval.format import Manifest, ShardRecord, committed_versions, latest_version, read_manifest
+from retrieval.rerankers import RERANKERS
 from retrieval.search import Models, Searcher, ShardGroup, VectorCache, check_sizes, open_group
 from retrieval.serve.logs import log
 from retrieval.serve.metrics import looked_up
 from retrieval.serve.runtime.open_versions import MOST, OpenVersions
 from retrieval.serve.runtime.startup_checks import check_files, check_shards, served_files
 from retrieval.serve.settings import ServeSettings
-from retrieval.settings import Rerank, SearchSettings
+from retrieval.settings import SearchSettings
 from retrieval.storage import FileRecord, Store, default_cache, sweep_cache
 
 KEPT = 2 * MOST  # versions whose files stay in the cache: some of them may have been refused
 OPENING_S = 3_600  # within which a file that was copied from object storage is opened
-_MODEL_OF: dict[Rerank, tuple[str, ...]] = {
-    "none": (), "late-interaction": ("tokens",), "cross-encoder": ("cross_encoder",),
-}  # fmt: skip
 
 
 class ServedIndex:
@@ -107,7 +105,8 @@ class ShardAssignment:
 
 def second_stage(manifest: Manifest) -> tuple[str, ...]:
     """The model that a search re-ranks with unless it says otherwise."""
-    return _MODEL_OF[SearchSettings.model_validate(manifest.search).rerank]
+    model = RERANKERS[SearchSettings.model_validate(manifest.search).rerank].model
+    return () if model is None else (model,)
 
 
 class SearcherVersions(OpenVersions[Searcher]):

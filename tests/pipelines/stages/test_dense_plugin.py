@@ -65,8 +65,8 @@ def test_it_is_built_in_shards_and_tuned(built: tuple[Path, Path]) -> None:
     assert manifest.dense["type"] == "signs" and manifest.dense["least_shortlist"] == 60
     assert len(manifest.shards) >= 2
     assert [row["shortlist"] for row in manifest.recall["table"]] == [100, 200, 400]
-    assert {key.rpartition("/")[2] for shard in manifest.shards for file in shard.dense for key in [file.key]} \
-        >= {"signs.bin", "shard.json"}  # fmt: skip
+    names = {file.key.rpartition("/")[2] for shard in manifest.shards for file in shard.dense}
+    assert names >= {"signs.bin", "shard.json"}
 
 
 def test_it_is_searched_where_it_is_enabled(installed: Path) -> None:
@@ -82,8 +82,8 @@ def test_it_is_refused_where_it_is_not(installed: Path) -> None:
     settings = ServeSettings(index=str(installed))
     for open_ in (
         lambda: Searcher.open(str(installed)),
-        lambda: SearcherVersions(ServedIndex(settings)).open(1),
-        lambda: GroupVersions(ServedIndex(settings), 0).open(1),
+        lambda: SearcherVersions(ServedIndex(settings)).use(1).__enter__(),
+        lambda: GroupVersions(ServedIndex(settings), 0).use(1).__enter__(),
     ):
         with pytest.raises(ConfigError, match="not enabled: signs would load corpusmill_signs:SIGNS"):
             open_()
@@ -92,9 +92,10 @@ def test_it_is_refused_where_it_is_not(installed: Path) -> None:
 
 def test_the_service_takes_it_from_its_settings(installed: Path) -> None:
     settings = ServeSettings(index=str(installed), plugins=("signs",))
-    versions = SearcherVersions(ServedIndex(settings))
-    versions.open(1)
-    versions.close()
+    versions = GroupVersions(ServedIndex(settings), 0)
+    with versions.use(1) as group:
+        assert group.rows == read_manifest(Store(str(installed))).passages
+    versions.drop(1)
 
 
 def test_its_files_are_verified(installed: Path) -> None:

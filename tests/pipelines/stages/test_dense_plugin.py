@@ -82,8 +82,8 @@ def test_it_is_refused_where_it_is_not(installed: Path) -> None:
     settings = ServeSettings(index=str(installed))
     for open_ in (
         lambda: Searcher.open(str(installed)),
-        lambda: SearcherVersions(ServedIndex(settings)).open(1),
-        lambda: GroupVersions(ServedIndex(settings), 0).open(1),
+        lambda: SearcherVersions(ServedIndex(settings)).use(1).__enter__(),
+        lambda: GroupVersions(ServedIndex(settings), 0).use(1).__enter__(),
     ):
         with pytest.raises(ConfigError, match="not enabled: signs would load corpusmill_signs:SIGNS"):
             open_()
@@ -92,9 +92,10 @@ def test_it_is_refused_where_it_is_not(installed: Path) -> None:
 
 def test_the_service_takes_it_from_its_settings(installed: Path) -> None:
     settings = ServeSettings(index=str(installed), plugins=("signs",))
-    versions = SearcherVersions(ServedIndex(settings))
-    versions.open(1)
-    versions.close()
+    versions = GroupVersions(ServedIndex(settings), 0)
+    with versions.use(1) as group:
+        assert group.rows == read_manifest(Store(str(installed))).passages
+    versions.drop(1)
 
 
 def test_its_files_are_verified(installed: Path) -> None:

@@ -21,8 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.chunking import Chunker
-from pipelines.config import ChunkSettings
+from pipelines.chunking import Chunker, ChunkSettings
 from pipelines.extraction import Extractor, Limits, html, pdf, tables
 
 WORDS = "harbour vessel captain berth quay tide lantern ledger cargo receipt town copy entry book".split()

@@ -30,10 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from retrieval.format import best_rows
 from retrieval.lexical import (
     BM25,
-    ROW_FIELD,
-    TERMS_FIELD,
     Analyzer,
-    Candidates,
     LexicalQuery,
     LexicalShard,
     ShardWriter,
@@ -41,6 +38,7 @@ from retrieval.lexical import (
     make_query,
     merge_statistics,
 )
+from retrieval.lexical.candidates import ROW_FIELD, TERMS_FIELD, Candidates
 from retrieval.settings import LexicalSettings
 
 DEPTHS = (10, 100, 1000)

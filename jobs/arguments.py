@@ -74,7 +74,8 @@ def generation(
     configured: "GenerationSettings | None" = None,
 ) -> "GenerationSettings":  # fmt: skip
     """The generator: as configured, but for what the command line names. Raises ConfigError."""
-    from retrieval.generation import KINDS, GenerationSettings
+    from retrieval.generation import GenerationSettings
+    from retrieval.generation.kinds import KINDS
 
     configured = configured or GenerationSettings()
     values = configured.model_dump()

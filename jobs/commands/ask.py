@@ -9,8 +9,7 @@ from rich.text import Text
 
 from jobs.harmless import MOST_FIELD, block, field
 from jobs.terminal import columns
-from retrieval.generation import GenerationSettings, Judge, write_answer
-from retrieval.generation.generators import open_generator
+from retrieval.generation import GenerationSettings, Judge, open_generator, write_answer
 from retrieval.results import Answer
 from retrieval.search import Searcher
 

@@ -19,7 +19,7 @@ from jobs.arguments import (
 from jobs.harmless import INDENT, BlockWriter
 from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
-from retrieval.generation import KINDS
+from retrieval.generation.kinds import KINDS
 from retrieval.settings import Mode, Rerank
 
 Reranker = Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")]

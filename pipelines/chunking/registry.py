@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from pipelines.chunking.method import ChunkMethod
-from pipelines.registry import Registry
+from retrieval.plugins import Registry
 
 METHODS = Registry(
     "chunking method", "chunk.method", "pipelines.chunking.methods", "METHOD", "corpusmill.chunkers"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ByteSize, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from pipelines.registry import Registry
+from retrieval.plugins import Registry
 from retrieval.settings import Bytes, Settings
 
 MetadataType = Literal[

@@ -1,10 +1,10 @@
 from .answering import EXTRACTIVE as EXTRACTIVE
 from .answering import write_answer as write_answer
 from .citations import CitationFilter as CitationFilter
+from .configured import open_generator as open_generator
 from .evidence import Evidence as Evidence
 from .evidence import Judge as Judge
 from .extractive import extract_answer as extract_answer
-from .kinds import KINDS as KINDS
 from .prompt import Prompt as Prompt
 from .prompt import estimate_tokens as estimate_tokens
 from .prompt import make_prompt as make_prompt

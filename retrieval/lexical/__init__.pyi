@@ -1,9 +1,6 @@
 from .analyzer import Analyzer as Analyzer
 from .bm25 import BM25 as BM25
 from .bm25 import TermMatch as TermMatch
-from .candidates import ROW_FIELD as ROW_FIELD
-from .candidates import TERMS_FIELD as TERMS_FIELD
-from .candidates import Candidates as Candidates
 from .lexical_shard import LexicalShard as LexicalShard
 from .postings_files import POSTINGS_HEADER as POSTINGS_HEADER
 from .query import LexicalQuery as LexicalQuery

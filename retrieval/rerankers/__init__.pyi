@@ -1,4 +1,2 @@
 from .cross_encoder import full_text as full_text
 from .registry import RERANKERS as RERANKERS
-from .reranker import Candidates as Candidates
-from .reranker import Reranker as Reranker

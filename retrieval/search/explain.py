@@ -8,7 +8,7 @@ import numpy as np
 from retrieval.format import Manifest, Passage
 from retrieval.results import Explanation, TermShare, TokenShare
 from retrieval.search.protocols import QueryModels, Shards, TokenShareRequest
-from retrieval.search.shard_requests import ExplainRequest, Matches, Place, ScoreRequest
+from retrieval.search.shards import ExplainRequest, Matches, Place, ScoreRequest
 from retrieval.search.stages import Trace
 
 

@@ -11,14 +11,7 @@ from retrieval.filters import Filter
 from retrieval.format import PASSAGE_FIELDS, Passage
 from retrieval.results import TokenShare
 from retrieval.search.ranking import Ranking
-from retrieval.search.shard_requests import (
-    DenseSearch,
-    ExplainRequest,
-    LexicalSearch,
-    Matches,
-    Pairs,
-    ScoreRequest,
-)
+from retrieval.search.shards import DenseSearch, ExplainRequest, LexicalSearch, Matches, Pairs, ScoreRequest
 
 
 class Shards(Protocol):

@@ -16,7 +16,7 @@ from retrieval.search.explain import explain as explain_all
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking
-from retrieval.search.shard_requests import DenseSearch, Place
+from retrieval.search.shards import DenseSearch, Place
 from retrieval.search.stages import Pipeline, QueryTerms, Trace
 from retrieval.settings import SearchSettings
 

@@ -11,9 +11,9 @@ import torch
 
 from retrieval.format import Manifest, read_manifest
 from retrieval.models import OPENED, Trust
-from retrieval.search.opening import check_sizes, open_group, open_terms
 from retrieval.search.query_path import QueryPath
 from retrieval.search.search_models import Models
+from retrieval.search.shards import check_sizes, open_group, open_terms
 from retrieval.settings import SearchSettings
 from retrieval.storage import Store, default_cache
 

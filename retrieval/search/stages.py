@@ -17,7 +17,7 @@ from retrieval.rerankers import RERANKERS
 from retrieval.search.options import Options
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking, fuse
-from retrieval.search.shard_requests import DenseSearch, LexicalSearch, ScoreRequest
+from retrieval.search.shards import DenseSearch, LexicalSearch, ScoreRequest
 
 
 @dataclass

@@ -19,18 +19,22 @@ from tests.project.imports import (
 FLOORS = {
     "": ["retrieval", "pipelines", "jobs"],
     "retrieval": [
-        "errors", "settings", "deadline", "text", "storage", "format", "models", "filters", "lexical",
-        "dense", "token_codes", "search", "generation", "serve", "client",
+        "errors", "deadline", "plugins", "fusions", "rerankers", "settings", "text", "storage", "format",
+        "results", "models", "filters", "lexical", "dense", "token_codes", "search", "generation", "serve",
+        "client",
     ],
     "retrieval.serve": [
         "settings", "logs", "errors", "metrics", "configuration", "runtime", "http", "listener",
         "distributed",
     ],
     "pipelines": [
-        "config", "chunking", "extraction", "sources", "runtime", "planning", "parts", "upkeep", "stages",
+        "chunking", "config", "extraction", "sources", "runtime", "planning", "parts", "upkeep", "stages",
         "index",
     ],
-    "jobs": ["own_folder", "harmless", "terminal", "arguments", "commands", "evaluation", "cli", "__main__"],
+    "jobs": [
+        "own_folder", "harmless", "extras", "terminal", "arguments", "commands", "evaluation", "cli",
+        "__main__",
+    ],
 }  # fmt: skip
 MOST_FILES = 12
 LOOSE = {"retrieval": {"client", "deadline", "errors", "settings"}, "pipelines": {"index"}}

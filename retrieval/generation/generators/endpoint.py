@@ -8,7 +8,6 @@ from typing import Any
 import httpx2
 
 from retrieval.errors import ConfigError, GenerationError
-from retrieval.generation.kinds.openai import OpenAISettings
 from retrieval.generation.prompt import Prompt, estimate_tokens
 from retrieval.text import LineReader, join_surrogate_stream, join_surrogates
 
@@ -20,13 +19,13 @@ MOST_ERROR = 300  # characters of an endpoint's own words in a message
 class OpenAIGenerator:
     """Chat completions of a model behind `base_url`; a connection for each answer."""
 
-    def __init__(self, settings: OpenAISettings) -> None:
-        """settings: of kind openai. Raises ConfigError where the key's environment variable is not set."""
-        self.name = settings.model or ""
-        self._url = f"{settings.base_url}/chat/completions"
-        self._key_name = settings.api_key_env
+    def __init__(self, base_url: str, model: str, *, api_key_env: str | None, timeout_s: float) -> None:
+        """api_key_env: the environment variable with the key. Raises ConfigError where it is not set."""
+        self.name = model
+        self._url = f"{base_url}/chat/completions"
+        self._key_name = api_key_env
         # Of silence; the time of the whole answer is the caller's to keep.
-        self._timeout = httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s))
+        self._timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         self._ssl = httpx2.create_ssl_context()
         self._headers()
 

@@ -1,10 +1,9 @@
-"""The interface of generators, and the one that the settings name."""
+"""The interface of generators."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from retrieval.generation.prompt import Prompt
-from retrieval.generation.settings import GenerationSettings
 
 
 class Generator(Protocol):
@@ -23,12 +22,3 @@ class Generator(Protocol):
         Closing the iterator, or cancelling the task that reads it, ends the work within 2 seconds and frees
         its slot. Raises GenerationError and ConfigError.
         """
-
-
-def open_generator(settings: GenerationSettings, *, threads: int | None = None) -> Generator | None:
-    """The configured generator, loaded; None where passages answer for themselves. `threads` bounds torch's.
-
-    Raises ModelError where a local model cannot be loaded, ConfigError for vllm, which Ray Serve runs.
-    """
-    open_ = settings.of.open
-    return None if open_ is None else open_(settings, threads)

@@ -41,7 +41,8 @@ def open_openai(settings: OpenAISettings, threads: int | None) -> "Generator":
     """Raises ConfigError where the key's environment variable is not set."""
     from retrieval.generation.generators import OpenAIGenerator  # and its HTTP client
 
-    return OpenAIGenerator(settings)
+    base_url, model = settings.base_url or "", settings.model or ""
+    return OpenAIGenerator(base_url, model, api_key_env=settings.api_key_env, timeout_s=settings.timeout_s)
 
 
 OPENAI = Kind(

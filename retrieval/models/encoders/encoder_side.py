@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from retrieval.errors import ModelError
 from retrieval.models.batches import Rows, length_sorted_batches, run_splitting
 from retrieval.models.encoders.model_folder import TASKS, ModelLayout
-from retrieval.models.encoders.packed_bert import PackedBert, can_pack, pack_rows, packed_bert, pool
+from retrieval.models.encoders.packed_bert import PackedBert, can_pack, open_packed_bert, pack_rows, pool
 from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
 
 # Accents, case, CJK, punctuation and an unknown character: where two tokenizers of one model differ.
@@ -43,7 +43,7 @@ class LoadedSide:
         pools = len(self.layout.modules) > 1 and self.layout.modules[1] == "Pooling"
         plain = pools and self.layout.pooling in ("mean", "cls") and not self._prompt_tokens
         if plain and can_pack(self.transformer.auto_model):
-            self.packed = packed_bert(self.transformer.auto_model, batch_tokens)
+            self.packed = open_packed_bert(self.transformer.auto_model, batch_tokens)
 
     @torch.inference_mode()
     def encode(self, tokens: Tokens) -> npt.NDArray[np.float32]:

@@ -92,7 +92,7 @@ def can_pack(model: object) -> bool:
     )
 
 
-def packed_bert(model: Any, expected_tokens: int) -> "PackedBert":
+def open_packed_bert(model: Any, expected_tokens: int) -> "PackedBert":
     """`model`, which `can_pack` allows, over packed rows; all that use the model share it."""
     with _PACKED_LOCK:
         own = _PACKED.setdefault(model, {})

@@ -21,8 +21,8 @@ from retrieval.models.encoders import (
     can_pack,
     choose_device,
     choose_dtype,
+    open_packed_bert,
     pack_rows,
-    packed_bert,
     read_layout,
 )
 from retrieval.models.late_interaction.token_encoder import Token, TokenEncoder, spans_in_text
@@ -87,7 +87,7 @@ class _Hidden:
         self.side = side
         self._packed = side.packed
         if self._packed is None and can_pack(side.transformer.auto_model):
-            self._packed = packed_bert(side.transformer.auto_model, side.batch_tokens)
+            self._packed = open_packed_bert(side.transformer.auto_model, side.batch_tokens)
         self._width = int(side.transformer.get_embedding_dimension())
 
     @torch.inference_mode()

@@ -13,7 +13,8 @@ from ray.serve.handle import DeploymentHandle
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
-from retrieval.generation.generators import Generator, open_generator
+from retrieval.generation import open_generator
+from retrieval.generation.generators import Generator
 from retrieval.results import Result
 from retrieval.serve.distributed.replica_port import keep_to_loopback
 from retrieval.serve.distributed.vllm import VLLMGenerator

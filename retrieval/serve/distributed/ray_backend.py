@@ -14,7 +14,8 @@ from ray.serve.handle import DeploymentHandle
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
 from retrieval.format import Manifest
-from retrieval.search import QueryModels, QueryPath, QueryTerms, model_name, open_terms
+from retrieval.search import QueryModels, QueryPath, QueryTerms, model_name
+from retrieval.search.shards import open_terms
 from retrieval.serve.distributed.remote import RemoteModels
 from retrieval.serve.distributed.scatter import LateGroups, Scatter
 from retrieval.serve.errors import Unavailable

@@ -12,12 +12,12 @@ from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError, CorpusmillError, DeadlineExceeded, InputError
 from retrieval.filters import Filter
 from retrieval.format import PASSAGE_FIELDS, Manifest, Passage
-from retrieval.search import (
+from retrieval.search import Ranking
+from retrieval.search.shards import (
     DenseSearch,
     ExplainRequest,
     LexicalSearch,
     Matches,
-    Ranking,
     ScoreRequest,
     highest,
     merge_matches,

@@ -11,7 +11,8 @@ import numpy as np
 from retrieval.errors import CorpusmillError
 from retrieval.format import Manifest, ShardRecord, committed_versions, latest_version, read_manifest
 from retrieval.rerankers import RERANKERS
-from retrieval.search import Models, Searcher, ShardGroup, VectorCache, check_sizes, open_group
+from retrieval.search import Models, Searcher, VectorCache
+from retrieval.search.shards import ShardGroup, check_sizes, open_group
 from retrieval.serve.logs import log
 from retrieval.serve.metrics import looked_up
 from retrieval.serve.runtime.open_versions import MOST, OpenVersions

@@ -10,7 +10,8 @@ import numpy as np
 
 from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.format import Manifest, ShardRecord
-from retrieval.search import QueryPath, ShardGroup
+from retrieval.search import QueryPath
+from retrieval.search.shards import ShardGroup
 from retrieval.serve.errors import Unavailable
 from retrieval.serve.logs import log
 from retrieval.storage import FileRecord, Store, damaged_copy, sha256_of

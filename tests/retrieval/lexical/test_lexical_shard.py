@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.lexical.candidates import error_bound
+from retrieval.lexical.candidates.candidates import error_bound
 from retrieval.lexical.query import MAX_TERMS, make_query
 from tests.tools.lexical_tools import (
     ANALYZER,

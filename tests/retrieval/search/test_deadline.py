@@ -21,7 +21,7 @@ from retrieval.deadline import Deadline, handed, look, to_the_end, within
 from retrieval.errors import DeadlineExceeded
 from retrieval.filters.filter import parse
 from retrieval.generation.answering import write_answer
-from retrieval.generation.generators.endpoint import OpenAIGenerator
+from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
 from retrieval.models.encoders.encoder import Encoder
@@ -275,7 +275,7 @@ def test_an_endpoint_is_left_at_the_deadline(first_s: float) -> None:
         judge().read("warm", list(HITS))
         start = time.monotonic()
         with pytest.raises(DeadlineExceeded):
-            asyncio.run(answered(OpenAIGenerator(settings), Deadline.after(0.5)))
+            asyncio.run(answered(open_openai(settings, None), Deadline.after(0.5)))
         assert 0.5 <= time.monotonic() - start < 0.5 + SOON_S
         assert left.wait(first_s + SOON_S), "the connection stays open"
 
@@ -286,4 +286,4 @@ def test_the_generators_own_time_is_another_error() -> None:
     with server(slow_server(threading.Event(), 0.0)) as url:
         settings = GenerationSettings(kind="openai", model="m", base_url=url)
         with pytest.raises(GenerationError, match="did not finish"):
-            asyncio.run(answered(OpenAIGenerator(settings), Deadline.after(60), timeout_s=0.3))
+            asyncio.run(answered(open_openai(settings, None), Deadline.after(60), timeout_s=0.3))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from retrieval.fusions.rrf import RRF
 from retrieval.fusions.weighted import WEIGHTED
-from retrieval.search.combining import merge_rankings
 from retrieval.search.ranking import Ranking, fuse
+from retrieval.search.shards.combining import merge_rankings
 
 
 def ranking(*lists: list[int]) -> Ranking:

@@ -13,7 +13,7 @@ import pytest
 from playwright._impl._driver import compute_driver_executable
 
 from retrieval.client import Client, ServiceError
-from retrieval.generation.generators.endpoint import OpenAIGenerator
+from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
 from retrieval.serve.http.guard import to_json
 from retrieval.text.event_stream import Event, EventReader, LineReader, split_lines
@@ -161,7 +161,7 @@ def test_an_endpoints_surrogates_are_replaced_where_they_enter(end: str) -> None
     events = [f'data: {{"choices": [{{"delta": {{"content": "{content}"}}}}]}}{end}' for content in contents]
     with _serve("".join([*events, f"data: [DONE]{end}"]).encode()) as url:
         settings = GenerationSettings.model_validate({"kind": "openai", "model": "m", "base_url": url})
-        asked = OpenAIGenerator(settings)
+        asked = open_openai(settings, None)
         assert write(asked, prompt("why", asked)) == "a😀b\ufffd\u2028c\u2028\ufffdd\ufffd"
 
 

@@ -17,6 +17,7 @@ import pytest
 from retrieval.errors import ConfigError, GenerationError
 from retrieval.generation.generators import local_model
 from retrieval.generation.generators.endpoint import OpenAIGenerator
+from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
 from tests.tools.generation_tools import collect, prompt, reply, server, write
 
@@ -25,7 +26,7 @@ TEMPLATE = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}Answer:"
 
 def generator(url: str, **values: object) -> OpenAIGenerator:
     settings = {"kind": "openai", "base_url": url, "model": "m", "timeout_s": 30, **values}
-    return OpenAIGenerator(GenerationSettings.model_validate(settings))
+    return open_openai(GenerationSettings.model_validate(settings), None)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 
 from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError, DeadlineExceeded, ModelError
+from retrieval.generation import open_generator
 from retrieval.generation.answering import write_answer
-from retrieval.generation.generators import local_model, open_generator
+from retrieval.generation.generators import local_model
 from retrieval.generation.generators.stop_texts import StopFilter
 from retrieval.generation.settings import GenerationSettings
 from tests.tools.generation_tools import HITS, collect, found_by, judge, prompt, write

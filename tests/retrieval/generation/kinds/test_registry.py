@@ -41,7 +41,7 @@ import asyncio, sys
 from pydantic import ValidationError
 from retrieval.generation import GenerationSettings
 assert "torch" not in sys.modules and "numpy" not in sys.modules
-from retrieval.generation.generators import open_generator
+from retrieval.generation import open_generator
 
 described = GenerationSettings.model_json_schema()["properties"]
 assert "toy" in described["kind"]["enum"] and "toy: says ha." in described["kind"]["description"]

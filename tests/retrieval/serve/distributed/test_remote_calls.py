@@ -13,14 +13,14 @@ from ray import serve
 from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError
 from retrieval.format.dense_spec import SearchParameters
-from retrieval.search.index_shard import Shard
-from retrieval.search.opening import open_terms
 from retrieval.search.protocols import SHARD_CALLS
 from retrieval.search.query_path import QueryPath
-from retrieval.search.scores.registry import SCORES
 from retrieval.search.search_models import model_name
 from retrieval.search.searcher import Searcher
-from retrieval.search.shard_requests import ExplainRequest, ScoreRequest
+from retrieval.search.shards.index_shard import Shard
+from retrieval.search.shards.opening import open_terms
+from retrieval.search.shards.scores.registry import SCORES
+from retrieval.search.shards.shard_requests import ExplainRequest, ScoreRequest
 from retrieval.serve.distributed.deployments import EncoderServer, RerankServer, ShardServer
 from retrieval.serve.distributed.remote import RemoteModels
 from retrieval.serve.distributed.scatter import LateGroups, Scatter

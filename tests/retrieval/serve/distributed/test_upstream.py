@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from retrieval.errors import GenerationError
-from retrieval.generation.generators.endpoint import OpenAIGenerator
+from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
 from retrieval.serve.errors import error_body
 from tests.conftest import make_documents, write_jsonl
@@ -138,7 +138,7 @@ def test_a_generator_without_the_tls_that_is_asked_for_gives_no_address_away() -
     generator = Upstream(b"HTTP/1.1 400 Bad Request\r\n\r\n" + INTERNAL)
     threading.Thread(target=generator.run, daemon=True).start()
     url = f"https://127.0.0.1:{generator.listener.getsockname()[1]}/v1"
-    asked = OpenAIGenerator(GenerationSettings(kind="openai", model="m", base_url=url))
+    asked = open_openai(GenerationSettings(kind="openai", model="m", base_url=url), None)
     with closing(generator.listener), pytest.raises(GenerationError, match="127.0.0.1") as caught:
         write(asked, prompt("which note is about bees?", asked))
     assert not HIDDEN.search(json.dumps(error_body(caught.value, "id-1")))

@@ -36,7 +36,7 @@ class LexicalSearch:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Scores of a kind that `retrieval.search.scores` names. `queries`: as the kind has them, one each.
+    """Scores of a kind that `shards.scores` names. `queries`: as the kind has them, one each.
 
     `depth`: results that the search was asked for, where a kind depends on it.
     """

@@ -20,8 +20,8 @@ import tantivy
 from retrieval.errors import CorpusmillError, IndexDamaged
 from retrieval.format import DAMAGE_HINT
 from retrieval.lexical.bm25 import BM25, idf
+from retrieval.lexical.candidates.tantivy_files import check_stores
 from retrieval.lexical.query import LexicalQuery
-from retrieval.lexical.tantivy_files import check_stores
 
 TERMS_FIELD, ROW_FIELD = "terms", "row"
 K1, B = 1.2, 0.75  # fixed in tantivy

@@ -12,11 +12,11 @@ from retrieval.dense import Quantizer
 from retrieval.filters import Filter
 from retrieval.format import PASSAGE_FIELDS, Passage, SearchParameters, exact_search
 from retrieval.lexical import BM25
-from retrieval.search.combining import highest, merge_rankings
-from retrieval.search.index_shard import Shard
 from retrieval.search.ranking import Ranking
-from retrieval.search.scores import score_of
-from retrieval.search.shard_requests import (
+from retrieval.search.shards.combining import highest, merge_rankings
+from retrieval.search.shards.index_shard import Shard
+from retrieval.search.shards.scores import score_of
+from retrieval.search.shards.shard_requests import (
     DenseSearch,
     ExplainRequest,
     LexicalSearch,

@@ -8,8 +8,8 @@ from retrieval.dense import Quantizer, read_spec
 from retrieval.errors import IndexDamaged
 from retrieval.format import Manifest, ShardRecord
 from retrieval.lexical import BM25, Analyzer, Statistics
-from retrieval.search.index_shard import Shard
-from retrieval.search.shard_group import ShardGroup
+from retrieval.search.shards.index_shard import Shard
+from retrieval.search.shards.shard_group import ShardGroup
 from retrieval.search.stages import QueryTerms
 from retrieval.settings import LexicalSettings
 from retrieval.storage import FileRecord, Store

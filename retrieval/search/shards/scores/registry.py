@@ -6,11 +6,11 @@ import numpy as np
 
 from retrieval.errors import ConfigError
 from retrieval.format import SearchParameters
-from retrieval.search.index_shard import Shard
-from retrieval.search.scores.exact import exact_scores
-from retrieval.search.scores.quantized import quantized_scores
-from retrieval.search.scores.token_codes import token_scores
-from retrieval.search.shard_requests import ScoreRequest
+from retrieval.search.shards.index_shard import Shard
+from retrieval.search.shards.scores.exact import exact_scores
+from retrieval.search.shards.scores.quantized import quantized_scores
+from retrieval.search.shards.scores.token_codes import token_scores
+from retrieval.search.shards.shard_requests import ScoreRequest
 
 # Of one shard, for its rows (q, n) int64, -1 for passages of others: float32 (q, n), -inf where it has none.
 # The parameters are those that the version is searched with.

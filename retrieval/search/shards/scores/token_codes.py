@@ -4,8 +4,8 @@ import numpy as np
 
 from retrieval.deadline import look
 from retrieval.format import SearchParameters
-from retrieval.search.index_shard import Shard
-from retrieval.search.shard_requests import ScoreRequest
+from retrieval.search.shards.index_shard import Shard
+from retrieval.search.shards.shard_requests import ScoreRequest
 
 
 def token_scores(

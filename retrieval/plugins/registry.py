@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from retrieval.errors import ConfigError
-from retrieval.plugins import load_plugin, plugin_names
+from retrieval.plugins.entry_points import load_plugin, plugin_names
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from retrieval.format import best_rows
 from retrieval.search.ranking import Ranking
-from retrieval.search.shard_requests import Matches
+from retrieval.search.shards.shard_requests import Matches
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -3,8 +3,8 @@
 import numpy as np
 
 from retrieval.format import SearchParameters
-from retrieval.search.index_shard import Shard
-from retrieval.search.shard_requests import ScoreRequest
+from retrieval.search.shards.index_shard import Shard
+from retrieval.search.shards.shard_requests import ScoreRequest
 
 
 def quantized_scores(

@@ -1,0 +1,15 @@
+from .combining import highest as highest
+from .combining import merge_matches as merge_matches
+from .combining import merge_rankings as merge_rankings
+from .combining import union as union
+from .opening import check_sizes as check_sizes
+from .opening import open_group as open_group
+from .opening import open_terms as open_terms
+from .shard_group import ShardGroup as ShardGroup
+from .shard_requests import DenseSearch as DenseSearch
+from .shard_requests import ExplainRequest as ExplainRequest
+from .shard_requests import LexicalSearch as LexicalSearch
+from .shard_requests import Matches as Matches
+from .shard_requests import Pairs as Pairs
+from .shard_requests import Place as Place
+from .shard_requests import ScoreRequest as ScoreRequest

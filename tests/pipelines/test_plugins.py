@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+import pipelines.registry
+import pipelines.sources.registry
 from pipelines.config.build_settings import validate
 from pipelines.extraction.process import thread_extractor
 from pipelines.planning.plan import make_plan
@@ -32,6 +34,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield folder
     for name in [name for name in sys.modules if name.startswith("corpusmill_toy")]:
         del sys.modules[name]
+    for kept in (pipelines.registry._loaded, pipelines.sources.registry._by_suffix):
+        kept.cache_clear()
 
 
 def values(folder: Path, /, **sections: Any) -> dict[str, Any]:

@@ -52,17 +52,7 @@ class Registry:
 
         Raises ConfigError where it is not known, not enabled, or cannot be used.
         """
-        if name in _modules(self.room):
-            found = getattr(import_module(f"{self.room}.{name}"), self.attribute)
-        else:
-            enable = f"write `plugins: [{name}]` in the build's configuration"
-            found = load_plugin(self.group, name, plugins, f"{self.setting} {name!r}", enable)
-        if not isinstance(found, base) or getattr(found, "name", None) != name:
-            raise ConfigError(
-                f"the plug-in {name} of the group {self.group} is not a {self.kind} of this name",
-                hint=f"Its entry point names an object of a subclass of {base.__module__}.{base.__name__}.",
-            )
-        return found
+        return _loaded(self, name, tuple(plugins), base)
 
     def check(self, name: str, plugins: Collection[str], also: Collection[str] = ()) -> str:
         """The name, if it is known or one of `also`; for validators of settings, it raises their error."""
@@ -84,6 +74,21 @@ class Registry:
             "description": " ".join(f"{name}: {line}." for name, line in (also | told).items())
             + " Or the name of an enabled plug-in.",
         }
+
+
+@cache  # it is asked for each file of a corpus, and each look for a plug-in reads what all packages offer
+def _loaded(registry: Registry, name: str, plugins: tuple[str, ...], base: type) -> Any:
+    if name in _modules(registry.room):
+        found = getattr(import_module(f"{registry.room}.{name}"), registry.attribute)
+    else:
+        enable = f"write `plugins: [{name}]` in the build's configuration"
+        found = load_plugin(registry.group, name, plugins, f"{registry.setting} {name!r}", enable)
+    if not isinstance(found, base) or getattr(found, "name", None) != name:
+        raise ConfigError(
+            f"the plug-in {name} of the group {registry.group} is not a {registry.kind} of this name",
+            hint=f"Its entry point names an object of a subclass of {base.__module__}.{base.__name__}.",
+        )
+    return found
 
 
 @cache

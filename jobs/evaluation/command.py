@@ -14,8 +14,8 @@ from retrieval.errors import ConfigError
 from retrieval.models import Trust
 from retrieval.rerankers import RERANKERS
 
-_RERANKERS = [one for one in RERANKERS.values() if one.rank is not None]
-_OPTIONAL = [one.stage for one in _RERANKERS if one.optional]
+_RERANKED = [one.stage for one in RERANKERS.values() if one.rank is not None]
+_OPTIONAL = [one.stage for one in RERANKERS.values() if one.optional]
 EXAMPLE = "Example: corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png"
 
 
@@ -33,8 +33,8 @@ def evaluate(
     stages: Annotated[
         str | None,
         typer.Option(
-            help=f"dense_exact, dense, lexical, hybrid, {', '.join(one.stage for one in _RERANKERS)}, "
-            f"parted by commas, or all. Default: all but {', '.join(_OPTIONAL)}."
+            help=f"dense_exact, dense, lexical, hybrid, {', '.join(_RERANKED)}, parted by commas, or all. "
+            f"Default: all but {', '.join(_OPTIONAL)}."
         ),
     ] = None,
     sample: Annotated[

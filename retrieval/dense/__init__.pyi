@@ -6,7 +6,6 @@ from .index_type import MergeWork as MergeWork
 from .quantizer import Quantizer as Quantizer
 from .registry import dense_type as dense_type
 from .registry import read_spec as read_spec
-from .row_check import RowCheck as RowCheck
 from .settings import DenseSettings as DenseSettings
 from .stored_shard import SHARD_HEADER as SHARD_HEADER
 from .stored_shard import ShardHeader as ShardHeader

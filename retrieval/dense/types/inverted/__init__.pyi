@@ -1,7 +1,4 @@
-from .inverted_type import INDEX as INDEX
 from .inverted_type import MIN_PER_LIST as MIN_PER_LIST
 from .inverted_type import InvertedType as InvertedType
 from .inverted_type import choose_nlist as choose_nlist
-from .lists_files import LISTS as LISTS
-from .trained_index import Assignment as Assignment
 from .trained_index import TrainedLists as TrainedLists

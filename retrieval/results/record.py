@@ -4,6 +4,8 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, Self, cast
 
+_PLAIN = frozenset({str, int, float, bool})  # most values: looked for first
+
 
 class Record:
     """Base of the dataclasses that results are. Their fields are those of the JSON, in its order.
@@ -14,12 +16,14 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """The object that commands and servers print, of plain values."""
-        value, kind = vars(self), cast("Any", type(self))
-        return {
-            name: _plain(value[name])
-            for name, optional in _fields(kind)
-            if not (optional and value[name] is None)
-        }
+        found = {}
+        for name, optional in _fields(cast("Any", type(self))):
+            value = getattr(self, name)
+            if type(value) in _PLAIN:
+                found[name] = value
+            elif value is not None or not optional:
+                found[name] = _plain(value)
+        return found
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
@@ -41,6 +45,8 @@ def _adapter(kind: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Record):
         return value.as_json()
     if isinstance(value, tuple | list):

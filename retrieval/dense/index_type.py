@@ -2,7 +2,7 @@
 
 A type is an object without state of its own, whose class is found by its module's name, since workers get
 it pickled. What all types share is done for them: headers with checksums, the order of pieces, exact
-re-scoring of what a search found, tuning, verification. docs/extending_dense.md goes through it step by step.
+re-scoring of what a search found, tuning, verification. docs/extending.md goes through it step by step.
 """
 
 from abc import ABC, abstractmethod

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pipelines.registry
 import pytest
 import yaml
 
-import pipelines.registry
 import pipelines.sources.registry
 from pipelines.config.build_settings import validate
 from pipelines.extraction.process import thread_extractor

@@ -28,6 +28,7 @@ from retrieval.serve.runtime.served_index import ServedIndex, ShardAssignment
 from retrieval.serve.settings import ServeSettings
 from tests.conftest import make_documents, write_jsonl
 
+pytestmark = pytest.mark.timeout(600)  # an index and four processes to start
 GROUPS = 2
 TOY = "year_distance"
 
@@ -105,7 +106,7 @@ class Remote:
 @pytest.fixture(scope="module")
 def remote(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     root = tmp_path_factory.mktemp("remote")
-    corpus = write_jsonl(root / "corpus.jsonl", make_documents(80))
+    corpus = write_jsonl(root / "corpus.jsonl", make_documents(40))
     build(
         corpus, root / "index", dense={"type": "ivf_pq", "nlist": 4, "tune_queries": 20}, chunk={"size": 96},
         index={"part_passages": 50, "shard_passages": 50},

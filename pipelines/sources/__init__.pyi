@@ -1,9 +1,15 @@
+from .delimited import DelimitedFormat as DelimitedFormat
+from .document_format import DocumentFormat as DocumentFormat
+from .document_format import Reading as Reading
+from .document_format import RecordFormat as RecordFormat
 from .documents import Document as Document
 from .documents import Reject as Reject
 from .documents import carried as carried
+from .documents import reject as reject
 from .metadata import infer_schema as infer_schema
 from .registry import format_fingerprint as format_fingerprint
 from .registry import format_named as format_named
 from .slice_reader import read_slice as read_slice
 from .slices import Slice as Slice
 from .slices import cut_slices as cut_slices
+from .whole_files import WholeFileFormat as WholeFileFormat

@@ -1,8 +1,13 @@
 from .dense_shard import DenseShard as DenseShard
+from .index_type import Candidates as Candidates
+from .index_type import Demand as Demand
 from .index_type import DenseType as DenseType
+from .index_type import MergeWork as MergeWork
 from .quantizer import Quantizer as Quantizer
 from .registry import dense_type as dense_type
 from .registry import read_spec as read_spec
 from .settings import DenseSettings as DenseSettings
 from .stored_shard import SHARD_HEADER as SHARD_HEADER
+from .stored_shard import ShardHeader as ShardHeader
+from .stored_shard import StoredShard as StoredShard
 from .type_names import built_in_names as built_in_names

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pipelines.registry
 import pytest
 import yaml
 
 import pipelines.sources.registry
+import retrieval.plugins.registry
 from pipelines.config.build_settings import validate
 from pipelines.extraction.process import thread_extractor
 from pipelines.planning.plan import make_plan
@@ -34,7 +34,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield folder
     for name in [name for name in sys.modules if name.startswith("corpusmill_toy")]:
         del sys.modules[name]
-    for kept in (pipelines.registry._loaded, pipelines.sources.registry._by_suffix):
+    for kept in (retrieval.plugins.registry._loaded, pipelines.sources.registry._by_suffix):
         kept.cache_clear()
 
 

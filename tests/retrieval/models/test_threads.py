@@ -131,7 +131,7 @@ def test_a_searcher(served_index: Path) -> None:
                 search(questions[number], 5, rerank=rerank, explain=number == 1)
                 for rerank in ("none", "late-interaction", "cross-encoder")[: 2 + number % 2]
             ]
-            return [[(hit.passage.passage_id, hit.score) for hit in result.hits] for result in found]
+            return [[(hit.passage_id, hit.score) for hit in result.hits] for result in found]
 
         expected = [work(number) for number in range(4)]
         assert len({tuple(map(tuple, found[0])) for found in expected}) == 4

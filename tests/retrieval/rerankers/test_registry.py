@@ -45,7 +45,7 @@ except ValidationError as error:
     assert "'the-longest'" in str(error)
 with Searcher.open(sys.argv[1]) as search:
     hits = search("glaciers", 5, rerank="the-longest", settings=SearchSettings(rerank_fusion="replace")).hits
-    lengths = [len(hit.passage.text) for hit in hits]
+    lengths = [len(hit.text) for hit in hits]
     assert lengths == sorted(lengths, reverse=True) and len(set(lengths)) > 1, lengths
     assert all(hit.stages["the_longest"].score == size for hit, size in zip(hits, lengths))
     print("found")

@@ -41,7 +41,8 @@ FLOORS = {
 MOST_FILES = 12
 # Types that the methods of a plug-in take and give.
 SIGNATURES = {
-    "Batch", "Demand", "DelimitedFormat", "DocumentFormat", "MergeWork", "ShardHeader", "Spans", "StoredShard",
+    "Batch", "Demand", "DelimitedFormat", "DocumentFormat", "MergeWork", "ShardHeader", "Spans",
+    "StoredShard",
 }  # fmt: skip
 LOOSE = {"retrieval": {"client", "deadline", "errors", "settings"}, "pipelines": {"index"}}
 

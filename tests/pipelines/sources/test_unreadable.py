@@ -14,22 +14,30 @@ import pytest
 from tests.tools.source_samples import ROWS, jsonl
 
 _AS_NOBODY = """
-import json, os, sys
+import json, os, sys, tempfile
+from pathlib import Path
 from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.sources.files import list_files
 from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import cut_slices
 from retrieval.errors import CorpusmillError
+
+def look(corpus):
+    listing = list_files(corpus)
+    slices = list(cut_slices(listing.files, 10**6, {}))
+    documents = [type(item).__name__ for slice in slices for item in read_slice(slice, corpus, {})]
+    return [[file.name for file in listing.files], listing.left_out, documents]
+
+with tempfile.TemporaryDirectory() as folder:  # modules are imported while they may be read
+    for name in ("a.txt", "a.md", "a.jsonl", "a.csv", "a.html"):
+        (Path(folder) / name).write_text('{"text": "x"}')
+    look(CorpusSettings(paths=folder))
 if not os.geteuid():
     os.setgid(65534)
     os.setuid(65534)
 for paths, settings in json.load(sys.stdin):
-    corpus = CorpusSettings(paths=paths, **settings)
     try:
-        listing = list_files(corpus)
-        slices = list(cut_slices(listing.files, 10**6, {}))
-        documents = [type(item).__name__ for slice in slices for item in read_slice(slice, corpus, {})]
-        found = [[file.name for file in listing.files], listing.left_out, documents]
+        found = look(CorpusSettings(paths=paths, **settings))
     except CorpusmillError as error:
         found = [type(error).__name__, str(error), ""]
     print(json.dumps(found))

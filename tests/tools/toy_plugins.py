@@ -77,7 +77,7 @@ def write_toy_package(folder: Path) -> Path:
     package, info = folder / "corpusmill_toy", folder / "corpusmill_toy-1.5.dist-info"
     package.mkdir(parents=True)
     info.mkdir()
-    [example] = re.findall(r"^```python\n(.*?)^```$", DOCS.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    [example] = re.findall(r"^```py\n(.*?)^```$", DOCS.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     for name, text in (FILES | {"poems.py": example}).items():
         (package / name).write_text(text)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: corpusmill-toy\nVersion: 1.5\n")

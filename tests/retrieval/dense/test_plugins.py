@@ -77,6 +77,7 @@ def test_a_plugin_is_chosen_by_its_name_in_the_configuration(site: Path) -> None
     with pytest.raises(ConfigError, match="'ivf_pq' or 'hnsw'"):
         validate(values, "test")
     install_signs(site)
+    sys.modules.pop("corpusmill_signs", None)  # of a test before
     settings = validate(values, "test").dense
     assert "corpusmill_signs" not in sys.modules  # a name is looked up, nothing is loaded
     spec, reason = choose_dense(settings, 1_000, 64, 10**9)

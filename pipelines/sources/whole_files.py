@@ -24,17 +24,23 @@ class WholeFileFormat(DocumentFormat):
 
     parser: the module whose `extract(data, max_bytes)` gives (title, text), in the process for foreign
     bytes, which keeps to the corpus's limits. It is imported there alone, by a process without secrets.
+    A subclass has the one or the other: a class that has neither raises TypeError as it is made.
     """
 
     parser: ClassVar[str] = ""
     has_fields = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not cls.parser and cls.extract is WholeFileFormat.extract:
+            raise TypeError(f"{cls.__name__} has neither a `parser` nor `extract`")
+
     def extract(self, data: bytes, reading: Reading) -> tuple[str, str]:
         """(title, text) of a file of at most `max_document_bytes`; the title may be "". Raises BadData.
 
-        Only for what takes no parser that hostile bytes could harm.
+        Of a subclass only for what takes no parser that hostile bytes could harm.
         """
-        raise NotImplementedError(f"{self.name} has neither a parser nor `extract`")
+        return thread_extractor(limits(reading.corpus)).extract(self.parser, data)
 
     def cut(
         self, files: Sequence[InputFile], slice_bytes: int, storage_options: Mapping[str, Any]

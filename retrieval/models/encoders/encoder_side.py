@@ -29,6 +29,7 @@ class LoadedSide:
         batch_tokens: int,
     ) -> None:
         """model: of `load_model`, which others may use too."""
+        self._model = model  # others get it as long as somebody holds it, not its modules alone
         self.tokenizer = tokenizer
         self.layout = tokenizer.layout
         self.device = device

@@ -6,6 +6,7 @@ import io
 import pyarrow as pa
 import pytest
 
+from pipelines.sources import WholeFileFormat
 from tests.tools.source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
 
 
@@ -132,3 +133,12 @@ def test_one_document_files(tmp_path):
     assert found["g.html"][1].strip() == "Café"
     assert found["h.pdf"] == ("On papers", "Hello paper\nsecond line")
     assert found["i.md.gz"][0] == "Setext"
+
+
+def test_a_format_of_whole_files_that_cannot_read_them_is_refused_as_it_is_made() -> None:
+    with pytest.raises(TypeError, match="Mute has neither a `parser` nor `extract`"):
+        type("Mute", (WholeFileFormat,), {"name": "mute"})
+    spoken = type(
+        "Spoken", (WholeFileFormat,), {"name": "spoken", "extract": lambda _self, _data, _reading: ("", "")}
+    )
+    assert type("Louder", (spoken,), {}).parser == ""

@@ -26,9 +26,8 @@ from pipelines.runtime import (
     write_marker,
 )
 from pipelines.stages.quantizer import Trained
-from retrieval.dense import Quantizer
+from retrieval.dense import Quantizer, gpu_count
 from retrieval.dense.making import build_piece, merge_pieces
-from retrieval.dense.types import gpu_count
 from retrieval.format import Manifest, ShardRecord, ShardVectors, part_schema, write_passages
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord, is_written_by_us

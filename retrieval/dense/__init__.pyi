@@ -1,4 +1,6 @@
 from .dense_shard import DenseShard as DenseShard
+from .faiss_files import is_moderate as is_moderate
+from .gpu import gpu_count as gpu_count
 from .index_type import Candidates as Candidates
 from .index_type import Demand as Demand
 from .index_type import DenseType as DenseType

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from retrieval.dense.types import is_moderate
+from retrieval.dense import is_moderate
 from retrieval.errors import ConfigError, IndexDamaged
 from retrieval.format import (
     DAMAGE_HINT,

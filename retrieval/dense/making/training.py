@@ -8,10 +8,10 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from retrieval.dense.gpu import gpu_count
 from retrieval.dense.index_type import DenseType
 from retrieval.dense.quantizer import write_quantizer_header
 from retrieval.dense.registry import dense_type
-from retrieval.dense.types import gpu_count
 from retrieval.format import DenseSpec
 
 

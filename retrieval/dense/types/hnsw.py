@@ -8,10 +8,10 @@ import faiss
 import numpy as np
 import torch
 
+from retrieval.dense.faiss_files import check_graph, read_faiss
 from retrieval.dense.index_type import Candidates, Demand, DenseType, MergeWork
+from retrieval.dense.selector import row_selector
 from retrieval.dense.stored_shard import ShardHeader, StoredShard
-from retrieval.dense.types.faiss_files import check_graph, read_faiss
-from retrieval.dense.types.selector import row_selector
 from retrieval.errors import ConfigError, IndexDamaged
 from retrieval.format import (
     DAMAGE_HINT,

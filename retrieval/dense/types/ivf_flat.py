@@ -5,8 +5,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from retrieval.dense.faiss_files import Walk
 from retrieval.dense.index_type import Demand
-from retrieval.dense.types.faiss_files import Walk
 from retrieval.dense.types.inverted import InvertedType, choose_nlist
 from retrieval.format import FaissSpec
 

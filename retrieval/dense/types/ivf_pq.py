@@ -6,11 +6,11 @@ from typing import Any
 import faiss
 import numpy as np
 
+from retrieval.dense.faiss_files import Walk, check_transform, read_faiss
+from retrieval.dense.gpu import flat_index, gpu_count
 from retrieval.dense.index_type import Demand, bytes_in_words
 from retrieval.dense.settings import DenseSettings
 from retrieval.dense.stored_shard import StoredShard
-from retrieval.dense.types.faiss_files import Walk, check_transform, read_faiss
-from retrieval.dense.types.gpu import flat_index, gpu_count
 from retrieval.dense.types.inverted import MIN_PER_LIST, InvertedType, TrainedLists, choose_nlist
 from retrieval.errors import ConfigError
 from retrieval.format import ROW_BYTES, FaissSpec

@@ -74,7 +74,7 @@ def spec_values(**changes: Any) -> dict[str, Any]:
 
 def test_a_plugin_is_chosen_by_its_name_in_the_configuration(site: Path) -> None:
     values = {"corpus": {"paths": ["x"]}, "index": {"path": "y"}, "dense": {"type": "signs"}}
-    with pytest.raises(ConfigError, match="'ivf_pq' or 'hnsw'"):
+    with pytest.raises(ConfigError, match="'ivf_flat' or 'ivf_pq'"):
         validate(values, "test")
     install_signs(site)
     sys.modules.pop("corpusmill_signs", None)  # of a test before
@@ -82,7 +82,7 @@ def test_a_plugin_is_chosen_by_its_name_in_the_configuration(site: Path) -> None
     assert "corpusmill_signs" not in sys.modules  # a name is looked up, nothing is loaded
     spec, reason = choose_dense(settings, 1_000, 64, 10**9)
     assert spec.type == "signs" and "signs as configured" in reason
-    with pytest.raises(ConfigError, match="'hnsw' or 'signs'"):
+    with pytest.raises(ConfigError, match="'ivf_pq' or 'signs'"):
         validate({**values, "dense": {"type": "sings"}}, "test")
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.parts.part_reader import read_part
-from retrieval.dense.types.faiss_files import check_graph
+from retrieval.dense.faiss_files import check_graph
 from retrieval.dense.types.hnsw import GRAPH
 from retrieval.dense.types.inverted.inverted_type import INDEX
 from retrieval.dense.types.ivf_pq import IVF_PQ

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import torch
 
-from retrieval.dense.types.gpu import flat_index, gpu_count
+from retrieval.dense.gpu import flat_index, gpu_count
 from retrieval.dense.types.inverted.trained_index import TrainedLists
 from retrieval.format import ShardVectors
 

@@ -3,7 +3,7 @@
 import faiss
 import numpy as np
 
-from retrieval.dense.types.gpu import flat_index
+from retrieval.dense.gpu import flat_index
 from retrieval.format import FaissSpec
 
 ITERATIONS = 10  # of k-means, FAISS's default for a coarse quantizer

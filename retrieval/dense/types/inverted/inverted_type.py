@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import faiss
 import numpy as np
 
+from retrieval.dense.faiss_files import Walk, check_lists_index, read_faiss
 from retrieval.dense.index_type import Demand, DenseType, MergeWork
 from retrieval.dense.stored_shard import StoredShard
-from retrieval.dense.types.faiss_files import Walk, check_lists_index, read_faiss
 from retrieval.dense.types.inverted.adding import encode, in_list_order
 from retrieval.dense.types.inverted.coarse import train_coarse
 from retrieval.dense.types.inverted.lists_files import (

@@ -5,8 +5,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from retrieval.dense.selector import row_selector
 from retrieval.dense.types.inverted.trained_index import Assignment, TrainedLists
-from retrieval.dense.types.selector import row_selector
 from retrieval.format import SearchParameters
 
 

@@ -99,7 +99,7 @@ def build(ray_session: None) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def served_index(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index in several shards that tests of the service read; none of them changes it."""
-    from tests.tools.serve_tools import served_documents
+    from tests.tools.serving.serve_tools import served_documents
 
     root = tmp_path_factory.mktemp("served")
     corpus = write_jsonl(root / "corpus.jsonl", served_documents())
@@ -113,7 +113,7 @@ def served_index(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def service(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """`corpusmill serve` over it."""
-    from tests.tools.serve_tools import serving
+    from tests.tools.serving.serve_tools import serving
 
     with serving(served_index, tmp_path_factory.mktemp("service")) as running:
         yield running
@@ -122,7 +122,7 @@ def service(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="session")
 def guarded(served_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """`corpusmill serve` over it with keys and a generator."""
-    from tests.tools.guarded_tools import guarding
+    from tests.tools.serving.guarded_tools import guarding
 
     with guarding(served_index, tmp_path_factory.mktemp("guarded")) as running:
         yield running

@@ -1,7 +1,7 @@
 """The answer without a generator: the sentences of the passages that fit the question best, each cited.
 
 Chosen by MaxSim of token vectors: over the passages of a hybrid search it found SQuAD's answers more often
-than the cosine of sentence vectors (see benchmarks/support.py).
+than the cosine of sentence vectors (see benchmarks/answers/support.py).
 """
 
 import re

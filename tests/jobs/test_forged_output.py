@@ -22,8 +22,8 @@ from retrieval.serve.logs import log
 from retrieval.storage.store import Store
 from retrieval.text import printable_line
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.generation_tools import server
-from tests.tools.serve_tools import serving
+from tests.tools.samples.generation_tools import server
+from tests.tools.serving.serve_tools import serving
 
 BREAKS = ["\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 STEERING = [

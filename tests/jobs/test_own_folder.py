@@ -20,8 +20,8 @@ from retrieval.errors import ModelError
 from retrieval.models.resolved_model import resolve_model
 from tests.conftest import make_documents, write_jsonl
 from tests.tools.build_tools import passages, vectors
-from tests.tools.listening_tools import listening, outside, private_folder, reachable
-from tests.tools.planted import imported, plant
+from tests.tools.hostile.planted import imported, plant
+from tests.tools.serving.listening_tools import listening, outside, private_folder, reachable
 
 SCRIPT = (str(Path(sys.executable).parent / "corpusmill"),)
 SAFE = (sys.executable, "-P", "-m", "jobs")

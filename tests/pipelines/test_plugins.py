@@ -22,7 +22,7 @@ from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import cut_slices
 from retrieval.errors import ConfigError, InputError
 from retrieval.storage.store import Store
-from tests.tools.toy_plugins import write_toy_package
+from tests.tools.plugins.toy_plugins import write_toy_package
 
 POEM = "Bees hum low\nin the clover\n==\nTides turn slowly\nunder the moon\nat night"
 

@@ -17,7 +17,7 @@ import yaml
 
 from jobs.cli import app
 from pipelines.config.build_settings import load_config
-from tests.tools.stalled import KINDS
+from tests.tools.serving.stalled import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 README, FORMAT = ROOT / "README.md", ROOT / "docs" / "format.md"
@@ -216,7 +216,7 @@ def test_the_stalled_kinds_are_those_that_the_benchmark_has() -> None:
 
 def test_every_benchmark_that_is_named_is_there() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
-    named = set(re.findall(r"\bbenchmarks/(\w+\.py)", text))
+    named = set(re.findall(r"\bbenchmarks/(\w+/\w+\.py)", text))
     assert len(named) > 10
     assert [name for name in sorted(named) if not (ROOT / "benchmarks" / name).exists()] == []
 

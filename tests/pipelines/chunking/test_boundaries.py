@@ -10,7 +10,7 @@ from pipelines.chunking.boundaries import sentences
 from pipelines.chunking.chunker import Chunker
 from pipelines.chunking.settings import ChunkSettings
 from retrieval.errors import ConfigError, ModelError
-from tests.tools.chunking_samples import check_spans, chunker, hashed_vectors
+from tests.tools.samples.chunking_samples import check_spans, chunker, hashed_vectors
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
 CJK = "一二三四五六七八九十"

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from pipelines.chunking.boundaries import sentences
-from tests.tools.chunking_samples import (
+from tests.tools.samples.chunking_samples import (
     PIECES,
     WORDPIECE,
     check_spans,

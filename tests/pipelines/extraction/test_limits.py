@@ -16,8 +16,8 @@ from pipelines.extraction import frames
 from pipelines.extraction.errors import BadData
 from pipelines.extraction.process import Extractor, Limits
 from retrieval.errors import StorageError
-from tests.tools import hostile_files
-from tests.tools.source_samples import pdf
+from tests.tools.hostile import hostile_files
+from tests.tools.samples.source_samples import pdf
 
 HTML, PDF = "pipelines.extraction.html", "pipelines.extraction.pdf"  # modules that parse
 MB = 1_000_000
@@ -162,7 +162,7 @@ def test_interrupted_reading_gives_no_answer_of_another_document(small: Extracto
 PARENT = """
 import sys, threading
 from pipelines.extraction import Extractor, Limits
-from tests.tools.hostile_files import page_bomb
+from tests.tools.hostile.hostile_files import page_bomb
 extractor = Extractor(Limits(200_000_000, 60, 10**8))
 extractor.extract("pipelines.extraction.html", b"<p>x")
 print(extractor._process.pid, flush=True)

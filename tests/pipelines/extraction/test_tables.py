@@ -18,7 +18,7 @@ from pipelines.sources.document_format import limits
 from pipelines.sources.files.listing import list_files
 from pipelines.sources.slice_reader import records
 from pipelines.sources.slices import cut_slices
-from tests.tools.source_samples import ROWS, parquet, read_all
+from tests.tools.samples.source_samples import ROWS, parquet, read_all
 
 HTML = "pipelines.extraction.html"  # the module that parses
 MB = 1_000_000

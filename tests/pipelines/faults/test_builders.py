@@ -11,8 +11,8 @@ import pytest
 
 from pipelines.runtime import lease as leases
 from retrieval.storage.store import Store
-from tests.tools.faults_checks import assert_sound, contents, files_of, markers
-from tests.tools.faults_tools import Build, run, shared_place, wait_until, write_config
+from tests.tools.faults.faults_checks import assert_sound, contents, files_of, markers
+from tests.tools.faults.faults_tools import Build, run, shared_place, wait_until, write_config
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from retrieval.storage.store import Store
-from tests.tools.faults_checks import assert_sound, assert_untouched, contents, files_of, finished, markers
-from tests.tools.faults_tools import Build, Place, run, shared_place, wait_until
+from tests.tools.faults.faults_checks import (
+    assert_sound,
+    assert_untouched,
+    contents,
+    files_of,
+    finished,
+    markers,
+)
+from tests.tools.faults.faults_tools import Build, Place, run, shared_place, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 

@@ -11,8 +11,8 @@ import pytest
 from retrieval.format.manifest import read_manifest
 from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.faults_checks import assert_sound, assert_untouched, contents, files_of, finished
-from tests.tools.faults_tools import Place, run, settings, shared_place, write_config
+from tests.tools.faults.faults_checks import assert_sound, assert_untouched, contents, files_of, finished
+from tests.tools.faults.faults_tools import Place, run, settings, shared_place, write_config
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 

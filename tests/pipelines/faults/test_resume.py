@@ -10,8 +10,8 @@ import pytest
 
 from jobs.commands.index_status import status
 from retrieval.storage.store import Store
-from tests.tools.faults_checks import assert_sound, assert_untouched, contents, finished, pieces
-from tests.tools.faults_tools import Build, Place, run, shared_place, wait_until
+from tests.tools.faults.faults_checks import assert_sound, assert_untouched, contents, finished, pieces
+from tests.tools.faults.faults_tools import Build, Place, run, shared_place, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 

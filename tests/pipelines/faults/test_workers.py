@@ -7,8 +7,8 @@ import psutil
 import pytest
 
 from retrieval.storage.store import Store
-from tests.tools.faults_checks import assert_sound, contents, markers
-from tests.tools.faults_tools import Build, Place, progress, run, shared_place, wait_until
+from tests.tools.faults.faults_checks import assert_sound, contents, markers
+from tests.tools.faults.faults_tools import Build, Place, progress, run, shared_place, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 

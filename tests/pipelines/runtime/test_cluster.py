@@ -19,8 +19,16 @@ from moto.server import ThreadedMotoServer
 from pipelines.config.context import worker_cache
 from retrieval.format.manifest import read_manifest
 from retrieval.storage.store import Store
-from tests.tools.faults_checks import assert_sound, contents
-from tests.tools.faults_tools import MARK, ROOT, Build, settings, shared_place, wait_until, write_config
+from tests.tools.faults.faults_checks import assert_sound, contents
+from tests.tools.faults.faults_tools import (
+    MARK,
+    ROOT,
+    Build,
+    settings,
+    shared_place,
+    wait_until,
+    write_config,
+)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 

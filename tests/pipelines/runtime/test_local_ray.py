@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.runtime.local_ray import own_ray
 from retrieval.errors import ConfigError
-from tests.tools.listening_tools import reachable
+from tests.tools.serving.listening_tools import reachable
 
 
 def test_a_place_that_cannot_hold_rays_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

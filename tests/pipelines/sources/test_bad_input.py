@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from tests.tools.source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
+from tests.tools.samples.source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
 
 GOOD = b'{"id": "good", "text": "fine"}\n'
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.extraction.errors import EXPANSION_SLACK, MAX_EXPANSION
-from tests.tools.source_samples import ROWS, parquet, read_all
+from tests.tools.samples.source_samples import ROWS, parquet, read_all
 
 EXPAND = f"expand more than {MAX_EXPANSION} times"
 

@@ -13,7 +13,7 @@ from pipelines.sources.files.listing import list_files
 from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import cut_slices
 from retrieval.errors import InputError, StorageError
-from tests.tools.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
+from tests.tools.samples.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pipelines.sources.files.listing import list_files
 from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import cut_slices
 from retrieval.errors import ConfigError, InputError, StorageError
-from tests.tools.source_samples import ROWS, jsonl, read_all
+from tests.tools.samples.source_samples import ROWS, jsonl, read_all
 
 
 def _tree(folder, *names):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.sources import WholeFileFormat
-from tests.tools.source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
+from tests.tools.samples.source_samples import COMPRESS, ROWS, jsonl, parquet, pdf, read_all
 
 
 def _delimited(rows, delimiter):

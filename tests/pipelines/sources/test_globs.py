@@ -15,7 +15,7 @@ from pipelines.sources.files.listing import Listing, list_files
 from pipelines.sources.files.web import is_below
 from retrieval.errors import ConfigError, InputError, StorageError
 from retrieval.storage.store import Store
-from tests.tools.source_samples import ROWS, jsonl
+from tests.tools.samples.source_samples import ROWS, jsonl
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -13,7 +13,7 @@ from pipelines.sources.documents import Reject
 from pipelines.sources.files.streams import zstd
 from pipelines.sources.formats.markdown import _heading
 from retrieval.errors import StorageError
-from tests.tools.source_samples import COMPRESS, jsonl, parquet, read_all
+from tests.tools.samples.source_samples import COMPRESS, jsonl, parquet, read_all
 
 GOOD = b'{"id": "good", "text": "fine"}\n'
 MANY = 8_100_000

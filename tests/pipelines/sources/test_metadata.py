@@ -10,7 +10,7 @@ from pipelines.config.corpus_settings import CorpusSettings
 from pipelines.sources.files.listing import list_files
 from pipelines.sources.metadata import arrow_type, convert, infer_schema
 from pipelines.sources.slices import cut_slices
-from tests.tools.source_samples import jsonl, parquet, read_all
+from tests.tools.samples.source_samples import jsonl, parquet, read_all
 
 DAY = datetime.date(2019, 5, 1)
 

@@ -15,7 +15,7 @@ from pipelines.sources.documents import Document
 from pipelines.sources.files.listing import InputFile, list_files
 from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import Slice, cut_slices
-from tests.tools.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
+from tests.tools.samples.source_samples import COMPRESS, ROWS, jsonl, parquet, read_all
 
 _lines = st.lists(
     st.one_of(

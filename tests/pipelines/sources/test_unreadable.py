@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.tools.source_samples import ROWS, jsonl
+from tests.tools.samples.source_samples import ROWS, jsonl
 
 _AS_NOBODY = """
 import json, os, sys, tempfile

@@ -25,7 +25,7 @@ from pipelines.sources.slices import cut_slices
 from retrieval.errors import InputError, StorageError
 from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.source_samples import ROWS, jsonl
+from tests.tools.samples.source_samples import ROWS, jsonl
 
 pytestmark = pytest.mark.timeout(120)  # what hangs is a failure
 MARKER = json.dumps({"what": "corpusmill index", "format": 2}).encode()

@@ -15,7 +15,7 @@ from pipelines.sources.files.listing import list_files
 from pipelines.sources.metadata import infer_schema
 from pipelines.sources.slices import cut_slices
 from retrieval.errors import ConfigError
-from tests.tools.source_samples import jsonl, parquet, read_all
+from tests.tools.samples.source_samples import jsonl, parquet, read_all
 
 PLAIN = [{"id": f"d{i}", "text": "t", "year": 1900 + i} for i in range(50)]
 ODD = ["", " ", "\t", "a\nb", "nul\0", "\u202egnp", "\u200b", "\x1b[2J", "\u2028", "x" * 201, "y" * 100_000]

@@ -18,7 +18,7 @@ from retrieval.serve.runtime.served_index import GroupVersions, SearcherVersions
 from retrieval.serve.settings import ServeSettings
 from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.plugin_packages import install_signs
+from tests.tools.plugins.plugin_packages import install_signs
 
 ROOT = Path(__file__).resolve().parents[3]
 

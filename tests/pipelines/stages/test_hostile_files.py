@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.tools import hostile_files
 from tests.tools.build_tools import passages
-from tests.tools.source_samples import COMPRESS, jsonl, pdf
+from tests.tools.hostile import hostile_files
+from tests.tools.samples.source_samples import COMPRESS, jsonl, pdf
 
 MEMORY = 200_000_000
 ORDINARY = {

@@ -16,8 +16,8 @@ from retrieval.token_codes.codec import TokenCodec
 from retrieval.token_codes.shard_codes import ShardTokens
 from tests.conftest import make_documents, write_jsonl
 from tests.tools.build_tools import passages, snapshot
-from tests.tools.encoder_models import model_folder
-from tests.tools.late_models import native
+from tests.tools.samples.encoder_models import model_folder
+from tests.tools.samples.late_models import native
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from retrieval.dense.settings import DenseSettings
 from retrieval.errors import ConfigError, CorpusmillError, IndexDamaged, StorageError
 from retrieval.format.dense_spec import SearchParameters
 from retrieval.format.vectors import ShardVectors, exact_search
-from tests.tools.dense_data import Built, build, build_with, clustered, ivf, overlap, stored, trained
+from tests.tools.samples.dense_data import Built, build, build_with, clustered, ivf, overlap, stored, trained
 
 COUNT = 3000
 WIDE = SearchParameters(nprobe=32, shortlist=200, ef_search=200)

@@ -11,7 +11,7 @@ from retrieval.dense.settings import DenseSettings
 from retrieval.errors import BuildFailed, ConfigError
 from retrieval.format.dense_spec import FaissSpec
 from retrieval.format.vectors import ShardVectors, exact_search
-from tests.tools.dense_data import build, build_with, clustered, ivf, overlap
+from tests.tools.samples.dense_data import build, build_with, clustered, ivf, overlap
 
 GB = 10**9
 

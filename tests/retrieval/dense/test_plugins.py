@@ -18,8 +18,8 @@ from retrieval.dense.types.hnsw import HNSW
 from retrieval.dense.types.ivf_flat import IVF_FLAT
 from retrieval.dense.types.ivf_pq import IVF_PQ
 from retrieval.errors import ConfigError, IndexDamaged
-from tests.tools.plugin_packages import install, install_signs
-from tests.tools.signs import SIGNS
+from tests.tools.plugins.plugin_packages import install, install_signs
+from tests.tools.plugins.signs import SIGNS
 
 LISTS = {"nlist": 16}
 
@@ -154,7 +154,7 @@ def test_a_name_that_two_packages_offer_is_refused(site: Path) -> None:
 
 def test_search_is_by_hamming_distance_and_scores_are_exact() -> None:
     codes = np.packbits(np.array([[1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]]) > 0, axis=1)
-    from tests.tools.signs import SignSearch
+    from tests.tools.plugins.signs import SignSearch
 
     query = np.array([[1, 1, -1, -1, -1, -1, -1, -1]], np.float32)
     scores, rows = SignSearch(codes).search(query, 2, None, None, None)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from retrieval.client import Client, ServiceError
 from retrieval.errors import ConfigError
 from retrieval.filters.filter import parse
 from retrieval.search.searcher import Searcher
-from tests.tools.serve_tools import Service
+from tests.tools.serving.serve_tools import Service
 
 SCHEMA = {"year": "integer", "tags": "list[string]"}
 HAS: dict[str, Any] = {"has": "year"}

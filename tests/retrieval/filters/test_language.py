@@ -8,7 +8,7 @@ import pytest
 
 from retrieval.errors import ConfigError
 from retrieval.filters.filter import parse
-from tests.tools.filter_samples import SCHEMA, as_expression, random_filter
+from tests.tools.samples.filter_samples import SCHEMA, as_expression, random_filter
 
 
 def test_both_notations_give_one_filter() -> None:

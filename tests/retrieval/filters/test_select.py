@@ -14,7 +14,7 @@ from retrieval.filters import evaluate
 from retrieval.filters.filter import parse
 from retrieval.format.parquet_schema import part_schema
 from retrieval.format.passages import Passages
-from tests.tools.filter_samples import SCHEMA, make_rows, open_rows, passes, random_filter
+from tests.tools.samples.filter_samples import SCHEMA, make_rows, open_rows, passes, random_filter
 
 
 def test_rows_are_those_that_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ from pathlib import Path
 from retrieval.errors import IndexDamaged
 from retrieval.filters import parse
 from retrieval.format.passages import Passages
-from tests.tools.filter_samples import SCHEMA
+from tests.tools.samples.filter_samples import SCHEMA
 
 path, rows = Path(sys.argv[1]), int(sys.argv[2])
 whole = path.read_bytes()

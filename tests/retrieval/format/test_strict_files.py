@@ -27,7 +27,7 @@ from retrieval.format.passages import Passages, write_passages
 from retrieval.models.errors import check_weights
 from retrieval.storage.store import Store
 from retrieval.storage.strict_json import parse_json, read_json_as
-from tests.tools.dense_data import Built, build, clustered, ivf
+from tests.tools.samples.dense_data import Built, build, clustered, ivf
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 NUMBERS = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)

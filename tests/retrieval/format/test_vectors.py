@@ -5,7 +5,7 @@ import pytest
 
 from retrieval.errors import IndexDamaged, ModelError
 from retrieval.format.vectors import ShardVectors, exact_search, open_vectors, write_vectors
-from tests.tools.dense_data import clustered, stored
+from tests.tools.samples.dense_data import clustered, stored
 
 
 def test_a_part_is_a_plain_npy_file_that_numpy_reads(tmp_path):

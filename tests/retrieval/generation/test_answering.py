@@ -14,7 +14,7 @@ from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import support
 from retrieval.results.answer import Answer
 from retrieval.results.search_result import Hit
-from tests.tools.generation_tools import BEES, HITS, OIL, VIOLIN, found_by, hits, judge, passage
+from tests.tools.samples.generation_tools import BEES, HITS, OIL, VIOLIN, found_by, hits, judge, passage
 
 QUESTION = "When did the 1973 oil crisis begin?"
 

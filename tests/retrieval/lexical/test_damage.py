@@ -14,7 +14,7 @@ from retrieval.errors import IndexDamaged
 from retrieval.lexical.lexical_shard import LexicalShard
 from retrieval.lexical.query import make_query
 from retrieval.lexical.statistics import Statistics
-from tests.tools.lexical_tools import ANALYZER, Corpus, make_corpus, make_passages, make_queries
+from tests.tools.samples.lexical_tools import ANALYZER, Corpus, make_corpus, make_passages, make_queries
 
 ROWS = 500
 QUERIES = make_queries(6)

@@ -7,7 +7,7 @@ import pytest
 
 from retrieval.lexical.candidates.candidates import error_bound
 from retrieval.lexical.query import MAX_TERMS, make_query
-from tests.tools.lexical_tools import (
+from tests.tools.samples.lexical_tools import (
     ANALYZER,
     Corpus,
     Exhaustive,

@@ -9,8 +9,8 @@ from retrieval.errors import CorpusmillError
 from retrieval.models.encoders.tokenizer import Tokenizer
 from retrieval.models.resolved_model import resolve_model
 from retrieval.settings import ModelSettings
-from tests.tools.encoder_models import transformer_folder
-from tests.tools.hostile_tools import attack, mutations
+from tests.tools.hostile.hostile_tools import attack, mutations
+from tests.tools.samples.encoder_models import transformer_folder
 
 
 @pytest.mark.parametrize("examples", [60, pytest.param(2000, marks=pytest.mark.faults)])

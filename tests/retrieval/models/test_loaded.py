@@ -24,9 +24,9 @@ from retrieval.models.trust import Trust
 from retrieval.search.searcher import Searcher
 from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.encoder_models import cross_encoder_folder, model_folder
-from tests.tools.hostile_index import AUTO_MAP, bring_code, edit
-from tests.tools.late_models import native
+from tests.tools.hostile.hostile_index import AUTO_MAP, bring_code, edit
+from tests.tools.samples.encoder_models import cross_encoder_folder, model_folder
+from tests.tools.samples.late_models import native
 
 SOON_S = 2.0
 

@@ -14,8 +14,14 @@ from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.search.searcher import Searcher
 from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
-from tests.tools.encoder_models import TEXTS, TITLES, cross_encoder_folder, model_folder, router_folder
-from tests.tools.late_models import LAYOUTS
+from tests.tools.samples.encoder_models import (
+    TEXTS,
+    TITLES,
+    cross_encoder_folder,
+    model_folder,
+    router_folder,
+)
+from tests.tools.samples.late_models import LAYOUTS
 
 ROUNDS = 60
 # Of different lengths, so that truncation and padding of one call show in another.

@@ -26,8 +26,8 @@ from retrieval.serve.runtime.served_index import SearcherVersions, ServedIndex
 from retrieval.serve.settings import ServeSettings
 from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.encoder_models import model_folder
-from tests.tools.hostile_index import RERANK, bring_code, plant, rewrite
+from tests.tools.hostile.hostile_index import RERANK, bring_code, plant, rewrite
+from tests.tools.samples.encoder_models import model_folder
 
 QUERY = "glaciers"
 

@@ -29,9 +29,9 @@ from retrieval.models.resolved_model import resolve_model
 from retrieval.models.trust import OPENED, Trust
 from retrieval.search.searcher import Searcher
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.encoder_models import dense, model_folder, router_folder
-from tests.tools.hostile_index import edit, rewrite
-from tests.tools.source_samples import read_all
+from tests.tools.hostile.hostile_index import edit, rewrite
+from tests.tools.samples.encoder_models import dense, model_folder, router_folder
+from tests.tools.samples.source_samples import read_all
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from retrieval.rerankers.registry import RERANKERS
 from retrieval.search.searcher import Searcher
 from retrieval.settings import SearchSettings
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.encoder_models import model_folder
+from tests.tools.samples.encoder_models import model_folder
 
 TOY = """
 import numpy as np

@@ -29,7 +29,7 @@ from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.models.layer_checks import look_between_layers
 from retrieval.search.searcher import Searcher
 from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
-from tests.tools.generation_tools import HITS, collect, found_by, judge, server
+from tests.tools.samples.generation_tools import HITS, collect, found_by, judge, server
 
 SOON_S = 1.0  # rather more than a look takes: the tests may have half a core to themselves
 

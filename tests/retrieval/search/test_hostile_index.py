@@ -14,10 +14,10 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.dense_data import build as build_dense
-from tests.tools.dense_data import clustered, ivf
-from tests.tools.hostile_tools import ROOT, HostileIndex, Worker, attack, mutations
-from tests.tools.lexical_tools import make_corpus, make_passages, make_queries
+from tests.tools.hostile.hostile_tools import ROOT, HostileIndex, Worker, attack, mutations
+from tests.tools.samples.dense_data import build as build_dense
+from tests.tools.samples.dense_data import clustered, ivf
+from tests.tools.samples.lexical_tools import make_corpus, make_passages, make_queries
 
 # Some of the examples in the default suite; many where there is time.
 FAULTS = pytest.mark.faults

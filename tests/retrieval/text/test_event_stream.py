@@ -18,7 +18,7 @@ from retrieval.generation.settings import GenerationSettings
 from retrieval.serve.http.guard import to_json
 from retrieval.text.event_stream import Event, EventReader, LineReader, split_lines
 from retrieval.text.surrogates import join_surrogate_stream, join_surrogates
-from tests.tools.generation_tools import collect, prompt, server, write
+from tests.tools.samples.generation_tools import collect, prompt, server, write
 
 # What str.splitlines takes for the end of a line, and other letters that parsers trip over.
 ODD = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\x00j\u202ek\ufeffl😀m: data: x"

@@ -19,7 +19,7 @@ from retrieval.generation.generators import local_model
 from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
-from tests.tools.generation_tools import collect, prompt, reply, server, write
+from tests.tools.samples.generation_tools import collect, prompt, reply, server, write
 
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}Answer:"
 

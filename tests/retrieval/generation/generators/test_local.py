@@ -13,7 +13,7 @@ from retrieval.generation.answering import write_answer
 from retrieval.generation.generators import local_model
 from retrieval.generation.generators.stop_texts import StopFilter
 from retrieval.generation.settings import GenerationSettings
-from tests.tools.generation_tools import HITS, collect, found_by, judge, prompt, write
+from tests.tools.samples.generation_tools import HITS, collect, found_by, judge, prompt, write
 
 QUESTION = "When did the 1973 oil crisis begin?"
 

@@ -14,7 +14,7 @@ from retrieval.errors import ConfigError, InputError, ModelError
 from retrieval.models.cross_encoders import packaged
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder, cross_encoder_card
 from retrieval.settings import CrossEncoderSettings, ModelSettings
-from tests.tools.encoder_models import (
+from tests.tools.samples.encoder_models import (
     TEXTS,
     TITLES,
     WORDS,

@@ -17,7 +17,7 @@ from retrieval.models.batches import length_sorted_batches
 from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
 from retrieval.settings import ModelSettings
-from tests.tools.encoder_models import TEXTS, TITLES, model_folder
+from tests.tools.samples.encoder_models import TEXTS, TITLES, model_folder
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sentence_transformers.base.modules import Normalize
 from retrieval.errors import InputError, ModelError
 from retrieval.models.encoders.encoder import Encoder
 from retrieval.settings import ModelSettings
-from tests.tools.encoder_models import (
+from tests.tools.samples.encoder_models import (
     JOINED,
     TEXTS,
     TITLES,

@@ -17,7 +17,7 @@ from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.encoders.tokenizer import Tokenizer
 from retrieval.settings import CrossEncoderSettings, ModelSettings
 from retrieval.text.sentence_split import sentences
-from tests.tools.chunking_samples import prose, soup
+from tests.tools.samples.chunking_samples import prose, soup
 
 TEXTS: dict[str, Callable[[int], str]] = {
     "prose": lambda n: prose(n // 5)[:n],

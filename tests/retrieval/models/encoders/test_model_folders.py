@@ -11,7 +11,7 @@ from retrieval.errors import ModelError
 from retrieval.models.resolved_model import model_card, resolve_model
 from retrieval.models.trust import Trust
 from retrieval.settings import ModelSettings
-from tests.tools.encoder_models import dense, model_folder, router_folder
+from tests.tools.samples.encoder_models import dense, model_folder, router_folder
 
 
 @pytest.fixture

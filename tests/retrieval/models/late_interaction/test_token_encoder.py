@@ -14,8 +14,8 @@ from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.models.late_interaction.resolve_model import late_card
 from retrieval.models.late_interaction.token_encoder import TokenEncoder
 from retrieval.settings import LateInteractionSettings, ModelSettings
-from tests.tools.encoder_models import TEXTS, TITLES, model_folder, router_folder
-from tests.tools.late_models import DIMENSION, LAYOUTS, QUERY_LENGTH, native
+from tests.tools.samples.encoder_models import TEXTS, TITLES, model_folder, router_folder
+from tests.tools.samples.late_models import DIMENSION, LAYOUTS, QUERY_LENGTH, native
 
 QUERY = "naïve Café: least squares, 42?"
 MARKED = ["A river, a city; (vectors) -- don't.", "index: 42!", "word " * 60]

@@ -13,7 +13,7 @@ import pytest
 from retrieval.format.manifest import read_manifest
 from retrieval.storage.store import Store
 from tests.conftest import write_jsonl
-from tests.tools.faults_serve_tools import (
+from tests.tools.serving.faults_serve_tools import (
     APART,
     ASKED,
     FIRST,
@@ -31,8 +31,8 @@ from tests.tools.faults_serve_tools import (
     size_of,
     state,
 )
-from tests.tools.serve_load import Load, percentile, statuses, until
-from tests.tools.serve_tools import commit, flip, serving
+from tests.tools.serving.serve_load import Load, percentile, statuses, until
+from tests.tools.serving.serve_tools import commit, flip, serving
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import TOPICS
-from tests.tools.serve_load import Load, ask, percentile, statuses, until
-from tests.tools.serve_tools import Service, serving
+from tests.tools.serving.serve_load import Load, ask, percentile, statuses, until
+from tests.tools.serving.serve_tools import Service, serving
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests.tools.guarded_tools import GENERATOR_KEY, Endpoint, Guarded
+from tests.tools.serving.guarded_tools import GENERATOR_KEY, Endpoint, Guarded
 
 QUESTION = "When was the lighthouse of Brell built?"
 SECRET = "lighthouse of Brell"

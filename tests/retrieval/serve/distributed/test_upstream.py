@@ -17,9 +17,9 @@ from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
 from retrieval.serve.errors import error_body
 from tests.conftest import make_documents, write_jsonl
-from tests.tools.encoder_models import model_folder
-from tests.tools.generation_tools import prompt, write
-from tests.tools.serve_tools import Service, serving
+from tests.tools.samples.encoder_models import model_folder
+from tests.tools.samples.generation_tools import prompt, write
+from tests.tools.serving.serve_tools import Service, serving
 
 QUESTION = {"question": "which note is about bees?", "k": 3}
 INTERNAL = b"http://llm-7.internal.example:9000/v1 at /srv/llm/server.py line 3, 10.1.2.3"

@@ -15,7 +15,7 @@ from retrieval.errors import ConfigError
 from retrieval.serve.errors import Forbidden, NotAllowed
 from retrieval.serve.http.access import AccessPolicy, Keys, hashed_key, is_loopback
 from retrieval.serve.settings import Access
-from tests.tools.guarded_tools import ORIGIN, Guarded
+from tests.tools.serving.guarded_tools import ORIGIN, Guarded
 
 
 def test_keys_are_asked_for_and_tell_roles_apart(guarded: Guarded) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from retrieval.search.searcher import Searcher
-from tests.tools.serve_tools import HOSTILE, Service
+from tests.tools.serving.serve_tools import HOSTILE, Service
 
 
 def test_search_answers_as_the_library_does(service: Service) -> None:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from retrieval.serve.http.access import hashed_key, new_key
-from tests.tools.guarded_tools import Guarded
-from tests.tools.serve_tools import HEADERS, NO_TEXT, Service, serving
+from tests.tools.serving.guarded_tools import Guarded
+from tests.tools.serving.serve_tools import HEADERS, NO_TEXT, Service, serving
 
 ASKED = b'{"query": "bees", "k": 1}'
 OBEYED = {

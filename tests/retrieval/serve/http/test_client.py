@@ -9,8 +9,8 @@ import pytest
 from retrieval.client import Client, ServiceError
 from retrieval.results.answer import Answer
 from retrieval.results.examples import ANSWER
-from tests.tools.generation_tools import server
-from tests.tools.serve_tools import Service, free_port
+from tests.tools.samples.generation_tools import server
+from tests.tools.serving.serve_tools import Service, free_port
 
 QUESTION = "Who built the lighthouse of Brell?"
 

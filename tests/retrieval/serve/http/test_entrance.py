@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.serve.http.entrance import MIDDLEWARES, Entrance, middlewares
-from tests.tools.serve_tools import HEADERS, NO_TEXT
+from tests.tools.serving.serve_tools import HEADERS, NO_TEXT
 
 Lines = list[tuple[bytes, bytes]]
 HOST = (b"host", b"a.example")

@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.tools.serve_tools import Service
+from tests.tools.serving.serve_tools import Service
 
 SLOW = 100  # connections that never finish what they began
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.tools.listener_tools import head, listening
-from tests.tools.nginx_tools import CONFIG, NGINX, behind_nginx, nginx
-from tests.tools.serve_tools import Service
-from tests.tools.stalled import KINDS, Searches, stalled
+from tests.tools.serving.listener_tools import head, listening
+from tests.tools.serving.nginx_tools import CONFIG, NGINX, behind_nginx, nginx
+from tests.tools.serving.serve_tools import Service
+from tests.tools.serving.stalled import KINDS, Searches, stalled
 
 pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="there is no nginx on this machine"),

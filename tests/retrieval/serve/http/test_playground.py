@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.tools.guarded_tools import Guarded
-from tests.tools.playground_tools import (
+from tests.tools.serving.guarded_tools import Guarded
+from tests.tools.serving.playground_tools import (
     ANSWER,
     CHROMIUM,
     HOSTILE_QUESTION,
@@ -25,7 +25,7 @@ from tests.tools.playground_tools import (
     answered,
     ask,
 )
-from tests.tools.serve_tools import HOSTILE
+from tests.tools.serving.serve_tools import HOSTILE
 
 
 @pytest.fixture(scope="module")

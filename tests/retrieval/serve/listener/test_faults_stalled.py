@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from retrieval.serve.http.access import hashed_key, new_key
-from tests.tools.serve_tools import Service, serving
-from tests.tools.stalled import KINDS, Searches, stalled
+from tests.tools.serving.serve_tools import Service, serving
+from tests.tools.serving.stalled import KINDS, Searches, stalled
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 MANY = 1_000

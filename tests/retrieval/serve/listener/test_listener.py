@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from retrieval.serve.settings import Limits
-from tests.tools.listener_tools import LARGE, Running, everything, head, listening, statuses
+from tests.tools.serving.listener_tools import LARGE, Running, everything, head, listening, statuses
 
 CLOSE = b"connection: close\r\n"
 

@@ -11,9 +11,9 @@ import pytest
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
 from retrieval.serve.http.access import hashed_key, new_key
-from tests.tools.listening_tools import listening, outside, private_folder, reachable, tree
-from tests.tools.planted import imported, plant
-from tests.tools.serve_tools import Service, serving
+from tests.tools.hostile.planted import imported, plant
+from tests.tools.serving.listening_tools import listening, outside, private_folder, reachable, tree
+from tests.tools.serving.serve_tools import Service, serving
 
 PATHS = ("/", "/metrics", "/api/job_agent/jobs/", "/api/local_raylet_healthz", "/api/v0/logs")
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2 as httpx
 import openai
 
-from tests.tools.serve_tools import Service
+from tests.tools.serving.serve_tools import Service
 
 QUESTION = "Who built the lighthouse of Brell?"
 

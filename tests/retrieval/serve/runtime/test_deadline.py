@@ -21,8 +21,8 @@ from retrieval.serve.errors import TooLarge
 from retrieval.serve.runtime.searching import computed
 from retrieval.serve.settings import Limits
 from retrieval.settings import SearchSettings
-from tests.tools.generation_tools import server
-from tests.tools.serve_tools import Service, serving
+from tests.tools.samples.generation_tools import server
+from tests.tools.serving.serve_tools import Service, serving
 
 SOON_S = 0.3  # after its end nothing of a request is worked on
 WINDOW_S = 0.7

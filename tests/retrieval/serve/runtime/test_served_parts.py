@@ -26,7 +26,7 @@ from retrieval.serve.runtime.startup_checks import check_files, check_shards, se
 from retrieval.serve.settings import ServeSettings
 from retrieval.storage.copies import sweep_cache
 from retrieval.storage.store import Store
-from tests.tools.serve_load import until
+from tests.tools.serving.serve_load import until
 
 
 def length_of(queries: Sequence[str]) -> tuple[np.ndarray, set[int]]:

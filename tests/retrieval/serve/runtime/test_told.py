@@ -16,7 +16,7 @@ import pytest
 from retrieval.format.manifest import read_manifest, version_key
 from retrieval.serve.http.access import hashed_key, new_key
 from retrieval.storage.store import Store
-from tests.tools.serve_tools import Service, serving
+from tests.tools.serving.serve_tools import Service, serving
 
 WAIT_S = 60
 HIDDEN = re.compile(r"/tmp|/home|\.arrow|s3:|127\.0\.0\.1|Traceback|File \"")

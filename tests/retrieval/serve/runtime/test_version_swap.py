@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import write_jsonl
-from tests.tools.encoder_models import model_folder
-from tests.tools.serve_tools import Service, commit, flip, served_documents, serving
+from tests.tools.samples.encoder_models import model_folder
+from tests.tools.serving.serve_tools import Service, commit, flip, served_documents, serving
 
 pytestmark = pytest.mark.slow
 

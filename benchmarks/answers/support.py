@@ -1,0 +1,208 @@
+"""Calibrate and measure what decides whether passages support an answer, and the extractive answer.
+
+    python benchmarks/answers/support.py --index INDEX --queries queries.jsonl --qrels test.tsv \\
+        [--transfer nq.jsonl]
+
+The index holds SQuAD 1.1 dev (document ids ARTICLE#n). Each question is searched once; with its paragraph
+among the k best it counts as supported, and without that paragraph as unsupported, although other paragraphs
+may say the same. Articles are dealt to two halves: one fits weights and thresholds, the other measures them.
+--transfer: questions of another collection, over --transfer-index or this one, by the calibrations in the
+code; they count as supported where a passage holds an answer's words, which is no proof.
+"""
+
+import argparse
+import json
+import random
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from retrieval.format import Passage
+from retrieval.generation import (
+    BY_CROSS_ENCODER,
+    BY_TOKENS,
+    Calibration,
+    Evidence,
+    Judge,
+    extract_answer,
+    support_features,
+)
+from retrieval.models.encoders import Encoder
+from retrieval.search import Searcher
+from retrieval.settings import ModelSettings
+
+K = 5
+WORD = re.compile(r"[^\W_]+")
+
+
+def normalized(text: str) -> str:
+    """Lower case, words only, with a space at both ends."""
+    return f" {' '.join(WORD.findall(text.lower()))} "
+
+
+def holds(text: str, answers: list[str]) -> bool:
+    """Whether a text contains one of the answers."""
+    return any(normalized(answer) in normalized(text) for answer in answers)
+
+
+def read_lines(path: Path, sample: int) -> list[dict[str, Any]]:
+    """A seeded sample of a JSONL file."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    random.Random(0).shuffle(rows)
+    return rows[:sample]
+
+
+def search(index: str, questions: list[str], k: int) -> list[list[Passage]]:
+    """Passages of a hybrid search."""
+    with Searcher.open(index) as searcher:
+        found = searcher.batch(questions, k, mode="hybrid")
+        return [list(result.hits) for result in found]
+
+
+def measured_sets(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], list[Passage], bool]]:
+    """(question, passages, supported): with the paragraph of the question, then without it."""
+    lines = [line.split("\t") for line in args.qrels.read_text(encoding="utf-8").splitlines()[1:]]
+    paragraph = {line[0]: line[1] for line in lines}
+    questions = read_lines(args.queries, args.sample)
+    found = search(args.index, [question["text"] for question in questions], 2 * K + 2)
+    for question, passages in zip(questions, found, strict=True):
+        question["paragraph"] = gold = paragraph[question["_id"]]
+        with_it = passages[:K]
+        if any(p.doc_id == gold and holds(p.text, question["answers"]) for p in with_it):
+            yield question, with_it, True
+        yield question, [p for p in passages if p.doc_id != gold][:K], False
+
+
+def fit(values: np.ndarray, labels: np.ndarray, half: np.ndarray) -> Calibration:
+    """Weights and threshold (the best mean of recall and refusals) of one half, precision of the other."""
+    spread = values[half].std(axis=0)
+    model = LogisticRegression(class_weight="balanced").fit(values[half] / spread, labels[half])
+    weights, bias = model.coef_[0] / spread, float(model.intercept_[0])
+    chances = 1 / (1 + np.exp(-(values @ weights + bias)))
+
+    def rates(threshold: float, rows: np.ndarray) -> tuple[float, float]:
+        called = chances[rows] >= threshold
+        return float(called[labels[rows]].mean()), float((~called[~labels[rows]]).mean())
+
+    grid = np.linspace(0.05, 0.95, 91)
+    threshold = float(grid[np.argmax([sum(rates(value, half)) for value in grid])])
+    recall, refused = rates(threshold, ~half)
+    precision = recall / (recall + 1 - refused)  # at even odds
+    rounded = tuple(round(float(weight), 3) for weight in weights)
+    figures = (round(value, 3) for value in (precision, recall, refused))
+    return Calibration(rounded, round(bias, 3), round(threshold, 2), *figures)
+
+
+def by_cosine(encoder: Encoder, evidence: Evidence) -> list[str]:
+    """Sentences by the cosine of sentence vectors, best first."""
+    texts = [evidence.text_of(sentence) for sentence in evidence.sentences]
+    titles = [evidence.passages[sentence.passage].title for sentence in evidence.sentences]
+    scores = encoder.encode_passages(titles, texts) @ encoder.encode_queries([evidence.question])[0]
+    return [texts[place] for place in np.argsort(-scores)]
+
+
+def containment(encoder: Encoder, evidence: Evidence, answers: list[str]) -> dict[str, float]:
+    """Whether the first sentences, and the extractive answer, hold an answer; how long that one is."""
+    best = np.argsort(-evidence.scores, kind="stable").tolist()
+    orders = {
+        "MaxSim": [evidence.text_of(evidence.sentences[place]) for place in best],
+        "cosine": by_cosine(encoder, evidence),
+    }
+    found = {
+        f"{name}, best {most}: holds the answer": float(holds("\n".join(texts[:most]), answers))
+        for name, texts in orders.items()
+        for most in (1, 2, 3)
+    }
+    extracted = extract_answer(evidence)
+    found["extractive answer: holds the answer"] = float(holds(extracted.text, answers))
+    return found | {"extractive answer: sentences": float(len(extracted.sentences))}
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--index", required=True)
+    parser.add_argument("--queries", type=Path, required=True)
+    parser.add_argument("--qrels", type=Path, required=True)
+    parser.add_argument("--sample", type=int, default=1000)
+    parser.add_argument("--transfer", type=Path, help="JSONL with question and answers")
+    parser.add_argument("--transfer-index")
+    args = parser.parse_args()
+    judge, encoder = Judge.open(), Encoder.open(ModelSettings())
+    rows, labels, articles, chance, contained = [], [], [], [], []
+    times: dict[str, list[float]] = {"reading the passages": [], "features": []}
+    for question, passages, supported in measured_sets(args):
+        start = time.perf_counter()
+        evidence = judge.read(question["text"], passages)
+        read = time.perf_counter()
+        rows.append(support_features(evidence))
+        times["reading the passages"].append(read - start)
+        times["features"].append(time.perf_counter() - read)
+        labels.append(supported)
+        articles.append(question["paragraph"].rsplit("#", 1)[0])
+        chance.append(not supported and any(holds(p.text, question["answers"]) for p in passages))
+        if supported:
+            contained.append(containment(encoder, evidence, question["answers"]))
+    names = sorted(set(articles))
+    half = np.array([names.index(article) % 2 == 0 for article in articles])
+    report(np.array(rows), np.array(labels), half, np.array(chance))
+    for name, seconds in times.items():
+        print(f"{name}: median {1000 * np.median(seconds):.0f} ms a question")
+    for name in contained[0]:
+        print(f"{name} {np.mean([found[name] for found in contained]):.3f}")
+    if args.transfer:
+        transfer(args, judge)
+
+
+def report(values: np.ndarray, truth: np.ndarray, half: np.ndarray, chance: np.ndarray) -> None:
+    """Calibrations found beside those in the code."""
+    print(f"{truth.sum()} supported, {(~truth).sum()} not, of which {chance.sum()} hold the answer's words")
+    for place, name in enumerate(("best sentence's MaxSim", "largest cosine", "cross-encoder")):
+        print(f"{name:<24} alone: AUC {roc_auc_score(truth[~half], values[~half, place]):.3f}")
+    for name, width, used in (("BY_TOKENS", 2, BY_TOKENS), ("BY_CROSS_ENCODER", 3, BY_CROSS_ENCODER)):
+        found = fit(values[:, :width], truth, half)
+        chances = values[:, :width] @ np.array(found.weights)
+        strict = ~half & ~chance
+        print(f"{name} = {found}")
+        print(
+            f"  held-out AUC {roc_auc_score(truth[~half], chances[~half]):.3f}, without passages that hold "
+            f"the answer's words {roc_auc_score(truth[strict], chances[strict]):.3f}; in the code: {used}"
+        )
+
+
+def transfer(args: argparse.Namespace, judge: Judge) -> None:
+    """What the calibrations in the code do with questions of another collection."""
+    rows = read_lines(args.transfer, args.sample // 2)
+    found = search(args.transfer_index or args.index, [row["question"] for row in rows], K)
+    labels = np.array(
+        [
+            any(holds(passage.text, row["answers"]) for passage in passages)
+            for row, passages in zip(rows, found, strict=True)
+        ]
+    )
+    values = np.array(
+        [
+            support_features(judge.read(row["question"], passages))
+            for row, passages in zip(rows, found, strict=True)
+        ]
+    )
+    for name, used in (("BY_TOKENS", BY_TOKENS), ("BY_CROSS_ENCODER", BY_CROSS_ENCODER)):
+        chances = np.array([used.probability(row[: len(used.weights)]) for row in values])
+        called = chances >= used.threshold
+        ranks = f"AUC {roc_auc_score(labels, chances):.3f}, " if 0 < labels.sum() < len(labels) else ""
+        print(
+            f"{args.transfer.name}, {name}: {ranks}answers {called[labels].mean():.3f} of {labels.sum()} "
+            f"supported, refuses {(~called[~labels]).mean():.3f} of {(~labels).sum()} others"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Builds that are killed, and what must hold after it."""

@@ -1,0 +1,1 @@
+"""Files, requests and indexes that attack."""

@@ -1,0 +1,1 @@
+"""Packages outside of ours that offer plug-ins."""

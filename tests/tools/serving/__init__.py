@@ -1,0 +1,1 @@
+"""Services, clients and their load."""

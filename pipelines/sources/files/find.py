@@ -187,5 +187,8 @@ def _nearest(fs: Any, path: str) -> str:
         siblings = sorted(posixpath.basename(p.rstrip("/")) for p in fs.ls(parent, detail=False))
     except (OSError, ValueError):
         return "Check the path."
-    near = difflib.get_close_matches(name, siblings, n=1, cutoff=0.0)
-    return f"Nearest in {parent or '/'}: {near[0]}" if near else f"{parent or '/'} is empty."
+    if not siblings:
+        return f"{parent or '/'} is empty."
+    if near := difflib.get_close_matches(name, siblings, n=1):
+        return f"Nearest in {parent or '/'}: {near[0]}"
+    return f"Nothing in {parent or '/'} has a name like it."

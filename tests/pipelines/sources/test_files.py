@@ -99,6 +99,7 @@ def test_links(tmp_path):
     [
         ("corpus/wiki.jsonl", "does not exist", "Nearest in .*corpus: wikis.jsonl"),
         ("corups/wiki.jsonl", "does not exist", "Nearest in .*: corpus"),
+        ("zzz", "does not exist", "Nothing in .* has a name like it"),
         ("corpus/*.csv", "nothing matches", "Nearest"),
         ("empty", "no input files in .*: it is empty", "extensions"),
         ("other", r"no input files in .*left out: 1 \.docx", "corpus.format"),

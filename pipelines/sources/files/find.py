@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import glob
 import os
 import posixpath
 from collections.abc import Iterator
@@ -189,6 +190,9 @@ def _nearest(fs: Any, path: str) -> str:
         return "Check the path."
     if not siblings:
         return f"{parent or '/'} is empty."
-    if near := difflib.get_close_matches(name, siblings, n=1):
+    cutoff = (
+        0.0 if glob.has_magic(name) else 0.6
+    )  # of a pattern that matches nothing, something that is there
+    if near := difflib.get_close_matches(name, siblings, n=1, cutoff=cutoff):
         return f"Nearest in {parent or '/'}: {near[0]}"
     return f"Nothing in {parent or '/'} has a name like it."

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from jobs.extras import EXTRAS, missing, require
 from jobs.terminal import BuildView, err, set_aside, show, tell
 from pipelines.config import load_config
 from retrieval.errors import ConfigError, CorpusmillError
+
+if TYPE_CHECKING:
+    from pipelines.index import Built
 
 app = typer.Typer(
     help="Turn a text corpus into a verified, searchable index, on a laptop or on a Ray cluster.",
@@ -69,24 +72,27 @@ def build(
     except Exception:
         tell(f"Unexpected error; what is finished is kept. To go on: {command}")
         raise
+    _show_built(settings.index.path, built, json_)
+
+
+def _show_built(index: str, built: "Built", json_: bool) -> None:
     found = built.manifest
-    values = {
-        "index": settings.index.path, "version": found.version, "changed": built.changed,
-        "documents": found.documents, "rejected": found.rejected, "passages": found.passages,
-        "truncated": found.truncated, "reject_reasons": found.reject_reasons, "left_out": built.left_out,
-        "dense": found.dense_reason, "warnings": found.warnings,
-    }  # fmt: skip
     if json_:
-        show_json(values)
+        show_json({
+            "index": index, "version": found.version, "changed": built.changed,
+            "documents": found.documents, "rejected": found.rejected, "passages": found.passages,
+            "truncated": found.truncated, "reject_reasons": found.reject_reasons,
+            "left_out": built.left_out, "dense": found.dense_reason, "warnings": found.warnings,
+        })  # fmt: skip
         return
     done = "is committed" if built.changed else "is up to date, nothing was done"
     show(
-        f"Version {found.version} of {settings.index.path} {done}: {found.documents:,} documents, "
+        f"Version {found.version} of {index} {done}: {found.documents:,} documents, "
         f"{found.passages:,} passages, {found.rejected:,} rejected, {found.truncated:,} truncated."
     )
     for line in set_aside(found.reject_reasons, built.left_out):
         show(line)
-    show(f'Search it: corpusmill search {shlex.quote(settings.index.path)} "your question"')
+    show(f'Search it: corpusmill search {shlex.quote(index)} "your question"')
 
 
 for command in (queries.search, queries.ask, queries.serve, queries.key):

@@ -190,7 +190,8 @@ def _nearest(fs: Any, path: str) -> str:
         return "Check the path."
     if not siblings:
         return f"{parent or '/'} is empty."
-    cutoff = (
+    # Of a pattern that matches nothing, something that is there.
+    cutoff = 0.0 if glob.has_magic(name) else 0.6
         0.0 if glob.has_magic(name) else 0.6
     )  # of a pattern that matches nothing, something that is there
     if near := difflib.get_close_matches(name, siblings, n=1, cutoff=cutoff):

@@ -192,8 +192,6 @@ def _nearest(fs: Any, path: str) -> str:
         return f"{parent or '/'} is empty."
     # Of a pattern that matches nothing, something that is there.
     cutoff = 0.0 if glob.has_magic(name) else 0.6
-        0.0 if glob.has_magic(name) else 0.6
-    )  # of a pattern that matches nothing, something that is there
     if near := difflib.get_close_matches(name, siblings, n=1, cutoff=cutoff):
         return f"Nearest in {parent or '/'}: {near[0]}"
     return f"Nothing in {parent or '/'} has a name like it."

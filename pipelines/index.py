@@ -19,6 +19,7 @@ from pipelines.runtime import (
     check_space,
     claim_index,
     connected,
+    counted,
     holding_lease,
     passages_estimate,
     start_tracker,
@@ -142,7 +143,8 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
 
 
 def _summary(plan: Plan) -> str:
-    text = f"{len(plan.listing.files):,} files in {len(plan.slices):,} slices"
+    files, slices = counted(len(plan.listing.files), "file"), counted(len(plan.slices), "slice")
+    text = f"{files} in {slices}"
     if plan.previous is not None:
         text += (
             f", {len(plan.change.added):,} new and {len(plan.change.retired):,} gone since they were planned"

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from jobs.terminal import describe, duration, set_aside
-from pipelines.runtime import dead_here, lease_holder, read_progress
+from pipelines.runtime import counted, dead_here, lease_holder, read_progress
 from retrieval.errors import CorpusmillError
 from retrieval.format import Manifest, committed_versions, latest_version, read_manifest
 from retrieval.storage import Store
@@ -110,7 +110,8 @@ def status_lines(values: dict[str, Any]) -> list[str]:
     told.append(", ".join(counts))
     told += set_aside(values.get("reject_reasons") or {}, values.get("left_out") or {})
     if values["state"] == "done":
-        told.append(f"{values['parts']['total']} parts, {values['shards']} shards, model {values['model']}")
+        parts = counted(values["parts"]["total"], "part")
+        told.append(f"{parts}, {counted(values['shards'], 'shard')}, model {values['model']}")
         told.append(f"dense index: {values['dense']}")
         if values["recall"] is not None:
             told.append(f"recall {values['recall']:.3f} against exact search{_looks(values)}")

@@ -1,7 +1,7 @@
 """Messages between a reader and its process: a kind and two pieces of bytes, their lengths in front.
 
 Nothing that comes from the process is unpickled or evaluated, and its lengths are checked before memory
-is taken for them.
+is taken for them. A long answer of the process lies in memory that both see, and its slot is sent instead.
 """
 
 import math
@@ -10,7 +10,10 @@ import socket
 import struct
 import time
 
-_HEADER = struct.Struct("<cQQ")
+from pipelines.extraction.shared_memory import SLOT_BYTES, SharedMemory
+
+_HEADER = struct.Struct("<cQQb")
+_SENT = -1  # in place of a slot
 _BUFFER_BYTES = 64 << 10  # most messages are no longer
 HEAD_BYTES = 1 << 20  # most that the first piece may have
 
@@ -20,8 +23,14 @@ Message = tuple[bytes, memoryview, memoryview]
 class Peer:
     """One end of a socket pair; no call waits longer than `seconds` for the other end to do anything."""
 
-    def __init__(self, end: socket.socket, seconds: float | None = None) -> None:
+    def __init__(
+        self, end: socket.socket, seconds: float | None = None, *, reads: SharedMemory | None = None,
+        writes: SharedMemory | None = None,
+    ) -> None:  # fmt: skip
+        """reads, writes: the memory that both see, at the end that reads it and at the one that writes."""
         self._socket = end
+        self._reads = reads
+        self._writes = writes
         end.setblocking(True)
         if seconds is not None:  # by the kernel: Python's own limits take three more system calls a message
             limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6) or 1)
@@ -33,7 +42,10 @@ class Peer:
     def send(self, kind: bytes, head: bytes, body: bytes | memoryview = b"") -> None:
         """Send one message; raises OSError, TimeoutError where the peer does not take it."""
         try:
-            start = _HEADER.pack(kind, len(head), len(body)) + head
+            slot, size = _SENT, len(body)
+            if self._writes is not None and _BUFFER_BYTES <= size <= SLOT_BYTES:
+                slot, body = self._writes.write(body), b""
+            start = _HEADER.pack(kind, len(head), size, slot) + head
             if len(body) < _BUFFER_BYTES:
                 self._socket.sendall(start + body)
             else:
@@ -51,10 +63,15 @@ class Peer:
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._held < _HEADER.size:
             self._held += self._receive(self._buffer[self._held :], deadline)
-        kind, head, body = _HEADER.unpack_from(self._buffer)
+        kind, head, body, slot = _HEADER.unpack_from(self._buffer)
         if head > HEAD_BYTES or body > max_body:
             raise ValueError(f"a message of {head} + {body} bytes")
-        data = memoryview(bytearray(head + body))
+        shared = None
+        if slot != _SENT:
+            if self._reads is None:
+                raise ValueError("an answer in memory that is not shared")
+            shared = self._reads.read(slot, body)
+        data = memoryview(bytearray(head + (body if shared is None else 0)))
         after = min(self._held, _HEADER.size + len(data))
         count = after - _HEADER.size
         data[:count] = self._buffer[_HEADER.size : after]
@@ -63,7 +80,7 @@ class Peer:
         self._buffer[: self._held] = next_message
         while count < len(data):
             count += self._receive(data[count:], deadline)
-        return kind, data[:head], data[head:]
+        return kind, data[:head], data[head:] if shared is None else shared
 
     def wait(self, seconds: float) -> bool:
         """Whether there is something to receive, for so long at most."""

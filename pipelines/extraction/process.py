@@ -3,7 +3,9 @@
 import contextlib
 import io
 import json
+import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ from typing import Any, TypeVar
 
 from pipelines.extraction.errors import BadData
 from pipelines.extraction.frames import Message, Peer
+from pipelines.extraction.shared_memory import SharedMemory
 from pipelines.extraction.start import start
 from pipelines.extraction.worker import (
     DATA,
@@ -190,15 +193,23 @@ class Extractor:
     def _say(self, kind: bytes, head: dict[str, Any] | None = None, body: bytes = b"") -> None:
         if self._process is None:
             try:
-                self._process, end = start(self.limits.memory)
+                end, memory = self._start()
             except OSError as error:
                 raise BuildFailed(
                     f"the process that parses foreign files cannot be started: {error}",
                     hint="Give this machine more memory, or let it have more processes; then run it again.",
                 ) from error
-            self._peer = Peer(end, self.limits.seconds)
+            self._peer = Peer(end, self.limits.seconds, reads=memory)
         with self._limited() as peer:
             peer.send(kind, json.dumps(head or {}).encode(), body)
+
+    def _start(self) -> tuple[socket.socket, SharedMemory]:
+        shared = SharedMemory.create()
+        try:
+            self._process, end = start(self.limits.memory, shared)
+            return end, SharedMemory(shared)
+        finally:
+            os.close(shared)
 
     def _reply(self, kinds: Set[bytes], source: io.RawIOBase | None = None) -> Message:
         """The next message of one of `kinds`; bytes of `source` that are asked for before it are sent."""

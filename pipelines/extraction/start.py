@@ -8,9 +8,9 @@ from pathlib import Path
 
 _MAIN = """
 import sys
-parent, memory, *sys.path = sys.argv[1:]  # it imports what its parent does
+parent, memory, shared, *sys.path = sys.argv[1:]  # it imports what its parent does
 from pipelines.extraction.worker import main
-main(int(parent), int(memory))
+main(int(parent), int(memory), int(shared))
 """
 _ROOT = str(Path(__file__).parents[2])
 _KEPT = ("LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")  # variables; no secrets of the build
@@ -24,13 +24,17 @@ _SET = {
 }
 
 
-def start(memory: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """The process, limited to `memory` bytes, and the socket to it. It ends with this thread."""
+def start(memory: int, shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process, limited to `memory` bytes, and the socket to it. It ends with this thread.
+
+    shared: descriptor of the SharedMemory that it writes long answers to.
+    """
     ours, theirs = socket.socketpair()
     path = [os.path.abspath(entry) for entry in sys.path if entry] + [_ROOT]
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _MAIN, str(os.getpid()), str(memory), *path],
+            [sys.executable, "-I", "-c", _MAIN, str(os.getpid()), str(memory), str(shared), *path],
+            pass_fds=(shared,),
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

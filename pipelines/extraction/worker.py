@@ -20,6 +20,7 @@ from typing import Any
 
 from pipelines.extraction.errors import BadData
 from pipelines.extraction.frames import Peer
+from pipelines.extraction.shared_memory import SharedMemory
 
 EXTRACT, TABLE, NEXT, STOP, DATA = b"e", b"t", b"n", b"s", b"d"
 TEXT, REFUSED, PIECE, ROW_REFUSED, END, READ, OUT_OF_MEMORY = b"T", b"R", b"P", b"W", b"E", b"A", b"M"
@@ -27,13 +28,14 @@ IDLE_SECONDS = 60.0  # without a document for so long it ends
 _PR_SET_PDEATHSIG = 1
 
 
-def main(parent: int, memory: int) -> None:
+def main(parent: int, memory: int, shared: int) -> None:
     """Serve the parent at the other end of standard input until it is gone or silent for a minute."""
     _limit(memory)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before that
         return
-    peer = Peer(socket.socket(fileno=os.dup(0)))
+    peer = Peer(socket.socket(fileno=os.dup(0)), writes=SharedMemory(shared))
+    os.close(shared)
     with contextlib.suppress(EOFError, OSError):
         while peer.wait(IDLE_SECONDS) and _serve(peer, memory):
             pass

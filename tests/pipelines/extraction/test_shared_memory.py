@@ -1,4 +1,4 @@
-"""Long answers of the process that parses: where they lie, how long they stay, what a false one may not do."""
+"""Long answers of the process that parses: where they lie, how long, and what a false one may not do."""
 
 import os
 import socket

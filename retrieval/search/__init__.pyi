@@ -2,6 +2,7 @@ from .embedding_cache import VectorCache as VectorCache
 from .options import MAX_K as MAX_K
 from .options import Options as Options
 from .options import check_queries as check_queries
+from .protocols import MODEL_CALLS as MODEL_CALLS
 from .protocols import SHARD_CALLS as SHARD_CALLS
 from .protocols import QueryModels as QueryModels
 from .protocols import TokenShareRequest as TokenShareRequest

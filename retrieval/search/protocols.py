@@ -48,9 +48,11 @@ class Shards(Protocol):
         """The passage with this key, `doc_id#n`. Raises IndexDamaged."""
 
 
-SHARD_CALLS = frozenset(
-    name for name, member in vars(Shards).items() if isfunction(member) and name[0] != "_"
-)
+def _calls_of(protocol: type) -> frozenset[str]:
+    return frozenset(name for name, member in vars(protocol).items() if isfunction(member) and name[0] != "_")
+
+
+SHARD_CALLS = _calls_of(Shards)
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,6 @@ class QueryModels(Protocol):
 
     def cross_scores(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         """Cross-encoder scores of (query, passage text): float32 (n,)."""
+
+
+MODEL_CALLS = _calls_of(QueryModels)

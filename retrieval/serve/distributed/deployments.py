@@ -7,7 +7,7 @@ from typing import Any
 from ray import serve
 
 from retrieval.deadline import Deadline, within
-from retrieval.search import SHARD_CALLS
+from retrieval.search import MODEL_CALLS, SHARD_CALLS
 from retrieval.serve.distributed.replica_port import keep_to_loopback
 from retrieval.serve.logs import log
 from retrieval.serve.runtime import (
@@ -23,21 +23,21 @@ from retrieval.serve.runtime import (
 )
 from retrieval.serve.settings import ServeSettings
 
-MODEL_CALLS = frozenset("encode_tokens maxsim token_shares cross_scores".split())
+RERANK_CALLS = MODEL_CALLS - {"load", "encode"}  # a deployment loads by itself; EncoderServer encodes
 
 
 class _Replica:
     """Holds versions of something."""
 
-    def __init__(self, place: ServedIndex, versions: OpenVersions[Any]) -> None:
+    def __init__(self, index: ServedIndex, versions: OpenVersions[Any]) -> None:
         """A replica is asked when this returns: the latest version is open by then, if it can be opened."""
         keep_to_loopback()
         self._versions = versions
         # An ingress replica that has not gone over yet asks by the version that another one has left.
-        self._quiet_s = 2 * place.settings.watch_s
+        self._quiet_s = 2 * index.settings.watch_s
         self._dropping: dict[int, asyncio.Task[None]] = {}
         try:
-            latest = place.latest()
+            latest = index.latest()
             if latest is not None:
                 with versions.use(latest):
                     log.info("version %s is open", latest)
@@ -73,8 +73,8 @@ class _Caller(_Replica):
 
     calls: frozenset[str] = frozenset()
 
-    def __init__(self, settings: ServeSettings, place: ServedIndex, versions: OpenVersions[Any]) -> None:
-        super().__init__(place, versions)
+    def __init__(self, settings: ServeSettings, index: ServedIndex, versions: OpenVersions[Any]) -> None:
+        super().__init__(index, versions)
         self._pool = thread_pool(settings, type(self).__name__)
 
     async def call(self, left_s: float, version: int, method: str, *args: Any) -> Any:
@@ -103,18 +103,18 @@ class ShardServer(_Caller):
     calls = SHARD_CALLS
 
     def __init__(self, settings: ServeSettings, number: int) -> None:
-        place = ServedIndex(settings)
-        super().__init__(settings, place, GroupVersions(place, number))
+        index = ServedIndex(settings)
+        super().__init__(settings, index, GroupVersions(index, number))
 
 
 class RerankServer(_Caller):
     """Late interaction and the cross-encoder."""
 
-    calls = MODEL_CALLS
+    calls = RERANK_CALLS
 
     def __init__(self, settings: ServeSettings) -> None:
-        place = ServedIndex(settings)
-        super().__init__(settings, place, ModelVersions(place, second_stage))
+        index = ServedIndex(settings)
+        super().__init__(settings, index, ModelVersions(index, second_stage))
         self._slow = thread_pool(settings, "slow", settings.limits.slow)
 
     def _pool_of(self, method: str) -> Executor:
@@ -126,9 +126,9 @@ class EncoderServer(_Replica):
     """The query encoder."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        place = ServedIndex(settings)
-        versions = ModelVersions(place, lambda _manifest: ("encoder",))
-        super().__init__(place, versions)
+        index = ServedIndex(settings)
+        versions = ModelVersions(index, lambda _manifest: ("encoder",))
+        super().__init__(index, versions)
         self._encoding = Encoding(settings, versions.use)
 
     async def encode(self, left_s: float, version: int, queries: list[str]) -> Encoded:

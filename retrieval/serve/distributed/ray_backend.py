@@ -31,7 +31,7 @@ class IngressVersion:
     """What the ingress itself holds of a version."""
 
     manifest: Manifest
-    layout: ShardAssignment
+    assignment: ShardAssignment
     terms: QueryTerms | None
     model: str
 
@@ -43,32 +43,32 @@ class RayBackend:
         self, settings: ServeSettings, shards: Sequence[DeploymentHandle], encoder: DeploymentHandle,
         reranker: DeploymentHandle,
     ) -> None:  # fmt: skip
-        self.place = ServedIndex(settings, settings.limits.cached_queries)
+        self.index = ServedIndex(settings, settings.limits.cached_queries)
         self._shards = list(shards)
         self._encoder = encoder
         self._reranker = reranker
         self._late = LateGroups(min(settings.limits.group_s, 0.4 * settings.limits.timeout_s))
         # A search has its dense and its lexical half under way, each waiting for all groups.
         self._beside = ThreadPoolExecutor(settings.limits.running, "lexical")
-        self._fronts = OpenVersions(self._open, self._close)
+        self._opened = OpenVersions(self._open, self._close)
 
     @contextmanager
     def use(self, version: int, deadline: Deadline) -> Iterator[QueryPath]:
         """See Backend."""
-        with self._fronts.use(version) as front:
-            shards = Scatter(self._shards, front.manifest, front.layout, deadline, self._late)
-            models = self._models(front, deadline)
-            yield QueryPath(front.manifest, shards, models, front.terms, self._beside)
+        with self._opened.use(version) as opened:
+            shards = Scatter(self._shards, opened.manifest, opened.assignment, deadline, self._late)
+            models = self._models(opened, deadline)
+            yield QueryPath(opened.manifest, shards, models, opened.terms, self._beside)
 
     @contextmanager
     def models(self, version: int, deadline: Deadline) -> Iterator[QueryModels]:
         """See Backend."""
-        with self._fronts.use(version) as front:
-            yield self._models(front, deadline)
+        with self._opened.use(version) as opened:
+            yield self._models(opened, deadline)
 
-    def _models(self, front: IngressVersion, deadline: Deadline) -> RemoteModels:
-        version, known = front.manifest.version, self.place.vectors
-        return RemoteModels(self._encoder, self._reranker, version, deadline, front.model, known)
+    def _models(self, opened: IngressVersion, deadline: Deadline) -> RemoteModels:
+        version, known = opened.manifest.version, self.index.vectors
+        return RemoteModels(self._encoder, self._reranker, version, deadline, opened.model, known)
 
     async def prepare(self, version: int) -> None:
         """See Backend. Every replica that is there opens it; one that starts later does so by itself."""
@@ -77,30 +77,30 @@ class RayBackend:
 
     def drop(self, version: int) -> None:
         """See Backend. What could not be opened here may be open elsewhere."""
-        if not self._fronts.drop(version):
+        if not self._opened.drop(version):
             self._tell(version)
 
     def _open_here(self, version: int) -> None:
-        with self._fronts.use(version):
-            self._fronts.keep(version)
+        with self._opened.use(version):
+            self._opened.keep(version)
 
     def _open(self, version: int) -> IngressVersion:
-        manifest = self.place.manifest(version)
-        self.place.check(manifest, [])
-        terms = open_terms(self.place.store, manifest, self.place.cache)
+        manifest = self.index.manifest(version)
+        self.index.check(manifest, [])
+        terms = open_terms(self.index.store, manifest, self.index.cache)
         return IngressVersion(
             manifest, ShardAssignment(manifest, len(self._shards)), terms, model_name(manifest)
         )
 
-    def _close(self, front: IngressVersion) -> None:
+    def _close(self, opened: IngressVersion) -> None:
         """The last request on a version is done: nobody needs it elsewhere."""
-        self._tell(front.manifest.version)
+        self._tell(opened.manifest.version)
 
     def _tell(self, version: int) -> None:
         """Have a version dropped everywhere; nobody waits for that."""
 
         def tell() -> None:
-            if self._fronts.wanted(version):
+            if self._opened.wanted(version):
                 return  # it answers again
             try:
                 self._everywhere("drop", version)

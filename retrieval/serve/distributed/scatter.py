@@ -66,7 +66,7 @@ class Scatter:
     """The shard groups of one version, for one request. A group that failed once is not asked again."""
 
     def __init__(
-        self, handles: Sequence[DeploymentHandle], manifest: Manifest, layout: ShardAssignment,
+        self, handles: Sequence[DeploymentHandle], manifest: Manifest, assignment: ShardAssignment,
         deadline: Deadline, late: LateGroups,
     ) -> None:  # fmt: skip
         self._handles = handles
@@ -74,8 +74,8 @@ class Scatter:
         self._version = manifest.version
         self._deadline = deadline
         self._lost: set[int] = set()
-        self._held = layout.held
-        self._owners = layout.owners
+        self._held = assignment.held
+        self._owners = assignment.owners
         self._counts: dict[Filter, dict[int, int]] = {}
 
     @property

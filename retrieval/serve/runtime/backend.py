@@ -15,7 +15,7 @@ from retrieval.serve.settings import ServeSettings
 class Backend(Protocol):
     """What the ingress asks."""
 
-    place: ServedIndex
+    index: ServedIndex
 
     def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
         """The query path of a version, which stays open for as long as the block lasts."""
@@ -34,8 +34,8 @@ class LocalBackend:
     """Everything in this process."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        self.place = ServedIndex(settings, settings.limits.cached_queries)
-        self._versions = SearcherVersions(self.place)
+        self.index = ServedIndex(settings, settings.limits.cached_queries)
+        self._versions = SearcherVersions(self.index)
 
     def use(self, version: int, deadline: Deadline) -> AbstractContextManager[QueryPath]:
         """See Backend."""

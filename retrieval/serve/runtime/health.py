@@ -34,16 +34,16 @@ class RefusedVersion:
 class Latest:
     """The version that LATEST names. `problem`: why that cannot be told now."""
 
-    def __init__(self, place: ServedIndex) -> None:
+    def __init__(self, index: ServedIndex) -> None:
         self.problem: CorpusmillError | None = None
-        self._place = place
+        self._index = index
 
     async def read(self) -> int:
         """The version. Raises IndexDamaged where LATEST is gone or no version, StorageError."""
         try:
-            version = await asyncio.to_thread(self._place.latest)
+            version = await asyncio.to_thread(self._index.latest)
             if version is None:
-                raise IndexDamaged(f"{self._place.store.url} has no LATEST any more")
+                raise IndexDamaged(f"{self._index.store.url} has no LATEST any more")
         except CorpusmillError as error:
             self._set(error)
             raise

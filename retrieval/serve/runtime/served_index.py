@@ -113,19 +113,19 @@ def second_stage(manifest: Manifest) -> tuple[str, ...]:
 class SearcherVersions(OpenVersions[Searcher]):
     """Whole versions, opened in this process."""
 
-    def __init__(self, place: ServedIndex) -> None:
+    def __init__(self, index: ServedIndex) -> None:
         def open_(version: int) -> Searcher:
-            manifest = place.manifest(version)
-            place.check(manifest, manifest.shards)
-            models = place.models(manifest)
-            searcher = Searcher(place.store, manifest, place.cache, place.settings.threads, models=models,
-                                plugins=place.settings.plugins)  # fmt: skip
+            manifest = index.manifest(version)
+            index.check(manifest, manifest.shards)
+            models = index.models(manifest)
+            searcher = Searcher(index.store, manifest, index.cache, index.settings.threads, models=models,
+                                plugins=index.settings.plugins)  # fmt: skip
             check_shards(searcher.shards)
             return searcher
 
         def close(searcher: Searcher) -> None:
             searcher.close()
-            place.sweep()
+            index.sweep()
 
         super().__init__(open_, close)
 
@@ -133,20 +133,20 @@ class SearcherVersions(OpenVersions[Searcher]):
 class GroupVersions(OpenVersions[ShardGroup]):
     """One group's share of the shards of each version."""
 
-    def __init__(self, place: ServedIndex, number: int) -> None:
+    def __init__(self, index: ServedIndex, number: int) -> None:
         def open_(version: int) -> ShardGroup:
-            manifest = place.manifest(version)
-            shards = ShardAssignment(manifest, place.settings.groups).held[number]
-            check_sizes(place.store, served_files(manifest, shards))
-            place.check(manifest, shards)
-            group = open_group(place.store, manifest, place.cache, shards, place.settings.threads,
-                               place.settings.plugins)  # fmt: skip
+            manifest = index.manifest(version)
+            shards = ShardAssignment(manifest, index.settings.groups).held[number]
+            check_sizes(index.store, served_files(manifest, shards))
+            index.check(manifest, shards)
+            group = open_group(index.store, manifest, index.cache, shards, index.settings.threads,
+                               index.settings.plugins)  # fmt: skip
             check_shards(group)
             return group
 
         def close(group: ShardGroup) -> None:
             group.close()
-            place.sweep()
+            index.sweep()
 
         super().__init__(open_, close)
 
@@ -154,10 +154,10 @@ class GroupVersions(OpenVersions[ShardGroup]):
 class ModelVersions(OpenVersions[Models]):
     """The models of each version; those that are `needed` are loaded at once."""
 
-    def __init__(self, place: ServedIndex, needed: Callable[[Manifest], Sequence[str]]) -> None:
+    def __init__(self, index: ServedIndex, needed: Callable[[Manifest], Sequence[str]]) -> None:
         def open_(version: int) -> Models:
-            manifest = place.manifest(version)
-            models = place.models(manifest)
+            manifest = index.manifest(version)
+            models = index.models(manifest)
             for name in needed(manifest):
                 models.load(name)
             return models

@@ -43,7 +43,7 @@ class Service:
         self.version = 0  # before the first is open
         self.admission = Admission(settings.limits, self.metrics)
         self.refused: RefusedVersion | None = None
-        self.latest = Latest(backend.place)
+        self.latest = Latest(backend.index)
         self.health = Health(self._probe)
         self._pool = thread_pool(settings, "search")
         self._slow = thread_pool(settings, "slow", settings.limits.slow)
@@ -53,9 +53,9 @@ class Service:
 
     async def start(self) -> None:
         """Open the latest version that can be served, and look for newer ones. Raises CorpusmillError."""
-        latest = await asyncio.to_thread(self.backend.place.latest)
+        latest = await asyncio.to_thread(self.backend.index.latest)
         if latest is None:
-            url = self.backend.place.store.url
+            url = self.backend.index.store.url
             raise ConfigError(
                 f"{url} holds no committed index",
                 hint=f"Build it: corpusmill build --corpus PATH --index {url}",
@@ -84,7 +84,7 @@ class Service:
     async def _fall_back(self, latest: int) -> None:
         """Answer by the newest of the versions before the latest that can be served, if there is one."""
         with contextlib.suppress(StorageError):
-            earlier = await asyncio.to_thread(committed_versions, self.backend.place.store)
+            earlier = await asyncio.to_thread(committed_versions, self.backend.index.store)
             for version in [number for number in reversed(earlier) if number < latest][:EARLIER]:
                 try:
                     await self._open(version)

@@ -75,8 +75,8 @@ class Remote:
     def __init__(self, index: Path) -> None:
         self.index = index
         settings = ServeSettings(index=str(index), groups=GROUPS, placement="apart")
-        self.place = ServedIndex(settings)
-        self.manifest = self.place.manifest(1)
+        self.index = ServedIndex(settings)
+        self.manifest = self.index.manifest(1)
         self.calls: list[tuple[str, str, str]] = []
         self._pool = ThreadPoolExecutor(2)
         servers = [(f"shards-{number}", ToyShardServer, (settings, number)) for number in range(GROUPS)]
@@ -92,9 +92,9 @@ class Remote:
         """For one request."""
         deadline = Deadline.after(120)
         *_, encoder, reranker = self._handles
-        name, known = model_name(self.manifest), self.place.vectors
+        name, known = model_name(self.manifest), self.index.vectors
         models = RemoteModels(encoder, reranker, 1, deadline, name, known)  # type: ignore[arg-type]
-        terms = open_terms(self.place.store, self.manifest, self.place.cache)
+        terms = open_terms(self.index.store, self.manifest, self.index.cache)
         return QueryPath(self.manifest, self.shards(deadline), models, terms, self._pool)
 
     def shards(self, deadline: Deadline) -> Scatter:

@@ -73,10 +73,10 @@ class Remote:
     """Shard groups, encoder and re-ranker of an index in processes of their own."""
 
     def __init__(self, index: Path) -> None:
-        self.index = index
+        self.folder = index
         settings = ServeSettings(index=str(index), groups=GROUPS, placement="apart")
-        self.index = ServedIndex(settings)
-        self.manifest = self.index.manifest(1)
+        self.served = ServedIndex(settings)
+        self.manifest = self.served.manifest(1)
         self.calls: list[tuple[str, str, str]] = []
         self._pool = ThreadPoolExecutor(2)
         servers = [(f"shards-{number}", ToyShardServer, (settings, number)) for number in range(GROUPS)]
@@ -92,9 +92,9 @@ class Remote:
         """For one request."""
         deadline = Deadline.after(120)
         *_, encoder, reranker = self._handles
-        name, known = model_name(self.manifest), self.index.vectors
+        name, known = model_name(self.manifest), self.served.vectors
         models = RemoteModels(encoder, reranker, 1, deadline, name, known)  # type: ignore[arg-type]
-        terms = open_terms(self.index.store, self.manifest, self.index.cache)
+        terms = open_terms(self.served.store, self.manifest, self.served.cache)
         return QueryPath(self.manifest, self.shards(deadline), models, terms, self._pool)
 
     def shards(self, deadline: Deadline) -> Scatter:
@@ -133,7 +133,7 @@ def test_an_explained_search_calls_each_group_once_a_stage(remote: Remote, asked
     remote.calls.clear()
     found = remote.path()("notes about violins near place 7", k=10, explain=True, **asked)
     counts = Counter(remote.calls)
-    with Searcher.open(str(remote.index)) as searcher:
+    with Searcher.open(str(remote.folder)) as searcher:
         expected = searcher("notes about violins near place 7", k=10, explain=True, **asked)
     assert len(found.hits) == 10 and found.coverage.full and found.matching == expected.matching
     assert [hit.as_json() for hit in found.hits] == [hit.as_json() for hit in expected.hits]
@@ -154,7 +154,7 @@ def test_a_new_score_needs_no_new_call(remote: Remote, monkeypatch: pytest.Monke
     ids[1, -1] = -1
     shards = remote.shards(Deadline.after(60))
     scores = shards.score(asked, ids)
-    with Searcher.open(str(remote.index)) as searcher:
+    with Searcher.open(str(remote.folder)) as searcher:
         years = {number: passage.metadata["year"] for number, passage in searcher.passages(ids).items()}
         assert np.array_equal(scores, searcher.shards.score(asked, ids))
     wanted = [[-abs(years[number] - year) for number in ids[0].tolist()] for year in (1510, 1570)]
@@ -168,7 +168,7 @@ def test_a_new_score_needs_no_new_call(remote: Remote, monkeypatch: pytest.Monke
 def test_columns_and_keys_are_fetched_from_where_they_are(remote: Remote) -> None:
     shards = remote.shards(Deadline.after(60))
     ids = np.arange(0, remote.manifest.passages, 11)
-    with Searcher.open(str(remote.index)) as searcher:
+    with Searcher.open(str(remote.folder)) as searcher:
         whole = searcher.passages(ids)
     assert remote.path().passages(ids) == whole
     names = ("passage_id", "metadata")

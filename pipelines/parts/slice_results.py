@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.config import Context
+from pipelines.config import PassageSpec
 from pipelines.runtime import read_markers
 from retrieval.format import SliceRecord
 from retrieval.settings import fingerprint
@@ -71,7 +71,7 @@ def slice_name(key: str, drop: dict[str, int] | None) -> str:
     return f"{key}-{fingerprint(drop)[:8]}" if drop else key
 
 
-def finished_slices(context: Context) -> dict[str, SliceResult]:
+def finished_slices(spec: PassageSpec) -> dict[str, SliceResult]:
     """Results by name, from the markers that lie under this build's fingerprint."""
-    markers = read_markers(context.store, f"parts/{context.parts_fingerprint}")
+    markers = read_markers(spec.store, spec.folder)
     return {name: SliceResult.from_values(values) for name, values in markers.items()}

@@ -5,28 +5,25 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from pipelines.config import BuildConfig, Context, MetadataType, configured_trust
+from pipelines.config import BuildConfig, MetadataType, ResolvedBuild
 from pipelines.planning import ledger
+from pipelines.planning.resolve import check_dense, resolve_build
 from pipelines.planning.tuning_queries import read_queries
-from pipelines.sources import Slice, cut_slices, format_fingerprint, infer_schema
+from pipelines.sources import Slice, cut_slices, infer_schema
 from pipelines.sources.files import Listing, list_files
-from retrieval.dense.making import check_options, choose_dense
 from retrieval.format import FORMAT, Manifest, committed_versions, latest_version, read_manifest
-from retrieval.models import model_card, resolve_model_side
-from retrieval.models.encoders import read_layout
-from retrieval.models.late_interaction import late_card, late_model
 from retrieval.settings import fingerprint
 from retrieval.storage import Store
 
 MOST_SHOWN = 100  # fields in a message
-MUCH_MEMORY = 2**40  # bytes: what is chosen by memory is chosen later, with the memory that there is
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a build has to do. `change` is what the ledger does not know yet."""
 
-    context: Context
+    config: BuildConfig
+    build: ResolvedBuild
     slices: list[Slice]
     change: ledger.Change
     old: ledger.Ledger
@@ -38,15 +35,14 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Names the version that this build makes: its slices in order and every setting that counts."""
-        config, context = self.context.config, self.context
-        dense = config.dense.fingerprint_values(leave_out={"query_file"})
+        config, build = self.config, self.build
+        sections = (config.lexical, config.late_interaction, config.cross_encoder, config.search)
         return fingerprint(
-            FORMAT, context.parts_fingerprint, context.vectors_fingerprint, context.model_card,
-            context.late_card,
+            FORMAT, build.passages.fingerprint, build.vectors.fingerprint, build.vectors.model.card,
+            build.token_codes.model.card,
             [entry.key for entry in self.slices], config.corpus.duplicates, config.index.shard_passages,
-            config.model.fingerprint_values(leave_out={"device"}), dense,
-            self.queries, config.lexical.fingerprint_values(), config.late_interaction.fingerprint_values(),
-            config.cross_encoder.fingerprint_values(), config.search.fingerprint_values(),
+            config.model.fingerprint_values("version"), config.dense.fingerprint_values("version"),
+            self.queries, *(section.fingerprint_values("version") for section in sections),
         )  # fmt: skip
 
     @property
@@ -61,7 +57,7 @@ def make_plan(
 ) -> Plan:
     """Look at the input (or take its listing), the ledger and the model; writes nothing."""
     listing = listing or list_files(config.corpus)
-    _check_dense(config)
+    check_dense(config)
     old = ledger.read_ledger(store)
 
     def cut_files(files: list[Any]) -> list[Slice]:
@@ -70,31 +66,14 @@ def make_plan(
 
     change = ledger.compare_ledger(old, listing.files, config.corpus, cut_files)
     slices = ledger.relocated(old, listing.files, set(change.retired)) + change.added
-    late = late_model(config.late_interaction, config.model)
-    context = Context(
-        config,
-        store,
-        schema(config, old, slices, say),
-        model_card(config.model, configured_trust(config.model)),
-        late_card=late_card(config.late_interaction, config.model, configured_trust(late)),
-        formats=format_fingerprint(config.corpus),
-    )
+    resolved = resolve_build(config, store, schema(config, old, slices, say))
     dense = config.dense
     queries = read_queries(dense.query_file, dense.tune_queries) if dense.query_file else None
     previous = read_manifest(store) if latest_version(store) is not None else None
     missing = len(_missing(store, previous)) if previous else 0
     if missing:
         say(f"{missing} files of the latest version are missing or truncated: they are made again.")
-    return Plan(context, slices, change, old, listing, previous, queries, missing)
-
-
-def _check_dense(config: BuildConfig) -> None:
-    """Settings that do not fit the type, or the model, are told before hours of embedding, not after."""
-    check_options(config.dense)
-    model = resolve_model_side(config.model, "passage", configured_trust(config.model))
-    dimension = read_layout(model.folder, "passage").dimension
-    if dimension is not None:
-        choose_dense(config.dense, 1_000_000, dimension, MUCH_MEMORY)
+    return Plan(config, resolved, slices, change, old, listing, previous, queries, missing)
 
 
 def _missing(store: Store, manifest: Manifest) -> list[str]:
@@ -126,12 +105,12 @@ def schema(
 
 def record_plan(plan: Plan) -> Plan:
     """Append what changed to the ledger; only the holder of the lease does that."""
-    corpus = plan.context.config.corpus
+    corpus = plan.config.corpus
     inferred = corpus.metadata == "auto"
-    metadata = plan.context.metadata if inferred else plan.old.metadata
+    metadata = plan.build.passages.metadata if inferred else plan.old.metadata
     if not plan.change and (not inferred or plan.old.mapping == ledger.mapping_values(corpus)):
         return plan
-    now = ledger.append_segment(plan.context.store, plan.old, plan.change, corpus, metadata)
+    now = ledger.append_segment(plan.build.store, plan.old, plan.change, corpus, metadata)
     return replace(
         plan, slices=ledger.relocated(now, plan.listing.files), change=ledger.Change([], []), old=now
     )

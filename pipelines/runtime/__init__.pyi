@@ -3,7 +3,6 @@ from .cluster import has_gpus as has_gpus
 from .cluster import object_store_bytes as object_store_bytes
 from .disk_space import check_space as check_space
 from .disk_space import passages_estimate as passages_estimate
-from .disk_space import vectors_estimate as vectors_estimate
 from .index_claim import check_folder as check_folder
 from .index_claim import claim_index as claim_index
 from .index_claim import own_version as own_version
@@ -27,7 +26,6 @@ from .progress import counted as counted
 from .progress import read_progress as read_progress
 from .progress import start_tracker as start_tracker
 from .stage_runner import GO_ON as GO_ON
-from .stage_runner import StageLimits as StageLimits
 from .stage_runner import Step as Step
 from .stage_runner import Task as Task
 from .stage_runner import result_of as result_of

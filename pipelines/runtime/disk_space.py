@@ -1,11 +1,9 @@
 """Foresees a full disk: what a stage is about to write against what is free."""
 
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from pipelines.sources import Slice, format_named
 from retrieval.errors import StorageError
-from retrieval.models import read_model_json
 from retrieval.storage import Store
 
 RESERVE_BYTES = 4_000_000  # manifests, markers and progress still have to fit
@@ -35,9 +33,3 @@ def passages_estimate(slices: Iterable[Slice], plugins: Collection[str]) -> floa
         else:
             whole |= {file.name: file.size * (UNPACKED if file.compression else 1) for file in entry.files}
     return (ranges + sum(whole.values())) * PARQUET_SHARE
-
-
-def vectors_estimate(rows: int, model: Path) -> float:
-    """Bytes of the float16 vectors of these passages, by the model's width."""
-    width = (read_model_json(model / "config.json") or {}).get("hidden_size", 0)
-    return 2.0 * rows * width

@@ -18,6 +18,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
+from pipelines.config import RaySettings
 from pipelines.runtime.progress import FAILURE_EXAMPLES, Progress, counted
 from pipelines.runtime.usage import Usage
 from retrieval.errors import BuildFailed, CorpusmillError
@@ -71,24 +72,16 @@ class Step:
     gpus: float = 0
 
 
-@dataclass(frozen=True)
-class StageLimits:
-    """When a stage gives up."""
-
-    failed_tasks: int = 10
-    retries: int = 3
-
-
 def run_stage(
-    name: str, tasks: list[Task], steps: list[Step], progress: Progress, limits: StageLimits
+    name: str, tasks: list[Task], steps: list[Step], progress: Progress, workers: RaySettings
 ) -> Iterator[Task]:
     """Results in the order in which they come. Raises BuildFailed at the end if tasks failed.
 
-    The others are finished before that, unless more than `limits.failed_tasks` failed.
+    The others are finished before that, unless more than `workers.max_failed_tasks` failed.
     """
     if not tasks:
         return
-    dataset = _dataset(tasks, steps, progress.tracker, limits)
+    dataset = _dataset(tasks, steps, progress.tracker, workers)
     seen = set()
     try:
         for table in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
@@ -104,10 +97,10 @@ def run_stage(
         raise _failure(name, progress, missing, None)
 
 
-def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, limits: StageLimits) -> ray.data.Dataset:
+def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, workers: RaySettings) -> ray.data.Dataset:
     """The steps over the tasks, lazy: a block is one task, whose result is one row."""
     context = ray.data.DataContext.get_current()
-    context.max_errored_blocks = limits.failed_tasks
+    context.max_errored_blocks = workers.max_failed_tasks
     context.actor_task_retry_on_errors = False
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -125,13 +118,13 @@ def _dataset(tasks: list[Task], steps: list[Step], tracker: Any, limits: StageLi
             dataset = dataset.map_batches(
                 _call,
                 fn_args=(step.function, step.arguments, tracker, first),
-                max_retries=limits.retries,
+                max_retries=workers.task_retries,
                 **options,
             )
         else:
             dataset = dataset.map_batches(
                 _Actor,
-                fn_constructor_args=(step.function, step.arguments, tracker, first, limits.retries),
+                fn_constructor_args=(step.function, step.arguments, tracker, first, workers.task_retries),
                 compute=ActorPoolStrategy(size=step.actors, max_tasks_in_flight_per_actor=3),
                 # Without end: while a lost node is not yet known to be dead, a call fails many times a
                 # minute. A task that ends its actor is stopped by counting how often it was begun.

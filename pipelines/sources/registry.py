@@ -41,6 +41,6 @@ def format_fingerprint(corpus: CorpusSettings) -> dict[str, Any]:
     formats = [format_named(name, corpus.plugins) for name in wanted]
     codes = {one.name: one.code for one in formats if one.code > 1}
     options = {
-        one.name: one.own(corpus).fingerprint_values() for one in formats if one.name in corpus.options
+        one.name: one.own(corpus).fingerprint_values("parts") for one in formats if one.name in corpus.options
     }
     return {name: found for name, found in (("codes", codes), ("options", options)) if found}

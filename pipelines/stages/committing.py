@@ -4,28 +4,28 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.config import Context, configured_trust, without_credentials
+from pipelines.config import RaySettings, ResolvedBuild, TokenCodeSpec, without_credentials
 from pipelines.parts import Part, PartRange, SliceResult, add_reasons
 from pipelines.planning import Plan, next_version
-from pipelines.runtime import Lease, Progress, StageLimits, own_version
+from pipelines.runtime import Lease, Progress, own_version
 from pipelines.stages.costs import cost, stage_costs
 from pipelines.stages.lexical import Lexical
 from pipelines.stages.quantizer import Trained
 from pipelines.stages.token_codes import StoredTokens
 from pipelines.stages.tuning import Tuning
 from pipelines.upkeep import verify_on_workers
+from retrieval.dense import DenseSettings
 from retrieval.errors import IndexBusy
 from retrieval.format import LATEST, Manifest, ShardRecord, parse_latest, version_key
-from retrieval.models import model_card
 from retrieval.storage import FileRecord, Store
 
 
 def commit(
-    manifest: Manifest, context: Context, lease: Lease, progress: Progress, limits: StageLimits
+    manifest: Manifest, build: ResolvedBuild, lease: Lease, progress: Progress, workers: RaySettings
 ) -> Manifest:
     """Verify every artefact, then make the version exist. Before this it does not, after it it is whole."""
-    store = context.store
-    verify_on_workers(store, manifest, context.config.dense.plugins, progress, limits)
+    store = build.store
+    verify_on_workers(store, manifest, build.dense.plugins, progress, workers)
     manifest.costs.append(cost(progress, "verify", [], 0))
     lease.check()
     data = manifest.to_bytes()
@@ -73,22 +73,22 @@ class BuildResults:
 def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
     """The manifest of the version, not yet written."""
     plan, parts, trained, tuning = work.plan, work.parts, work.trained, work.tuning
-    context = plan.context
+    config, build = plan.config, plan.build
     spec = trained.spec.model_copy(update={"search": tuning.tuned.parameters})
     return Manifest(
-        version=next_version(context.store),
+        version=next_version(build.store),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         corpusmill=own_version(),
         fingerprint=plan.fingerprint,
         config=public_config(plan),
         model={
-            **context.model_card,
+            **build.vectors.model.card,
             "encoder": tuning.encoder,
-            "settings": context.config.model.model_dump(mode="json"),
+            "settings": config.model.model_dump(mode="json"),
         },
         dense=spec.model_dump(mode="json"),
         dense_reason=trained.reason,
-        metadata=context.metadata,
+        metadata=build.passages.metadata,
         documents=sum(result.documents for result in work.results),
         rejected=sum(result.rejected for result in work.results),
         reject_reasons=add_reasons(result.reasons for result in work.results),
@@ -100,13 +100,16 @@ def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
         shards=[_shard(work, number) for number in range(len(work.shards))],
         quantizer=trained.files,
         quantizer_training=trained.training,
-        model_files=list(context.model_files),
-        late_interaction=_late_interaction(context, work),
+        model_files=list(build.vectors.model.files),
+        late_interaction=_late_interaction(build.token_codes, work),
         token_codec=work.tokens.codec if work.tokens else [],
-        cross_encoder=_cross_encoder(context),
-        search=context.config.search.model_dump(mode="json"),
-        recall=_recall(context, tuning),
-        **(work.lexical.manifest_values(context) if work.lexical else {}),
+        cross_encoder={
+            "settings": config.cross_encoder.model_dump(mode="json"),
+            **({"model": build.cross_encoder.card} if build.cross_encoder else {}),
+        },
+        search=config.search.model_dump(mode="json"),
+        recall=_recall(build.dense, tuning),
+        **(work.lexical.manifest_values(build.lexical) if work.lexical else {}),
         costs=stage_costs(
             progress,
             plan.previous,
@@ -124,7 +127,7 @@ def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
 
 def public_config(plan: Plan) -> dict[str, Any]:
     """The configuration without anything that may hold a secret."""
-    values = plan.context.config.model_dump(mode="json")
+    values = plan.config.model_dump(mode="json")
     for section in ("corpus", "index"):
         values[section].pop("storage_options")
     values["corpus"]["paths"] = [without_credentials(path) for path in values["corpus"]["paths"]]
@@ -132,28 +135,19 @@ def public_config(plan: Plan) -> dict[str, Any]:
     return values
 
 
-def _recall(context: Context, tuning: Tuning) -> dict[str, Any]:
+def _recall(settings: DenseSettings, tuning: Tuning) -> dict[str, Any]:
     return {
         "queries": tuning.queries,
-        "k": context.config.dense.recall_k,
-        "target": context.config.dense.recall_target,
+        "k": settings.recall_k,
+        "target": settings.recall_target,
         "chosen": tuning.tuned.parameters.model_dump(),
         "table": tuning.tuned.table,
     }
 
 
-def _late_interaction(context: Context, work: BuildResults) -> dict[str, Any]:
+def _late_interaction(spec: TokenCodeSpec, work: BuildResults) -> dict[str, Any]:
     codec = {"codec": work.tokens.training} if work.tokens else {}
-    settings = context.config.late_interaction.model_dump(mode="json")
-    return {"settings": settings, "model": context.late_card, **codec}
-
-
-def _cross_encoder(context: Context) -> dict[str, Any]:
-    settings = context.config.cross_encoder
-    values: dict[str, Any] = {"settings": settings.model_dump(mode="json")}
-    if settings.model is not None:
-        values["model"] = model_card(settings.model, configured_trust(settings.model))
-    return values
+    return {"settings": spec.settings.model_dump(mode="json"), "model": spec.model.card, **codec}
 
 
 def _shard(work: BuildResults, number: int) -> ShardRecord:

@@ -5,24 +5,23 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Context
+from pipelines.config import RaySettings
 from pipelines.parts import PREFIXES, SliceResult, id_hash, read_ids, read_part
-from pipelines.runtime import FAILURE_EXAMPLES, Progress, StageLimits, Step, Task, run_stage
+from pipelines.runtime import FAILURE_EXAMPLES, Progress, Step, Task, run_stage
 from retrieval.errors import InputError
-from retrieval.storage import FileRecord
+from retrieval.storage import FileRecord, Store
 
 IDS_A_TASK = 16_000_000  # 256 MB of hashes
 MAX_DUPLICATES = 1_000_000  # ids that occur twice and are held by the driver
 
 
 def find_duplicates(
-    context: Context, results: list[SliceResult], progress: Progress, limits: StageLimits
+    store: Store, policy: str, results: list[SliceResult], progress: Progress, workers: RaySettings
 ) -> dict[str, dict[str, int]]:
     """By slice key, the id hashes (hexadecimal) of which it keeps one document only, or none (-1).
 
-    Which one is kept is the configuration's choice; with `fail`, InputError names the first ones.
+    `policy`, the configuration's, says which one is kept; with "fail", InputError names the first ones.
     """
-    policy = context.config.corpus.duplicates
     documents = sum(result.documents for result in results)
     ranges = max(1, min(PREFIXES, -(-documents // IDS_A_TASK)))
     bounds = [PREFIXES * step // ranges for step in range(ranges + 1)]
@@ -33,16 +32,14 @@ def find_duplicates(
     drops: dict[str, dict[str, int]] = {}
     found = 0
     with progress.stage("duplicates", "range of ids", len(tasks)):
-        for task in run_stage(
-            "duplicates", tasks, [Step(_find, (context, slices, policy))], progress, limits
-        ):
+        for task in run_stage("duplicates", tasks, [Step(_find, (store, slices, policy))], progress, workers):
             found += task.values["found"]
             for key, hashes in task.values["drops"].items():
                 drops.setdefault(key, {}).update(hashes)
     if found and policy == "fail":
         raise InputError(
             f"{found} document ids occur more than once. The first ones:\n"
-            + "\n".join(_examples(context, results, drops)),
+            + "\n".join(_examples(store, results, drops)),
             hint="Mend the corpus, or set corpus.duplicates to keep_first or keep_last.",
         )
     if found > MAX_DUPLICATES:
@@ -53,11 +50,11 @@ def find_duplicates(
     return {key: dict(sorted(hashes.items())) for key, hashes in drops.items()}
 
 
-def _find(task: Task, context: Context, slices: list[tuple[str, FileRecord]], policy: str) -> Task:
+def _find(task: Task, store: Store, slices: list[tuple[str, FileRecord]], policy: str) -> Task:
     first, last = task.values["first"], task.values["last"]
     keys, hashes, owners = [], [], []
     for number, (key, record) in enumerate(slices):
-        values = read_ids(context.store, record, first, last)
+        values = read_ids(store, record, first, last)
         keys.append(key)
         hashes.append(values)
         owners.append(np.full(len(values), number, np.int64))
@@ -96,14 +93,14 @@ def duplicated(
     return len(starts), drops
 
 
-def _examples(context: Context, results: list[SliceResult], drops: dict[str, dict[str, int]]) -> list[str]:
+def _examples(store: Store, results: list[SliceResult], drops: dict[str, dict[str, int]]) -> list[str]:
     """Lines that name the first ids and where they occur; reads the ids of the slices concerned."""
     wanted = {name for entry in drops.values() for name in entry}
     wanted = set(sorted(wanted)[:FAILURE_EXAMPLES])
     places: dict[str, list[str]] = {}
     for result in (result for result in results if result.key in drops):
         for part in result.parts:
-            for doc_id, source, position in _documents(context, part):
+            for doc_id, source, position in _documents(store, part):
                 if id_hash(doc_id).hex() in wanted:
                     where = f"{source} at {position}"
                     known = places.setdefault(doc_id, [])
@@ -114,8 +111,8 @@ def _examples(context: Context, results: list[SliceResult], drops: dict[str, dic
     ]
 
 
-def _documents(context: Context, part: dict[str, Any]) -> list[tuple[str, str, int]]:
-    table = read_part(context.store, part["file"]["key"], ["doc_id", "source", "position"], part["rows"])
+def _documents(store: Store, part: dict[str, Any]) -> list[tuple[str, str, int]]:
+    table = read_part(store, part["file"]["key"], ["doc_id", "source", "position"], part["rows"])
     return list(
         dict.fromkeys(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
     )

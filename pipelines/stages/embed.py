@@ -14,33 +14,32 @@ from typing import Any
 import numpy as np
 import ray
 
-from pipelines.config import Context, RaySettings, configured_trust, worker_cache
+from pipelines.config import LocatedModel, RaySettings, VectorSpec
 from pipelines.parts import PartVectors, read_part
 from pipelines.runtime import (
     Progress,
-    StageLimits,
     Step,
     Task,
     attempt_suffix,
     check_space,
     read_markers,
     run_stage,
-    vectors_estimate,
     write_marker,
 )
 from retrieval.errors import ModelError
 from retrieval.format import write_vectors
-from retrieval.models import resolve_model_side
 from retrieval.models.encoders import Encoder, Tokenizer, Tokens
 from retrieval.storage import FileRecord
 
+VECTOR_BYTES = 2  # float16, a dimension
+
 
 def embed_parts(
-    context: Context, parts: list[dict[str, Any]], progress: Progress, limits: StageLimits
+    spec: VectorSpec, parts: list[dict[str, Any]], progress: Progress, workers: RaySettings
 ) -> dict[str, PartVectors]:
     """Vectors of all parts by content; only content without a marker is embedded."""
-    folder = f"vectors/{context.vectors_fingerprint}"
-    markers = read_markers(context.store, folder)
+    store, model = spec.store, spec.model
+    markers = read_markers(store, spec.folder)
     wanted = {part["content"]: part for part in parts}
     vectors = {name: PartVectors.from_values(values) for name, values in markers.items() if name in wanted}
     tasks = [
@@ -50,29 +49,26 @@ def embed_parts(
     ]
     before = sum(done.rows for done in vectors.values())
     progress.counts["truncated"] = sum(done.truncated for done in vectors.values())
-    workers = embed_workers(context.config.ray, len(tasks))
+    pool = embed_actors(workers, len(tasks))
     steps = [
-        Step(tokenize_part, (context,)),
-        Step(
-            encoding, (context, workers.threads), actors=workers.actors, cpus=workers.cpus, gpus=workers.gpus
-        ),
-        Step(write_part, (context, folder)),
+        Step(tokenize_part, (spec,)),
+        Step(encoding, (model, pool.threads), actors=pool.actors, cpus=pool.cpus, gpus=pool.gpus),
+        Step(write_part, (spec,)),
     ]
     total = sum(part["rows"] for part in wanted.values())
-    model = resolve_model_side(context.config.model, "passage", configured_trust(context.config.model)).folder
-    check_space(context.store, vectors_estimate(total - before, model), "the vectors")
+    check_space(store, VECTOR_BYTES * (total - before) * (model.dimension or 0), "the vectors")
     with progress.stage("embed", "part", len(wanted), len(vectors), rows_total=total, rows_before=before):
-        for task in run_stage("embed", tasks, steps, progress, limits):
+        for task in run_stage("embed", tasks, steps, progress, workers):
             vectors[task.key] = PartVectors.from_values(task.values)
             progress.counts["truncated"] += vectors[task.key].truncated
     return vectors
 
 
-def tokenize_part(task: Task, context: Context) -> Task:
+def tokenize_part(task: Task, spec: VectorSpec) -> Task:
     """Read the part's titles and texts and tokenize them."""
     record = FileRecord(**task.values["passages"])
-    table = read_part(context.store, record.key, ["title", "text"], task.values["rows"])
-    tokens = _tokenizer(context).tokenize_passages(
+    table = read_part(spec.store, record.key, ["title", "text"], task.values["rows"])
+    tokens = _tokenizer(spec).tokenize_passages(
         table.column("title").to_pylist(), table.column("text").to_pylist()
     )
     task.values["tokens"] = len(tokens.ids)
@@ -85,11 +81,10 @@ def tokenize_part(task: Task, context: Context) -> Task:
     return task
 
 
-def encoding(context: Context, threads: int | None) -> Callable[[Task], Task]:
+def encoding(model: LocatedModel, threads: int | None) -> Callable[[Task], Task]:
     """Load the model, once in each actor; the function that encodes a part's tokens."""
     encoder = Encoder.open(
-        context.model(worker_cache()), sides={"passage"}, threads=threads or len(os.sched_getaffinity(0)),
-        trust=configured_trust(context.config.model),
+        model.here(), sides={"passage"}, threads=threads or len(os.sched_getaffinity(0)), trust=model.trust
     )  # fmt: skip
 
     def encode(task: Task) -> Task:
@@ -115,18 +110,19 @@ def encoding(context: Context, threads: int | None) -> Callable[[Task], Task]:
     return encode
 
 
-def write_part(task: Task, context: Context, folder: str) -> Task:
+def write_part(task: Task, spec: VectorSpec) -> Task:
     """Write the vectors, and last the marker."""
     vectors = np.frombuffer(task.buffers["vectors"], np.float16).reshape(task.values["rows"], -1)
-    with context.store.writing(f"{folder}/{task.key}-{attempt_suffix()}.npy") as write:
+    key = f"{spec.folder}/{task.key}"
+    with spec.store.writing(f"{key}-{attempt_suffix()}.npy") as write:
         write_vectors(write.path, vectors)
     names = ("rows", "dimension", "metric", "dtype", "device", "tokens", "truncated", "usage")
     values = {"file": asdict(write.done), **{name: task.values[name] for name in names}}
-    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+    return Task(task.key, write_marker(spec.store, key, values))
 
 
 @dataclass(frozen=True)
-class Workers:
+class ActorPool:
     """Actors of the embedding stage and what each takes; `threads` None: all cores of its node."""
 
     actors: int
@@ -135,7 +131,7 @@ class Workers:
     threads: int | None
 
 
-def embed_workers(settings: RaySettings, parts: int) -> Workers:
+def embed_actors(settings: RaySettings, parts: int) -> ActorPool:
     """One actor a GPU where the cluster has GPUs, else one a node with CPUs; never more than parts.
 
     One CPU at least stays free for the tasks around the actors, even once a node is lost: without it
@@ -153,16 +149,15 @@ def embed_workers(settings: RaySettings, parts: int) -> Workers:
         cpus = 0.0  # they are placed by their GPUs, or there is hardly a CPU
     elif actors * cpus > room and len(nodes) == 1:
         cpus = room / actors  # no other node will come to hold them
-    return Workers(actors, cpus, gpus, settings.embed_threads)
+    return ActorPool(actors, cpus, gpus, settings.embed_threads)
 
 
 _tokenizers: dict[str, Tokenizer] = {}  # a worker process tokenizes many parts of one build
 
 
-def _tokenizer(context: Context) -> Tokenizer:
-    key = context.vectors_fingerprint
+def _tokenizer(spec: VectorSpec) -> Tokenizer:
+    key, model = spec.fingerprint, spec.model
     if key not in _tokenizers:
         _tokenizers.clear()
-        trust = configured_trust(context.config.model)
-        _tokenizers[key] = Tokenizer.open(context.model(worker_cache()), trust=trust)
+        _tokenizers[key] = Tokenizer.open(model.here(), trust=model.trust)
     return _tokenizers[key]

@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import LEXICAL_CODE, Context
+from pipelines.config import RaySettings
 from pipelines.parts import Part, PartRange, read_part, vectors_fingerprint
 from pipelines.runtime import (
     Progress,
-    StageLimits,
     Step,
     Task,
     Usage,
@@ -20,9 +19,10 @@ from pipelines.runtime import (
 )
 from pipelines.stages.shards import run_missing
 from retrieval.lexical import SHARD_FILES, Analyzer, ShardWriter, merge_statistics
-from retrieval.settings import fingerprint
-from retrieval.storage import FileRecord
+from retrieval.settings import LexicalSettings, fingerprint
+from retrieval.storage import FileRecord, Store
 
+LEXICAL_CODE = 1  # raised when the code changes what the index of a shard holds
 PARQUET_SHARE = 2.0  # the index against the compressed passages; an estimate
 
 
@@ -37,12 +37,12 @@ class Lexical:
         """Files of a shard, marker last."""
         return _files(self.shards[shard])
 
-    def manifest_values(self, context: Context) -> dict[str, Any]:
+    def manifest_values(self, settings: LexicalSettings) -> dict[str, Any]:
         """The fields of the manifest that tell of the lexical index."""
         passages, tokens = self.statistics["rows"], self.statistics["tokens"]
         return {
             "lexical": {
-                "settings": context.config.lexical.model_dump(mode="json"),
+                "settings": settings.model_dump(mode="json"),
                 "documents": passages,
                 "average_length": tokens / max(1, passages),
                 "terms": self.statistics["terms"],
@@ -52,47 +52,47 @@ class Lexical:
 
 
 def build_lexical(
-    context: Context, parts: list[Part], shards: list[PartRange], progress: Progress, limits: StageLimits
-) -> Lexical | None:
+    store: Store, settings: LexicalSettings, parts: list[Part], shards: list[PartRange], progress: Progress,
+    workers: RaySettings,
+) -> Lexical | None:  # fmt: skip
     """Index the terms of every shard that is not yet; None where the configuration wants no lexical index.
 
     A shard is named by its titles and texts, so other metadata, k1 or b leave it as it is.
     """
-    settings = context.config.lexical
     if not settings.enabled:
         return None
-    folder = f"lexical/{fingerprint(LEXICAL_CODE, settings.index_values())}"
+    folder = f"lexical/{fingerprint(LEXICAL_CODE, settings.fingerprint_values('lexical'))}"
     names = [vectors_fingerprint(shard.of(parts)) for shard in shards]
     tasks = {
         name: Task(name, {"parts": [part.plain() for part in shard.of(parts)]})
         for name, shard in zip(names, shards, strict=True)
     }
-    there = context.store.find(folder)
+    there = store.find(folder)
     missing = [task for name, task in tasks.items() if f"{folder}/{name}.json" not in there]
     size = sum(part["passages"]["bytes"] for task in missing for part in task.values["parts"])
-    check_space(context.store, PARQUET_SHARE * size, "the lexical index")
-    steps = [Step(write_shard, (context, folder))]
-    markers = run_missing(context, "lexical", "shard", folder, tasks, steps, progress, limits)
+    check_space(store, PARQUET_SHARE * size, "the lexical index")
+    steps = [Step(write_shard, (store, settings, folder))]
+    markers = run_missing(store, "lexical", "shard", folder, tasks, steps, progress, workers)
     own = [markers[name] for name in names]
     whole = fingerprint(names)
     merge = {whole: Task(whole, {"shards": [_counted(marker) for marker in own]})}
     below = f"{folder}/statistics"
-    steps = [Step(write_statistics, (context, below))]
-    found = run_missing(context, "statistics", "file", below, merge, steps, progress, limits)
+    steps = [Step(write_statistics, (store, below))]
+    found = run_missing(store, "statistics", "file", below, merge, steps, progress, workers)
     return Lexical(own, found[whole])
 
 
-def write_shard(task: Task, context: Context, folder: str) -> Task:
+def write_shard(task: Task, store: Store, settings: LexicalSettings, folder: str) -> Task:
     """Analyse and index the shard's passages, a part in memory at a time."""
     usage = Usage()
-    analyzer = Analyzer(context.config.lexical)
+    analyzer = Analyzer(settings)
     with (
         tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary,
-        context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out,
+        store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out,
     ):
         writer = ShardWriter(out.path, Path(temporary))
         for part in task.values["parts"]:
-            writer.add([analyzer(text) for text in _texts(context, part)])
+            writer.add([analyzer(text) for text in _texts(store, part)])
         counts = writer.finish()
     values = {
         "files": [asdict(record) for record in out.records],
@@ -102,18 +102,18 @@ def write_shard(task: Task, context: Context, folder: str) -> Task:
         "postings": counts["postings"],
         "usage": usage.values(),
     }
-    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+    return Task(task.key, write_marker(store, f"{folder}/{task.key}", values))
 
 
-def write_statistics(task: Task, context: Context, folder: str) -> Task:
+def write_statistics(task: Task, store: Store, folder: str) -> Task:
     """Add up the document frequencies of all shards."""
     usage = Usage()
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
         shards = [
-            context.store.local_folder([FileRecord(**file) for file in files], Path(temporary))
+            store.local_folder([FileRecord(**file) for file in files], Path(temporary))
             for files in task.values["shards"]
         ]
-        with context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
+        with store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
             counts = merge_statistics(shards, out.path)
     values = {
         "files": [asdict(record) for record in out.records],
@@ -122,12 +122,12 @@ def write_statistics(task: Task, context: Context, folder: str) -> Task:
         "terms": counts["terms"],
         "usage": usage.values(),
     }
-    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+    return Task(task.key, write_marker(store, f"{folder}/{task.key}", values))
 
 
-def _texts(context: Context, part: dict[str, Any]) -> Iterator[str]:
+def _texts(store: Store, part: dict[str, Any]) -> Iterator[str]:
     """What BM25 sees of a part's passages: the title in front of the text."""
-    table = read_part(context.store, part["passages"]["key"], ["title", "text"], part["rows"])
+    table = read_part(store, part["passages"]["key"], ["title", "text"], part["rows"])
     for title, text in zip(table.column("title").to_pylist(), table.column("text").to_pylist(), strict=True):
         yield f"{title} {text}" if title else text
 

@@ -10,11 +10,10 @@ import numpy as np
 import psutil
 import ray
 
-from pipelines.config import DENSE_CODE, Context
+from pipelines.config import RaySettings
 from pipelines.parts import Part
 from pipelines.runtime import (
     Progress,
-    StageLimits,
     Usage,
     attempt_suffix,
     has_gpus,
@@ -22,19 +21,21 @@ from pipelines.runtime import (
     result_of,
     write_marker,
 )
-from retrieval.dense import DenseType, dense_type
+from retrieval.dense import DenseSettings, DenseType, dense_type
 from retrieval.dense.making import choose_dense, sample_rows, train_quantizer
 from retrieval.format import DenseSpec, Manifest, ShardVectors
 from retrieval.settings import fingerprint
-from retrieval.storage import FileRecord
+from retrieval.storage import FileRecord, Store
 
+DENSE_CODE = 1  # raised when the code changes what a quantizer, or a dense shard, holds
 PARTS_A_TASK = 64
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A quantizer in storage. `folder` also names the dense shards that are built with it."""
+    """A quantizer in storage. `fingerprint` also names the dense shards that are built with it."""
 
+    settings: DenseSettings
     kind: DenseType
     spec: DenseSpec
     reason: str
@@ -45,18 +46,21 @@ class Trained:
 
 
 def trained_quantizer(
-    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: StageLimits
-) -> Trained:
-    """The quantizer of this build: the previous version's, a finished one, or a new one."""
-    settings = context.config.dense
+    store: Store, settings: DenseSettings, vectors: str, parts: list[Part],
+    previous: Manifest | None, progress: Progress, workers: RaySettings,
+) -> Trained:  # fmt: skip
+    """The quantizer of this build: the previous version's, a finished one, or a new one.
+
+    vectors: fingerprint of the vectors that it is trained on.
+    """
     rows = sum(part.rows for part in parts)
     budget = psutil.virtual_memory().total // 2
     spec, reason = choose_dense(
         settings, rows, parts[0].vectors.dimension, budget, metric=parts[0].vectors.metric
     )
     kind = dense_type(spec.type, settings.plugins)
-    there = context.store.find("quantizer")
-    kept = _keep(previous, context, kind, spec, rows)
+    there = store.find("quantizer")
+    kept = _keep(previous, settings, vectors, kind, spec, rows)
     if kept is not None and any(there.get(file.key) != file.bytes for file in kept.files):
         kept = None
     if kept is not None:
@@ -68,85 +72,91 @@ def trained_quantizer(
         spec.artefact_values(),
         spec.train_vectors,
         settings.seed,
-        context.vectors_fingerprint,
+        vectors,
         contents,
     )
-    marker = read_markers(context.store, "quantizer").get(name)
+    marker = read_markers(store, "quantizer").get(name)
     if marker is None:
         with progress.stage("train", "quantizer", 1, rows_total=spec.train_vectors):
-            marker = _train_remotely(context, parts, kind, spec, name, limits)
+            training = {
+                "fingerprint": name,
+                "settings": settings.fingerprint_values("quantizer"),
+                "vectors_fingerprint": vectors,
+                "rows": rows,
+            }
+            gpus = 1 if kind.trains and kind.uses_gpu and has_gpus(workers) else 0
+            marker = _train_remotely(store, parts, kind, spec, settings.seed, training, gpus, workers)
             progress.finished(name, spec.train_vectors, marker["usage"])
     files = [FileRecord(**file) for file in [*marker["files"], marker["marker"]]]
-    return Trained(kind, spec, reason, name, files, marker["training"], marker["usage"])
+    return Trained(settings, kind, spec, reason, name, files, marker["training"], marker["usage"])
 
 
 def _keep(
-    previous: Manifest | None, context: Context, kind: DenseType, spec: DenseSpec, rows: int
+    previous: Manifest | None,
+    settings: DenseSettings,
+    vectors: str,
+    kind: DenseType,
+    spec: DenseSpec,
+    rows: int,
 ) -> Trained | None:
     """The previous version's quantizer, while the settings are the same and the index has not outgrown it."""
     if previous is None or previous.dense["type"] != kind.name:
         return None
-    settings, training = context.config.dense, previous.quantizer_training
+    training = previous.quantizer_training
     old = kind.spec.model_validate(previous.dense)
     growth = rows / max(1, training["rows"])
     free = {"search", "train_vectors"} | ({"nlist"} if settings.nlist is None else set())
     same = (
         old.model_dump(exclude=free) == spec.model_dump(exclude=free)
-        and training["settings"] == settings.training_values()
-        and training["vectors_fingerprint"] == context.vectors_fingerprint
+        and training["settings"] == settings.fingerprint_values("quantizer")
+        and training["vectors_fingerprint"] == vectors
         and 1 / settings.retrain_growth <= growth <= settings.retrain_growth
     )
     if not same:
         return None
     return Trained(
-        kind, old, previous.dense_reason, training["fingerprint"], previous.quantizer, training,
+        settings, kind, old, previous.dense_reason, training["fingerprint"], previous.quantizer, training,
         {"cpu_seconds": 0.0, "gpu_seconds": 0.0, "peak_memory_bytes": 0},
     )  # fmt: skip
 
 
 def _train_remotely(
-    context: Context, parts: list[Part], kind: DenseType, spec: DenseSpec, name: str, limits: StageLimits
-) -> dict[str, Any]:
-    wanted = sample_rows([part.rows for part in parts], spec.train_vectors, context.config.dense.seed)
-    sample = ray.remote(num_cpus=1, max_retries=limits.retries)(_sample)
+    store: Store, parts: list[Part], kind: DenseType, spec: DenseSpec, seed: int, training: dict[str, Any],
+    gpus: int, workers: RaySettings,
+) -> dict[str, Any]:  # fmt: skip
+    wanted = sample_rows([part.rows for part in parts], spec.train_vectors, seed)
+    sample = ray.remote(num_cpus=1, max_retries=workers.task_retries)(_sample)
     samples = []
     for first in range(0, len(parts) if kind.trains else 0, PARTS_A_TASK):
         group = range(first, min(first + PARTS_A_TASK, len(parts)))
         chosen = [(parts[number].plain(), wanted[number]) for number in group if len(wanted[number])]
         if chosen:
-            samples.append(sample.remote(context, spec.dimension, chosen))
-    gpus = 1 if kind.trains and kind.uses_gpu and has_gpus(context.config.ray) else 0
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_train)
-    training = {
-        "fingerprint": name,
-        "settings": context.config.dense.training_values(),
-        "vectors_fingerprint": context.vectors_fingerprint,
-        "rows": sum(part.rows for part in parts),
-    }
-    return result_of("train", remote.remote(context, kind, spec, name, training, *samples))
+            samples.append(sample.remote(store, spec.dimension, chosen))
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=workers.task_retries)(_train)
+    return result_of("train", remote.remote(store, kind, spec, seed, training, *samples))
 
 
-def _sample(context: Context, dimension: int, chosen: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
+def _sample(store: Store, dimension: int, chosen: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
     """Vectors (n, dimension) float16 of the chosen rows of some parts."""
     taken = []
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as folder:
         for part, rows in chosen:
-            path = context.store.local(FileRecord(**part["vectors"]), Path(folder))
+            path = store.local(FileRecord(**part["vectors"]), Path(folder))
             taken.append(ShardVectors([path], [part["rows"]], dimension).take(rows))
-            if not context.store.is_local:
+            if not store.is_local:
                 path.unlink()
     return np.concatenate(taken)
 
 
 def _train(
-    context: Context, kind: DenseType, spec: DenseSpec, name: str, training: dict[str, Any],
+    store: Store, kind: DenseType, spec: DenseSpec, seed: int, training: dict[str, Any],
     *samples: np.ndarray,
 ) -> dict[str, Any]:  # fmt: skip
     usage = Usage()
     sample = np.concatenate(samples) if samples else np.empty((0, spec.dimension), np.float16)
     threads = len(os.sched_getaffinity(0))
-    with context.store.writing_folder(f"quantizer/{name}-{attempt_suffix()}") as folder:
-        seed = context.config.dense.seed
+    key = f"quantizer/{training['fingerprint']}"
+    with store.writing_folder(f"{key}-{attempt_suffix()}") as folder:
         stats = train_quantizer(spec, sample, seed, folder.path, threads=threads, kind=kind)
     marker = {
         "files": [asdict(record) for record in folder.records],
@@ -156,4 +166,4 @@ def _train(
         },
         "usage": usage.values(gpu_seconds=0.0 if stats.device == "cpu" else stats.seconds),
     }  # fmt: skip
-    return write_marker(context.store, f"quantizer/{name}", marker)
+    return write_marker(store, key, marker)

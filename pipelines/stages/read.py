@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.chunking import Chunker
-from pipelines.config import Context, configured_trust, worker_cache
+from pipelines.config import LocatedModel, PassageSpec, RaySettings
 from pipelines.parts import (
     REJECTS_SUFFIX,
     PartWriter,
@@ -20,7 +20,6 @@ from pipelines.parts import (
 from pipelines.runtime import (
     FAILURE_EXAMPLES,
     Progress,
-    StageLimits,
     Step,
     Task,
     Usage,
@@ -32,7 +31,6 @@ from pipelines.sources import read_slice as documents_of_slice
 from pipelines.sources.files import describe_rejects
 from retrieval.errors import BuildFailed, InputError, ModelError
 from retrieval.models.encoders import Encoder, Tokenizer
-from retrieval.settings import ModelSettings
 
 BATCH_DOCUMENTS = 256
 BATCH_CHARACTERS = 1_000_000
@@ -41,8 +39,8 @@ EARLY_DOCUMENTS = 10_000  # a build is not stopped early for fewer
 
 
 def read_slices(
-    context: Context, slices: list[Slice], drops: dict[str, dict[str, int]], known: dict[str, SliceResult],
-    progress: Progress, limits: StageLimits,
+    spec: PassageSpec, slices: list[Slice], drops: dict[str, dict[str, int]], known: dict[str, SliceResult],
+    progress: Progress, workers: RaySettings,
 ) -> list[SliceResult]:  # fmt: skip
     """Results of all slices in ledger order; only those without a marker are read.
 
@@ -60,9 +58,9 @@ def read_slices(
     progress.reject_reasons = {}
     for done in results.values():
         _count(progress, done)
-    guard = RejectGuard(context.config.corpus.max_reject_share, len(slices), list(results.values()))
+    guard = RejectGuard(spec.corpus.max_reject_share, len(slices), list(results.values()))
     with progress.stage("read", "slice", len(slices), len(results), rows_before=progress.counts["passages"]):
-        for task in run_stage("read", tasks, [Step(read_slice, (context,))], progress, limits):
+        for task in run_stage("read", tasks, [Step(read_slice, (spec,))], progress, workers):
             result = SliceResult.from_values(task.values)
             results[result.key] = result
             _count(progress, result)
@@ -72,28 +70,26 @@ def read_slices(
     return ordered
 
 
-def read_slice(task: Task, context: Context) -> Task:
+def read_slice(task: Task, spec: PassageSpec) -> Task:
     """Read one slice, write its parts, and last its marker."""
-    folder = f"parts/{context.parts_fingerprint}"
-    with RejectWriter(
-        context.store, f"{folder}/{task.key}{REJECTS_SUFFIX}", keep=FAILURE_EXAMPLES
-    ) as rejects:
-        marker = _read_slice(task, context, folder, rejects)
-    written = write_marker(context.store, f"{folder}/{task.key}", marker)
+    key = f"{spec.folder}/{task.key}"
+    with RejectWriter(spec.store, f"{key}{REJECTS_SUFFIX}", keep=FAILURE_EXAMPLES) as rejects:
+        marker = _read_slice(task, spec, rejects)
+    written = write_marker(spec.store, key, marker)
     return Task(task.key, {**written, "rows": marker["passages"]})
 
 
-def _read_slice(task: Task, context: Context, folder: str, rejects: RejectWriter) -> dict[str, Any]:
+def _read_slice(task: Task, spec: PassageSpec, rejects: RejectWriter) -> dict[str, Any]:
     entry = Slice.from_dict(task.values["slice"])
     drop: dict[str, int] = task.values["drop"]
     usage = Usage()
-    writer = PartWriter(context.store, folder, task.key, context.metadata, context.config.index.part_passages)
-    chunker = _chunker(context)
+    writer = PartWriter(spec.store, spec.folder, task.key, spec.metadata, spec.part_passages)
+    chunker = _chunker(spec)
     tally = Tally(drop)
-    for batch in batches(documents_of_slice(entry, context.config.corpus, context.metadata), rejects, tally):
+    for batch in batches(documents_of_slice(entry, spec.corpus, spec.metadata), rejects, tally):
         spans = chunker.split([document.title for document in batch], [document.text for document in batch])
         for document, found in zip(batch, spans, strict=True):
-            reason = _unusable(document, len(found), int(context.config.corpus.max_document_bytes))
+            reason = _unusable(document, len(found), int(spec.corpus.max_document_bytes))
             if reason:
                 rejects.add(Reject(document.source, document.position, document.doc_id, reason))
             elif tally.keeps(document):
@@ -232,26 +228,25 @@ def _count(progress: Progress, result: SliceResult) -> None:
 _chunkers: dict[str, Chunker] = {}  # a worker process reads many slices of one build
 
 
-def _chunker(context: Context) -> Chunker:
-    key = context.parts_fingerprint
+def _chunker(spec: PassageSpec) -> Chunker:
+    key = spec.fingerprint
     if key not in _chunkers:
         _chunkers.clear()
-        _chunkers[key] = open_chunker(context)
+        _chunkers[key] = open_chunker(spec)
     return _chunkers[key]
 
 
-def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
+def open_chunker(spec: PassageSpec, *, compare: bool = True) -> Chunker:
     """The chunker that the configuration asks for; it loads a model only to compare sentences.
 
     compare: False opens it to be checked, without that model. Raises ConfigError.
     """
-    settings = context.config.chunk
-    if not context.chunks_by_model:
+    settings, model = spec.chunk, spec.model
+    if model is None:
         return Chunker.open(
             settings, tokenizer_file=None, max_tokens=None, special_tokens=0, prompt="", embed_sentences=None
         )
-    model = context.model(worker_cache())
-    tokenizer = Tokenizer.open(model, trust=configured_trust(model))
+    tokenizer = Tokenizer.open(model.here(), trust=model.trust)
     embed = None
     if settings.chosen.compares_sentences:
         embed = _sentence_encoder(model) if compare else _no_sentences
@@ -261,11 +256,10 @@ def open_chunker(context: Context, *, compare: bool = True) -> Chunker:
     )  # fmt: skip
 
 
-def _sentence_encoder(model: ModelSettings) -> Callable[[list[str]], np.ndarray]:
+def _sentence_encoder(model: LocatedModel) -> Callable[[list[str]], np.ndarray]:
     # Reading takes no GPU from those that embed.
-    trust = configured_trust(model)
-    model = model.model_copy(update={"device": "cpu"})
-    encoder = Encoder.open(model, sides={"passage"}, threads=1, trust=trust)
+    settings = model.here().model_copy(update={"device": "cpu"})
+    encoder = Encoder.open(settings, sides={"passage"}, threads=1, trust=model.trust)
     return lambda texts: encoder.encode_passages([""] * len(texts), texts)
 
 

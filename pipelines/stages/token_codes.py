@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from pipelines.config import Context, configured_trust, worker_cache
+from pipelines.config import RaySettings, TokenCodeSpec
 from pipelines.parts import Part
 from pipelines.parts import read_part as read_part_file
 from pipelines.runtime import (
     Progress,
-    StageLimits,
     Step,
     Task,
     Usage,
@@ -33,13 +32,12 @@ from pipelines.runtime import (
     run_stage,
     write_marker,
 )
-from pipelines.stages.embed import embed_workers
+from pipelines.stages.embed import embed_actors
 from retrieval.dense.making import sample_rows
 from retrieval.format import Manifest
-from retrieval.models import check_same, use_files
-from retrieval.models.late_interaction import TokenEncoder, late_model, open_token_encoder, ragged_offsets
+from retrieval.models.late_interaction import TokenEncoder, open_token_encoder, ragged_offsets
 from retrieval.settings import fingerprint
-from retrieval.storage import FileRecord
+from retrieval.storage import FileRecord, Store
 from retrieval.token_codes import TokenCodec, write_tokens
 
 TOKENS_CODE = 2  # raised when the code changes what the codes of a part hold
@@ -63,32 +61,37 @@ class StoredTokens:
 
 
 def store_tokens(
-    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: StageLimits
+    spec: TokenCodeSpec,
+    parts: list[Part],
+    previous: Manifest | None,
+    progress: Progress,
+    workers: RaySettings,
 ) -> StoredTokens | None:
     """Codes of all parts where the configuration asks for them; only parts without a marker are encoded."""
-    if not context.config.late_interaction.store:
+    if not spec.settings.store:
         return None
-    codec = _codec(context, parts, previous, progress, limits)
-    folder = f"{FOLDER}/{fingerprint(TOKENS_CODE, _encoder_values(context), codec['training']['id'])}"
+    store = spec.store
+    codec = _codec(spec, parts, previous, progress, workers)
+    folder = f"{FOLDER}/{fingerprint(TOKENS_CODE, spec.encoder_values, codec['training']['id'])}"
     wanted = {part.content: part for part in parts}
-    markers = {name: value for name, value in read_markers(context.store, folder).items() if name in wanted}
+    markers = {name: value for name, value in read_markers(store, folder).items() if name in wanted}
     tasks = [
         Task(content, {"passages": asdict(part.passages), "rows": part.rows})
         for content, part in wanted.items()
         if content not in markers
     ]
     missing = sum(wanted[task.key].vectors.tokens for task in tasks)
-    check_space(context.store, STORED_BYTES * missing, "the token codes")
-    workers = embed_workers(context.config.ray, len(tasks))
-    coding = Step(
-        encoding, (context, codec["files"], workers.threads),
-        actors=workers.actors, cpus=workers.cpus, gpus=workers.gpus,
+    check_space(store, STORED_BYTES * missing, "the token codes")
+    pool = embed_actors(workers, len(tasks))
+    encode = Step(
+        encoding, (spec, codec["files"], pool.threads),
+        actors=pool.actors, cpus=pool.cpus, gpus=pool.gpus,
     )  # fmt: skip
-    steps = [Step(read_part, (context,)), coding, Step(write_part, (context, folder))]
+    steps = [Step(read_part, (store,)), encode, Step(write_part, (store, folder))]
     total = sum(part.rows for part in wanted.values())
     before = sum(value["rows"] for value in markers.values())
     with progress.stage("tokens", "part", len(wanted), len(markers), rows_total=total, rows_before=before):
-        for task in run_stage("tokens", tasks, steps, progress, limits):
+        for task in run_stage("tokens", tasks, steps, progress, workers):
             markers[task.key] = task.values
     return StoredTokens(
         codec=_records(codec),
@@ -99,11 +102,9 @@ def store_tokens(
     )
 
 
-def read_part(task: Task, context: Context) -> Task:
+def read_part(task: Task, store: Store) -> Task:
     """Read the part's titles and texts."""
-    table = read_part_file(
-        context.store, task.values["passages"]["key"], ["title", "text"], task.values["rows"]
-    )
+    table = read_part_file(store, task.values["passages"]["key"], ["title", "text"], task.values["rows"])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -111,12 +112,12 @@ def read_part(task: Task, context: Context) -> Task:
     return task
 
 
-def encoding(context: Context, files: list[dict[str, Any]], threads: int | None) -> Callable[[Task], Task]:
+def encoding(spec: TokenCodeSpec, files: list[dict[str, Any]], threads: int | None) -> Callable[[Task], Task]:
     """Load the model and the codec, once in each actor; the function that makes a part's codes."""
-    encoder = _open_encoder(context, threads)
+    encoder = _open_encoder(spec, threads)
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as folder:
         records = [FileRecord(**file) for file in files]
-        codec = TokenCodec.open(context.store.local_folder(records, Path(folder)))
+        codec = TokenCodec.open(spec.store.local_folder(records, Path(folder)))
 
     def encode(task: Task) -> Task:
         began = time.monotonic()
@@ -137,78 +138,81 @@ def encoding(context: Context, files: list[dict[str, Any]], threads: int | None)
     return encode
 
 
-def write_part(task: Task, context: Context, folder: str) -> Task:
+def write_part(task: Task, store: Store, folder: str) -> Task:
     """Write codes and offsets, and last the marker."""
     counts = np.frombuffer(task.buffers["counts"], np.int64)
     codes = np.frombuffer(task.buffers["codes"], np.uint8).reshape(task.values["tokens"], -1)
-    with context.store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
+    with store.writing_folder(f"{folder}/{task.key}-{attempt_suffix()}") as out:
         write_tokens(out.path, codes, ragged_offsets(counts))
     names = ("rows", "tokens", "dtype", "device", "usage")
     values = {
         "files": [asdict(record) for record in out.records],
         **{name: task.values[name] for name in names},
     }
-    return Task(task.key, write_marker(context.store, f"{folder}/{task.key}", values))
+    return Task(task.key, write_marker(store, f"{folder}/{task.key}", values))
 
 
 def _codec(
-    context: Context, parts: list[Part], previous: Manifest | None, progress: Progress, limits: StageLimits
+    spec: TokenCodeSpec,
+    parts: list[Part],
+    previous: Manifest | None,
+    progress: Progress,
+    workers: RaySettings,
 ) -> dict[str, Any]:
     """Marker of the codec: the previous version's, a finished one, or that of a new one."""
-    settings = context.config.late_interaction
-    markers = read_markers(context.store, CODECS)
+    settings = spec.settings
+    markers = read_markers(spec.store, CODECS)
     rows = sum(part.rows for part in parts)
-    own = settings.fingerprint_values(leave_out={"model", "query_tokens", "store"})
-    values = [_encoder_values(context), own]
+    values = [spec.encoder_values, settings.fingerprint_values("codec")]
     old = previous.late_interaction.get("codec") if previous else None
     if old and old["values"] == values and old["fingerprint"] in markers:
         # A codec that saw as many tokens as it may stays; one of a small index is outgrown.
-        grown = rows / max(1, old["rows"]) > context.config.dense.retrain_growth
+        grown = rows / max(1, old["rows"]) > spec.retrain_growth
         if old["tokens"] >= settings.train_tokens or not grown:
             return markers[old["fingerprint"]]
     name = fingerprint(TOKENS_CODE, values, [part.content for part in parts])
     if name not in markers:
         training = {"fingerprint": name, "values": values, "rows": rows}
         with progress.stage("codec", "codec", 1, rows_total=rows):
-            markers[name] = _train_remotely(context, parts, training, limits)
+            markers[name] = _train_remotely(spec, parts, training, workers)
             progress.finished(name, markers[name]["training"]["passages"], markers[name]["usage"])
     return markers[name]
 
 
 def _train_remotely(
-    context: Context, parts: list[Part], training: dict[str, Any], limits: StageLimits
+    spec: TokenCodeSpec, parts: list[Part], training: dict[str, Any], workers: RaySettings
 ) -> dict[str, Any]:
-    settings = context.config.late_interaction
+    settings = spec.settings
     passages = max(1, settings.train_tokens // TOKENS_A_PASSAGE)
     wanted = sample_rows([part.rows for part in parts], passages, settings.seed)
-    read = ray.remote(num_cpus=1, max_retries=limits.retries)(_sample)
+    read = ray.remote(num_cpus=1, max_retries=workers.task_retries)(_sample)
     samples = []
     for first in range(0, len(parts), PARTS_A_TASK):
         group = range(first, min(first + PARTS_A_TASK, len(parts)))
         chosen = [(parts[number].passages.key, wanted[number]) for number in group if len(wanted[number])]
         if chosen:
-            samples.append(read.remote(context, chosen))
-    gpus = 1 if has_gpus(context.config.ray) else 0
-    train = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_train)
-    return result_of("codec", train.remote(context, training, *samples))
+            samples.append(read.remote(spec.store, chosen))
+    gpus = 1 if has_gpus(workers) else 0
+    train = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=workers.task_retries)(_train)
+    return result_of("codec", train.remote(spec, training, *samples))
 
 
-def _sample(context: Context, chosen: list[tuple[str, np.ndarray]]) -> list[tuple[str, str]]:
+def _sample(store: Store, chosen: list[tuple[str, np.ndarray]]) -> list[tuple[str, str]]:
     """Titles and texts of the chosen rows of some parts."""
     found: list[tuple[str, str]] = []
     for key, rows in chosen:
-        titles, texts = _columns(read_part_file(context.store, key, ["title", "text"]))
+        titles, texts = _columns(read_part_file(store, key, ["title", "text"]))
         found += [(titles[row], texts[row]) for row in rows.tolist()]
     return found
 
 
-def _train(context: Context, training: dict[str, Any], *samples: list[tuple[str, str]]) -> dict[str, Any]:
+def _train(spec: TokenCodeSpec, training: dict[str, Any], *samples: list[tuple[str, str]]) -> dict[str, Any]:
     """Encode the sample, take tokens of it at random, train and write the codec, and last its marker."""
     usage = Usage()
     began = time.monotonic()
-    settings = context.config.late_interaction
+    settings = spec.settings
     threads = len(os.sched_getaffinity(0))
-    encoder = _open_encoder(context, threads)
+    encoder = _open_encoder(spec, threads)
     pairs = [pair for sample in samples for pair in sample]
     pieces = []
     for first in range(0, len(pairs), PASSAGES_AT_ONCE):
@@ -224,7 +228,7 @@ def _train(context: Context, training: dict[str, Any], *samples: list[tuple[str,
         vectors, nlist=settings.nlist, code_bytes=settings.code_bytes, seed=settings.seed
     )
     name = training["fingerprint"]
-    with context.store.writing_folder(f"{CODECS}/{name}-{attempt_suffix()}") as folder:
+    with spec.store.writing_folder(f"{CODECS}/{name}-{attempt_suffix()}") as folder:
         codec.write(folder.path)
     seconds = time.monotonic() - began
     marker = {
@@ -235,28 +239,15 @@ def _train(context: Context, training: dict[str, Any], *samples: list[tuple[str,
         },
         "usage": usage.values(gpu_seconds=0.0 if encoder.device == "cpu" else seconds),
     }  # fmt: skip
-    return write_marker(context.store, f"{CODECS}/{name}", marker)
+    return write_marker(spec.store, f"{CODECS}/{name}", marker)
 
 
-def _encoder_values(context: Context) -> list[Any]:
-    """What the token vectors of a part depend on beside its titles and texts, as JSON."""
-    settings = context.config.late_interaction
-    model = late_model(settings, context.config.model)
-    values = model.fingerprint_values(leave_out={"name", "query_name", "query_prompt", "device", "revision"})
-    return [context.late_card["passage"]["fingerprint"], values]
-
-
-def _open_encoder(context: Context, threads: int | None) -> TokenEncoder:
+def _open_encoder(spec: TokenCodeSpec, threads: int | None) -> TokenEncoder:
     """The token encoder of the build. Raises ModelError where this machine has another model by its name."""
-    settings, cache = context.config.late_interaction, worker_cache()
-    embedding = context.model(cache)
-    trust = configured_trust(late_model(settings, context.config.model))
-    if settings.model is not None:
-        model = use_files(settings.model, context.late_card, context.model_files, context.store, cache)
-        check_same(model, context.late_card, trust)
-        settings = settings.model_copy(update={"model": model})
     threads = threads or len(os.sched_getaffinity(0))
-    return open_token_encoder(settings, embedding, threads=threads, trust=trust)
+    model = spec.model.here()
+    settings = spec.settings.model_copy(update={"model": model})
+    return open_token_encoder(settings, model, threads=threads, trust=spec.model.trust)
 
 
 def _columns(table: pa.Table) -> tuple[list[str], list[str]]:

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import ray
 
-from pipelines.config import Context, configured_trust, worker_cache
+from pipelines.config import LocatedModel, RaySettings
 from pipelines.parts import Part, PartRange, read_part
 from pipelines.planning import draw_queries
-from pipelines.runtime import GO_ON, Progress, StageLimits, Step, Task, Usage, has_gpus, result_of, run_stage
+from pipelines.runtime import GO_ON, Progress, Step, Task, Usage, has_gpus, result_of, run_stage
 from pipelines.stages.quantizer import Trained
-from retrieval.dense import DenseShard, Quantizer
+from retrieval.dense import DenseSettings, DenseShard, Quantizer
 from retrieval.dense.making import (
     ShardResult,
     Tuned,
@@ -26,7 +26,7 @@ from retrieval.dense.making import (
 from retrieval.errors import BuildFailed
 from retrieval.format import ShardVectors
 from retrieval.models.encoders import Encoder
-from retrieval.storage import FileRecord
+from retrieval.storage import FileRecord, Store
 
 PARTS_SAMPLED = 50
 
@@ -41,16 +41,18 @@ class Tuning:
 
 
 def tune_search(
-    context: Context, parts: list[Part], shards: list[PartRange], dense: list[dict[str, Any]],
-    trained: Trained, given: list[str] | None, progress: Progress, limits: StageLimits,
+    store: Store, model: LocatedModel, parts: list[Part], shards: list[PartRange],
+    dense: list[dict[str, Any]], trained: Trained, given: list[str] | None, progress: Progress,
+    workers: RaySettings,
 ) -> Tuning:  # fmt: skip
     """Find the search parameters that meet the recall target at the least cost.
 
     given: the user's queries; None draws sentences from passages.
     """
-    settings = context.config.dense
+    settings = trained.settings
     with progress.stage("tune", "shard", len(shards)):
-        queries, description, usage = _encode(context, parts, given, limits)
+        gpus = 1 if has_gpus(workers) else 0
+        queries, description, usage = _encode(store, model, settings, parts, given, gpus, workers)
         progress.usages.setdefault("tune", []).append(usage)
         points = trained.kind.grid(trained.spec, settings.recall_k)
         tasks = [
@@ -60,9 +62,9 @@ def tune_search(
             )
             for number, (shard, marker) in enumerate(zip(shards, dense, strict=True))
         ]
-        step = Step(evaluate, (context, trained, queries))
+        step = Step(evaluate, (store, trained, queries))
         merged: ShardResult | None = None
-        for task in run_stage("tune", tasks, [step], progress, limits):
+        for task in run_stage("tune", tasks, [step], progress, workers):
             result = _unpack(task)
             merged = result if merged is None else merge_shard_results(merged, result)
     if merged is None:
@@ -74,10 +76,10 @@ def tune_search(
     return Tuning(tuned, source, description)
 
 
-def evaluate(task: Task, context: Context, trained: Trained, queries: np.ndarray) -> Task:
+def evaluate(task: Task, store: Store, trained: Trained, queries: np.ndarray) -> Task:
     """Search one shard, exactly and at every point of the grid."""
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as temporary:
-        store, folder = context.store, Path(temporary)
+        folder = Path(temporary)
         quantizer = Quantizer.open(store.local_folder(trained.files, folder), trained.spec, trained.kind)
         paths = [store.local(FileRecord(**part["vectors"]), folder) for part in task.values["parts"]]
         vectors = ShardVectors(paths, [part["rows"] for part in task.values["parts"]], trained.spec.dimension)
@@ -87,8 +89,8 @@ def evaluate(task: Task, context: Context, trained: Trained, queries: np.ndarray
             shard,
             vectors,
             queries,
-            trained.kind.grid(trained.spec, context.config.dense.recall_k),
-            context.config.dense.recall_k,
+            trained.kind.grid(trained.spec, trained.settings.recall_k),
+            trained.settings.recall_k,
         )
         shard.close()
     values = {"seconds": [seconds for _, seconds in result.points], "assigning": result.assigning}
@@ -107,36 +109,37 @@ def _unpack(task: Task) -> ShardResult:
 
 
 def _encode(
-    context: Context, parts: list[Part], given: list[str] | None, limits: StageLimits
-) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+    store: Store, model: LocatedModel, settings: DenseSettings, parts: list[Part], given: list[str] | None,
+    gpus: int, workers: RaySettings,
+) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:  # fmt: skip
     """Queries (q, d) float32, the encoder's description, and what a task used for them.
 
     The driver loads no model.
     """
-    rng = np.random.default_rng(context.config.dense.seed)
+    rng = np.random.default_rng(settings.seed)
     chosen = rng.choice(len(parts), min(PARTS_SAMPLED, len(parts)), replace=False)
     sample = [parts[number].plain() for number in sorted(chosen)]
-    gpus = 1 if has_gpus(context.config.ray) else 0
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=limits.retries)(_embed_queries)
-    return result_of("tune", remote.remote(context, sample, given, "auto" if gpus else "cpu"))
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=workers.task_retries)(_embed_queries)
+    device = "auto" if gpus else "cpu"
+    return result_of("tune", remote.remote(store, model, settings, sample, given, device))
 
 
 def _embed_queries(
-    context: Context, parts: list[dict[str, Any]], given: list[str] | None, device: Literal["auto", "cpu"]
-) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+    store: Store, model: LocatedModel, settings: DenseSettings, parts: list[dict[str, Any]],
+    given: list[str] | None, device: Literal["auto", "cpu"],
+) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:  # fmt: skip
     usage = Usage()
     texts = given
     if texts is None:
-        wanted = context.config.dense.tune_queries
-        rng = np.random.default_rng(context.config.dense.seed)
+        wanted = settings.tune_queries
+        rng = np.random.default_rng(settings.seed)
         drawn: list[str] = []
         share = -(-wanted // len(parts))
         for part in parts:
-            table = read_part(context.store, part["passages"]["key"], ["title", "text"], part["rows"])
+            table = read_part(store, part["passages"]["key"], ["title", "text"], part["rows"])
             drawn += draw_queries(table["title"].to_pylist(), table["text"].to_pylist(), share, rng)
         texts = drawn[:wanted]
     threads = len(os.sched_getaffinity(0))
-    model = context.model(worker_cache()).model_copy(update={"device": device})
-    trust = configured_trust(model)
-    encoder = Encoder.open(model, sides={"query"}, threads=threads, trust=trust)
+    opened = model.here().model_copy(update={"device": device})
+    encoder = Encoder.open(opened, sides={"query"}, threads=threads, trust=model.trust)
     return encoder.encode_queries(texts), encoder.description, usage.values()

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.runtime import Progress, StageLimits, Step, Task, run_stage
+from pipelines.config import RaySettings
+from pipelines.runtime import Progress, Step, Task, run_stage
 from pipelines.upkeep.file_counts import Expected, expectations, problem
 from retrieval.errors import IndexDamaged
 from retrieval.format import Manifest
@@ -47,7 +48,7 @@ def damaged_copies(store: Store, manifest: Manifest) -> list[str]:
 
 
 def verify_on_workers(
-    store: Store, manifest: Manifest, plugins: Collection[str], progress: Progress, limits: StageLimits
+    store: Store, manifest: Manifest, plugins: Collection[str], progress: Progress, workers: RaySettings
 ) -> None:
     """The same on all workers, before a commit; raises IndexDamaged."""
     problems = wrong_counts(manifest)
@@ -56,7 +57,7 @@ def verify_on_workers(
         for number, group in enumerate(_groups(expectations(manifest, plugins)))
     ]
     with progress.stage("verify", "file", len(tasks)):
-        for task in run_stage("verify", tasks, [Step(_check, (store,))], progress, limits):
+        for task in run_stage("verify", tasks, [Step(_check, (store,))], progress, workers):
             problems += task.values["problems"]
     if problems:
         named = "\n".join(f"  {line}" for line in problems[:10])

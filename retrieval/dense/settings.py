@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from retrieval.dense.type_names import built_in, built_in_names, type_names
 from retrieval.format import TYPE_NAME
-from retrieval.settings import Bytes, Settings
+from retrieval.settings import Artefact, Bytes, CountsFor, Settings
 
 AUTO = "auto: by the number of vectors, the memory budget and the recall target."
 
@@ -55,31 +55,33 @@ class DenseSettings(Settings):
     hnsw_ef_construction: int = Field(
         100, ge=8, le=1_000_000, description="Width of the search while the graph is built."
     )
-    hnsw_max_vectors: int = Field(
+    hnsw_max_vectors: Annotated[int, CountsFor("version")] = Field(
         5_000_000, ge=1, description="Largest shard that a graph is built for: it is built in memory."
     )
-    recall_target: float = Field(
+    recall_target: Annotated[float, CountsFor("version")] = Field(
         0.95,
         gt=0,
         le=1,
         description="recall@`recall_k` against exact search that tuning aims at; the lower 95 % confidence "
         "bound of what it measures has to meet it.",
     )
-    recall_k: int = Field(10, ge=1, le=1000, description="k of the recall that tuning aims at.")
-    memory_budget: Bytes | None = Field(
+    recall_k: Annotated[int, CountsFor("version")] = Field(
+        10, ge=1, le=1000, description="k of the recall that tuning aims at."
+    )
+    memory_budget: Annotated[Bytes | None, CountsFor("version")] = Field(
         None, description="Memory for codes when serving; default: half of this machine's."
     )
     train_vectors_per_list: int = Field(
         64, ge=39, le=256, description="Training vectors for each inverted list, sampled from all parts."
     )
     seed: int = Field(0, ge=0, description="Seed of sampling and training.")
-    retrain_growth: float = Field(
+    retrain_growth: Annotated[float, CountsFor("version")] = Field(
         2.0, gt=1, description="Train again once the index has grown by this factor since training."
     )
-    tune_queries: int = Field(
+    tune_queries: Annotated[int, CountsFor("version")] = Field(
         500, ge=10, le=100_000, description="Queries that nprobe and the shortlist are tuned with."
     )
-    query_file: str | None = Field(
+    query_file: Annotated[str | None, CountsFor()] = Field(
         None,
         description="Queries to tune with: JSONL with `text`, or one query a line. Default: sentences "
         "drawn from passages.",
@@ -90,16 +92,10 @@ class DenseSettings(Settings):
         """Plug-ins that whoever wrote the configuration has enabled, by naming one as the type."""
         return (self.type,)
 
-    def training_values(self) -> dict[str, Any]:
-        """The settings that a trained quantizer depends on."""
-        options = {"options"} if self.options else set()
-        names = {"nlist", "coarse", "pq_m", "pq_bits", "opq", "train_vectors_per_list", "seed", "type"}
-        return self.model_dump(mode="json", include=names | options | {"hnsw_m", "hnsw_ef_construction"})
-
-    def fingerprint_values(self, *, leave_out: set[str] | None = None) -> dict[str, Any]:
+    def fingerprint_values(self, artefact: Artefact) -> dict[str, Any]:
         """As of all settings; `options` count where there are any."""
-        unset = set() if self.options else {"options"}
-        return super().fingerprint_values(leave_out=(leave_out or set()) | unset)
+        values = super().fingerprint_values(artefact)
+        return {name: value for name, value in values.items() if name != "options" or value}
 
     @model_validator(mode="after")
     def _options_of_a_plugin(self) -> "DenseSettings":

@@ -1,5 +1,4 @@
 from .checks import read_model_json as read_model_json
-from .files import check_same as check_same
 from .files import opened_model as opened_model
 from .files import publish as publish
 from .files import use_files as use_files

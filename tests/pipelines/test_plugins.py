@@ -133,7 +133,7 @@ def test_what_counts_for_the_fingerprint(tmp_path: Path, installed: Path, monkey
 
     def parts(**sections: Any) -> str:
         config = validate(values(corpus, **sections), "t")
-        return make_plan(config, store, lambda _text: None).context.parts_fingerprint
+        return make_plan(config, store, lambda _text: None).build.passages.fingerprint
 
     plain = parts()
     assert parts(plugins=["poems"]) == plain  # a first version of a format changes nothing

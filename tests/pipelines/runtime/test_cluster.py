@@ -16,7 +16,7 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pipelines.config.context import worker_cache
+from pipelines.config.resolved import worker_cache
 from retrieval.format.manifest import read_manifest
 from retrieval.storage.store import Store
 from tests.tools.faults.faults_checks import assert_sound, contents

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.config import RaySettings
 from pipelines.runtime.progress import Progress, start_tracker
-from pipelines.runtime.stage_runner import StageLimits, Step, Task, run_stage
+from pipelines.runtime.stage_runner import Step, Task, run_stage
 from retrieval.errors import BuildFailed
 from retrieval.storage.store import Store
 
@@ -46,7 +47,7 @@ def test_parts_keep_together_through_tasks_and_an_actor(progress: Progress) -> N
                 tasks,
                 [Step(enlarge, ([],)), Step(counting, (100,), actors=1)],
                 progress,
-                StageLimits(),
+                RaySettings(),
             )
         )
     assert {task.key: task.values["data"] for task in results} == {task.key: task.key * 3 for task in tasks}
@@ -63,7 +64,7 @@ def test_a_failed_part_is_named_after_the_others_are_done(progress: Progress) ->
     tasks = [Task(f"part-{number}", {}) for number in range(6)]
     done = []
     stage = run_stage(
-        "work", tasks, [Step(enlarge, (["part-2"],)), Step(counting, (0,), actors=1)], progress, StageLimits()
+        "work", tasks, [Step(enlarge, (["part-2"],)), Step(counting, (0,), actors=1)], progress, RaySettings()
     )
 
     def work() -> None:
@@ -90,7 +91,9 @@ def ending(bad: str):
 def test_a_part_that_ends_its_actor_is_named(progress: Progress) -> None:
     tasks = [Task(f"part-{number}", {}) for number in range(4)]
     done = []
-    stage = run_stage("work", tasks, [Step(ending, ("part-2",), actors=1)], progress, StageLimits(retries=2))
+    stage = run_stage(
+        "work", tasks, [Step(ending, ("part-2",), actors=1)], progress, RaySettings(task_retries=2)
+    )
 
     def work() -> None:
         with progress.stage("work", "part", len(tasks)):
@@ -103,5 +106,5 @@ def test_a_part_that_ends_its_actor_is_named(progress: Progress) -> None:
 
 
 def test_nothing_to_do_starts_nothing(progress: Progress) -> None:
-    assert list(run_stage("work", [], [Step(enlarge, ([],))], progress, StageLimits())) == []
+    assert list(run_stage("work", [], [Step(enlarge, ([],))], progress, RaySettings())) == []
     progress.end("done")

@@ -3,7 +3,7 @@
     python benchmarks/answers/answers.py --index INDEX --queries QUERIES.jsonl [--generator local]
 
 One client, one question at a time, on the cores that serve. Without a generator the answer is extractive: its
-first piece is all of it. Tokens/s count from the first token on.
+first delta is all of it. Tokens/s count from the first token on.
 """
 
 import time
@@ -19,12 +19,12 @@ WARM = 3
 
 
 def asked(client: Client, question: str) -> tuple[float, float, Answer]:
-    """Milliseconds until the first piece and until the whole answer, and the answer."""
+    """Milliseconds until the first delta and until the whole answer, and the answer."""
     start, first = time.perf_counter(), 0.0
-    for piece in client.stream(question):
+    for delta in client.stream(question):
         first = first or 1000 * (time.perf_counter() - start)
-        if isinstance(piece, Answer):
-            return first, 1000 * (time.perf_counter() - start), piece
+        if isinstance(delta, Answer):
+            return first, 1000 * (time.perf_counter() - start), delta
     raise AssertionError("a stream ends with the whole answer or an error")
 
 

@@ -54,12 +54,12 @@ def read_questions(path: Path, count: int) -> list[tuple[str, Passage, list[str]
 
 
 async def ask(generator: LocalGenerator, question: str, passage: Passage) -> tuple[str, float, float, int]:
-    """Answer, seconds to its first piece, seconds after that, citations."""
+    """Answer, seconds to its first delta, seconds after that, citations."""
     prompt = make_prompt(question, [passage], generator.count_tokens, 1_024)
     checked, text, start, first = CitationFilter(1), "", time.perf_counter(), 0.0
-    async for piece in generator.stream(prompt, max_tokens=48, temperature=0, stop=[]):
+    async for delta in generator.stream(prompt, max_tokens=48, temperature=0, stop=[]):
         first = first or time.perf_counter() - start
-        text += checked.feed(piece)
+        text += checked.feed(delta)
     text += checked.finish()
     return text, first, time.perf_counter() - start - first, len(_CITED.findall(text))
 

@@ -107,8 +107,8 @@ def rows_there(extractor: Extractor, files: list[bytes]) -> int:
     return sum(
         len(batch.to_pylist())
         for data in files
-        for _, piece in extractor.pieces(io.BytesIO(data), start=0, end=-1, columns=None)  # type: ignore[arg-type]
-        for batch in pa.ipc.open_stream(piece)
+        for _, rows in extractor.row_batches(io.BytesIO(data), start=0, end=-1, columns=None)  # type: ignore[arg-type]
+        for batch in pa.ipc.open_stream(rows)
     )
 
 
@@ -126,8 +126,8 @@ def chunked_there(chunker: Chunker, extractor: Extractor, files: list[bytes]) ->
     return sum(
         passages_of(chunker, batch)
         for data in files
-        for _, piece in extractor.pieces(io.BytesIO(data), start=0, end=-1, columns=None)  # type: ignore[arg-type]
-        for batch in pa.ipc.open_stream(piece)
+        for _, rows in extractor.row_batches(io.BytesIO(data), start=0, end=-1, columns=None)  # type: ignore[arg-type]
+        for batch in pa.ipc.open_stream(rows)
     )
 
 

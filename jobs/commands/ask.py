@@ -29,11 +29,11 @@ def ask(
     judge = Judge.open()
 
     async def run() -> Answer:
-        async with aclosing(write_answer(found, generator, judge, settings)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Answer):
-                    return piece
-                write(piece)
+        async with aclosing(write_answer(found, generator, judge, settings)) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, Answer):
+                    return delta
+                write(delta)
         raise AssertionError("an answer always ends with the whole of it")
 
     return asyncio.run(run())

@@ -113,9 +113,9 @@ def ask(
 
         writer = _answer_writer()
 
-        def write(piece: str) -> None:
+        def write(delta: str) -> None:
             if not json_:
-                writer.feed(piece)
+                writer.feed(delta)
 
         with Searcher.open(
             store.url, options=store.options, say=tell, trust_remote_code=trust_remote_code,

@@ -56,11 +56,11 @@ def last_word(text: str, lo: int, hi: int) -> int:
     window = text[lo : hi + 1]
     if window and window[-1].isspace():
         return lo + len(window) - 1
-    pieces = window.rsplit(None, 1)  # splits at every kind of white space, in C
-    if len(pieces) == 2:
-        return lo + len(window) - len(pieces[1]) - 1
-    if pieces and len(pieces[0]) < len(window):  # white space in front of the only word
-        return lo + len(window) - len(pieces[0]) - 1
+    words = window.rsplit(None, 1)  # splits at every kind of white space, in C
+    if len(words) == 2:
+        return lo + len(window) - len(words[1]) - 1
+    if words and len(words[0]) < len(window):  # white space in front of the only word
+        return lo + len(window) - len(words[0]) - 1
     return -1
 
 

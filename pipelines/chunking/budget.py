@@ -128,8 +128,8 @@ class TokenExtent:
         return token == 0 or self._words[token] != self._words[token - 1]
 
     def excess(self, start: int, end: int, units: int) -> int:
-        piece = tokenizable(self._text[start:end])
-        return len(self._tokenizer.encode(piece, add_special_tokens=False)) - units
+        span = tokenizable(self._text[start:end])
+        return len(self._tokenizer.encode(span, add_special_tokens=False)) - units
 
 
 def _segment_end(text: str, base: int, segment: int) -> int:

@@ -1,4 +1,4 @@
-"""Messages between a reader and its process: a kind and two pieces of bytes, their lengths in front.
+"""Messages between a reader and its process: a kind, a head and a body, the lengths of both in front.
 
 Nothing that comes from the process is unpickled or evaluated, and its lengths are checked before memory
 is taken for them. A long answer of the process lies in memory that both see, and its slot is sent instead.
@@ -15,7 +15,7 @@ from pipelines.extraction.shared_memory import SLOT_BYTES, SharedMemory
 _HEADER = struct.Struct("<cQQb")
 _SENT = -1  # in place of a slot
 _BUFFER_BYTES = 64 << 10  # most messages are no longer
-HEAD_BYTES = 1 << 20  # most that the first piece may have
+HEAD_BYTES = 1 << 20  # most that a head may have
 
 Message = tuple[bytes, memoryview, memoryview]
 

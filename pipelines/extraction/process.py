@@ -41,7 +41,7 @@ Answer = TypeVar("Answer")
 class Limits:
     """What one document may cost: bytes of memory, seconds, and bytes of text that it may give.
 
-    For tables, the seconds of a piece of rows, without those in which its bytes are fetched.
+    For tables, the seconds of a batch of rows, without those in which its bytes are fetched.
     """
 
     memory: int = 1_000_000_000
@@ -129,12 +129,12 @@ class Extractor:
             self._say(EXTRACT, request, document.data)
             document.at = self._process
 
-    def pieces(
+    def row_batches(
         self, source: io.RawIOBase, **request: Any
     ) -> Generator[tuple[int, memoryview | str], None, None]:
         """(first row, Arrow IPC stream of some rows, or why there are none) of a Parquet file.
 
-        `request` is that of `tables.pieces`, which runs in the process. Raises BadData as `extract`, and
+        `request` is that of `tables.row_batches`, which runs in the process. Raises BadData as `extract`, and
         what reading `source` raises.
         """
         request |= {"size": source.seek(0, 2), "from_row": 0, "given": 0}

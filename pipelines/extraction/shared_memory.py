@@ -3,7 +3,7 @@
 import mmap
 import os
 
-SLOT_BYTES = 20 << 20  # a piece of a table is shorter; a longer text is sent
+SLOT_BYTES = 20 << 20  # a batch of a table is shorter; a longer text is sent
 _SLOTS = 2  # one is read while the next answer is written
 
 

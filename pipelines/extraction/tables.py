@@ -1,4 +1,4 @@
-"""Rows of a Parquet file, in pieces that a reader can hold: the part that runs in the process.
+"""Rows of a Parquet file, in batches that a reader can hold: the part that runs in the process.
 
 The process has no access to the file: it asks its parent for bytes. Rows go back as Arrow IPC streams.
 """
@@ -24,7 +24,7 @@ _VALUE_BYTES = 64  # of an element of a list, once it is a Python object
 MOST_COLUMNS = 10_000  # a wider file holds no documents
 _DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError)
 
-Piece = tuple[
+RowBatch = tuple[
     int, int, memoryview | str
 ]  # first row, row after the last, Arrow IPC stream or why there is none
 
@@ -40,7 +40,7 @@ def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
     return "", json.dumps([footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)])
 
 
-def pieces(source: Any, request: dict[str, Any], memory: int) -> Iterator[Piece]:
+def row_batches(source: Any, request: dict[str, Any], memory: int) -> Iterator[RowBatch]:
     """Pieces of row groups [start, end) from row `from_row` on; what is damaged costs the rows after it.
 
     request: `start`, `end` (-1: to the last), `columns` (null: all), `from_row`, the file's `size`, and
@@ -138,7 +138,7 @@ def _batch_rows(row_group: pq.RowGroupMetaData, names: set[str]) -> int:
 
 
 def _cut(batch: pa.RecordBatch, most: int) -> Iterator[tuple[int, memoryview | str]]:
-    """The batch as one piece, or row by row where it is large; a row of more than `most` bytes is refused."""
+    """The batch as it is, or row by row where it is large; a row of more than `most` bytes is refused."""
     if _weight(batch) <= _PIECE_BYTES:
         yield batch.num_rows, _stream(batch)
         return

@@ -97,7 +97,7 @@ def _table(peer: Peer, request: dict[str, Any], memory: int) -> tuple[bytes, byt
         peer.send(READ, json.dumps([offset, size]).encode(), b"")
         return peer.receive(memory)[2]
 
-    for row, after, found in tables.pieces(tables.AskedFile(ask, request["size"]), request, memory):
+    for row, after, found in tables.row_batches(tables.AskedFile(ask, request["size"]), request, memory):
         head = json.dumps([row, after, found[:1000] if isinstance(found, str) else ""]).encode()
         if isinstance(found, str):
             peer.send(ROW_REFUSED, head, b"")

@@ -1,4 +1,4 @@
-"""Slices: bounded pieces of the input, the unit of reading."""
+"""Slices: bounded ranges of the input, the unit of reading."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from pipelines.sources.registry import format_named
 
 @dataclass(frozen=True)
 class Slice:
-    """A piece of one file, or several whole files of one format.
+    """A range of one file, or several whole files of one format.
 
     [start, end) counts what the format cuts by: bytes in uncompressed JSONL, row groups in Parquet; 0 and -1
     stand for the whole of the files.

@@ -214,11 +214,11 @@ def _train(spec: TokenCodeSpec, training: dict[str, Any], *samples: list[tuple[s
     threads = len(os.sched_getaffinity(0))
     encoder = _open_encoder(spec, threads)
     pairs = [pair for sample in samples for pair in sample]
-    pieces = []
+    blocks = []
     for first in range(0, len(pairs), PASSAGES_AT_ONCE):
         titles, texts = zip(*pairs[first : first + PASSAGES_AT_ONCE], strict=True)
-        pieces.append(encoder.encode_passages(titles, texts).vectors)
-    vectors = np.concatenate(pieces)
+        blocks.append(encoder.encode_passages(titles, texts).vectors)
+    vectors = np.concatenate(blocks)
     if len(vectors) > settings.train_tokens:
         rng = np.random.default_rng(settings.seed)
         chosen = rng.choice(len(vectors), settings.train_tokens, replace=False)

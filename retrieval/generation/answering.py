@@ -39,9 +39,9 @@ async def write_answer(
     """
     own = Deadline(of=[deadline] if deadline else [])
     try:
-        async with aclosing(_answered(found, generator, judge, settings, own)) as pieces:
-            async for piece in pieces:
-                yield piece
+        async with aclosing(_answered(found, generator, judge, settings, own)) as deltas:
+            async for delta in deltas:
+                yield delta
     finally:
         own.cancel()  # a thread may still judge
 
@@ -67,14 +67,14 @@ async def _answered(
             deadline, make_prompt, question, hits, generator.count_tokens, settings.context_tokens
         )
         checked = CitationFilter(prompt.passages)
-        pieces = _written(generator, prompt, settings, timings, deadline)
+        deltas = _written(generator, prompt, settings, timings, deadline)
         try:
-            async for piece in pieces:
-                if piece := checked.feed(piece if text else piece.lstrip()):
-                    text += piece
-                    yield piece
+            async for delta in deltas:
+                if delta := checked.feed(delta if text else delta.lstrip()):
+                    text += delta
+                    yield delta
         finally:
-            await pieces.aclose()
+            await deltas.aclose()
         if rest := checked.finish():
             text += rest
             yield rest
@@ -141,7 +141,7 @@ async def _written(
             remaining, left = settings.timeout_s - (time.perf_counter() - start), deadline.left
             try:
                 async with asyncio.timeout(min(remaining, left)):
-                    piece = await anext(stream)
+                    delta = await anext(stream)
             except StopAsyncIteration:
                 break
             except TimeoutError as error:
@@ -152,7 +152,7 @@ async def _written(
                     hint="Raise timeout_s, or lower max_tokens.",
                 ) from error
             timings.setdefault("first_token", _since(start))
-            yield piece
+            yield delta
     finally:
         await stream.aclose()
         timings["generation"] = _since(start)

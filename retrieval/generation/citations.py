@@ -1,6 +1,6 @@
 """Citations in an answer: those of no given passage are taken out, the others get a quote.
 
-An answer may come in pieces that cut a citation in two: what may still become one is held back.
+An answer may come in deltas that cut a citation in two: what may still become one is held back.
 """
 
 import re
@@ -36,9 +36,9 @@ class CitationFilter:
         self._held = ""
         self._in_code = False
 
-    def feed(self, piece: str) -> str:
-        """What of the answer is certain after this piece."""
-        text = self._held + piece
+    def feed(self, delta: str) -> str:
+        """What of the answer is certain after this delta."""
+        text = self._held + delta
         match = _UNFINISHED.search(text)
         cut = match.start() if match else len(text)
         self._held = text[cut:]

@@ -81,13 +81,13 @@ class Evidence:
         self.question = question
         self.passages = passages
         self.sentences: list[Sentence] = []
-        pieces = [(place, spans) for place, found in enumerate(passages) for spans in _pieces(found.text)]
-        titles = [passages[place].title for place, _ in pieces]
-        # A piece keeps its passage's text from its first character on, so that offsets only shift.
-        texts = [passages[place].text[spans[0][0] : spans[-1][1]] for place, spans in pieces]
+        windows = [(place, spans) for place, found in enumerate(passages) for spans in _windows(found.text)]
+        titles = [passages[place].title for place, _ in windows]
+        # A window keeps its passage's text from its first character on, so that offsets only shift.
+        texts = [passages[place].text[spans[0][0] : spans[-1][1]] for place, spans in windows]
         self._vectors: TokenVectors = judge.tokens.encode_passages(titles, texts)
         self._own: list[tuple[slice, slice]] = []  # vectors of each sentence, and of the title with it
-        for number, (place, spans) in enumerate(pieces):
+        for number, (place, spans) in enumerate(windows):
             self._add(number, place, spans, titles[number], texts[number])
         query = judge.tokens.encode_queries([question])[0]
         self.scores: Scores = self._similar(query)
@@ -139,7 +139,7 @@ class Evidence:
         return float((means @ mean / np.where(norms > 0, norms, 1)).max())
 
 
-def _pieces(text: str) -> list[list[tuple[int, int]]]:
+def _windows(text: str) -> list[list[tuple[int, int]]]:
     """Spans of the sentences of a text, in runs of at most PIECE_BYTES, or of one longer sentence."""
     runs: list[list[tuple[int, int]]] = []
     size = 0

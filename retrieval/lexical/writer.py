@@ -76,7 +76,7 @@ class PostingsWriter:
         self._passages += len(passages)
         self._tokens += int(lengths.sum())
         self._largest = max(self._largest, int(counts.max(initial=0)))
-        if sum(len(piece[0]) for piece in self._pending) >= RUN_POSTINGS:
+        if sum(len(block[0]) for block in self._pending) >= RUN_POSTINGS:
             self._flush()
 
     def _flush(self) -> None:
@@ -125,20 +125,20 @@ def _merged(runs: Sequence[Run]) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
         for run in runs
     ]
     for low, high in hash_ranges(-(-sum(run.postings for run in runs) // MERGE_POSTINGS)):
-        pieces = []
+        blocks = []
         for hashes, ends, rows, counts in opened:
             unique, frequencies, start = terms_between(hashes, ends, low, high)
             span = slice(start, start + int(frequencies.sum()))
-            pieces.append((np.repeat(unique, frequencies), rows[span], counts[span]))
-        if any(len(piece[0]) for piece in pieces):
-            yield _by_hash(pieces)
+            blocks.append((np.repeat(unique, frequencies), rows[span], counts[span]))
+        if any(len(block[0]) for block in blocks):
+            yield _by_hash(blocks)
 
 
 def _by_hash(
-    pieces: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    blocks: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pieces, each sorted and with rows after those of the one before it, as one sorted piece."""
-    hashes, rows, counts = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    """Blocks, each sorted and with rows after those of the one before it, as one sorted block."""
+    hashes, rows, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))
     order = np.argsort(hashes, kind="stable")
     return hashes[order], rows[order], counts[order]
 

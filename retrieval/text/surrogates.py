@@ -16,12 +16,12 @@ def join_surrogates(text: str) -> str:
     return _LONE.sub(_REPLACEMENT, _PAIR.sub(_character, text))
 
 
-async def join_surrogate_stream(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-    """The pieces, of which a pair may lie in two; none of them is empty. Closing it closes them."""
+async def join_surrogate_stream(deltas: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    """The deltas, of which a pair may lie in two; none of them is empty. Closing it closes them."""
     held = ""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            text = held + piece
+    async with aclosing(deltas):
+        async for delta in deltas:
+            text = held + delta
             held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
             if text := join_surrogates(text.removesuffix(held) if held else text):
                 yield text

@@ -104,6 +104,6 @@ class ShardTokens:
         return spans
 
     def _gather(self, spans: npt.NDArray[np.int64]) -> Codes:
-        pieces = [self._codes[part][first:end] for part, first, end in spans.tolist()]
-        codes: Codes = torch.cat(pieces).numpy()
+        blocks = [self._codes[part][first:end] for part, first, end in spans.tolist()]
+        codes: Codes = torch.cat(blocks).numpy()
         return codes

@@ -139,7 +139,7 @@ def _take(item: Found, selection: _Selection) -> None:
 def _format_of(item: Found, corpus: CorpusSettings) -> tuple[str, str | None, str, str]:
     """(format, compression, "", "") of a file, or last why it is left out, in full and in a word."""
     base = posixpath.basename(item.name)
-    if not item.named and any(piece.startswith(".") for piece in item.name.split("/")):
+    if not item.named and any(name.startswith(".") for name in item.name.split("/")):
         return "", None, "hidden", "hidden"
     if base in _MARKERS:
         return "", None, "a marker of the program that wrote the folder", "marker of another program"

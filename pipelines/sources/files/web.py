@@ -29,7 +29,7 @@ class WebFiles(HTTPFileSystem):
 
     async def _ls_real(self, url: str, detail: bool = True, **options: Any) -> list[Any]:
         self._folders += 1
-        if self._folders > MOST_FOLDERS or len(_pieces(url)) > MOST_LEVELS:
+        if self._folders > MOST_FOLDERS or len(_segments(url)) > MOST_LEVELS:
             raise InputError(
                 f"corpus.paths: the folders of {urlsplit(url).hostname} have no end: more than "
                 f"{MOST_FOLDERS} of them, or {MOST_LEVELS} one in the other",
@@ -41,12 +41,12 @@ class WebFiles(HTTPFileSystem):
 
 def is_below(url: str, folder: str) -> bool:
     """Whether a URL, its escapes and dots resolved as servers do, lies below a folder and goes down only."""
-    pieces = _pieces(url)
-    above = _pieces(folder)
-    return ".." not in pieces and len(pieces) > len(above) and pieces[: len(above)] == above
+    segments = _segments(url)
+    above = _segments(folder)
+    return ".." not in segments and len(segments) > len(above) and segments[: len(above)] == above
 
 
-def _pieces(url: str) -> list[str]:
+def _segments(url: str) -> list[str]:
     parts = urlsplit(url)
     path = unquote(parts.path).replace("\\", "/")
-    return [parts.netloc, *(piece for piece in path.split(posixpath.sep) if piece not in ("", "."))]
+    return [parts.netloc, *(segment for segment in path.split(posixpath.sep) if segment not in ("", "."))]

@@ -27,9 +27,9 @@ class JsonLines(RecordFormat):
             if file.compression or file.size <= slice_bytes:
                 yield (file,), 0, -1
                 continue
-            pieces = -(-file.size // slice_bytes)
-            for i in range(pieces):
-                yield (file,), i * file.size // pieces, (i + 1) * file.size // pieces
+            ranges = -(-file.size // slice_bytes)
+            for i in range(ranges):
+                yield (file,), i * file.size // ranges, (i + 1) * file.size // ranges
 
     def read(
         self, file: InputFile, start: int, end: int, reading: Reading

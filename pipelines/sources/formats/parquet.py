@@ -110,10 +110,12 @@ def _records(
     wanted = None if columns is None else sorted(columns)
     with (
         open_source(file, options) as source,
-        closing(thread_extractor(limits).pieces(source, start=start, end=end, columns=wanted)) as pieces,
+        closing(
+            thread_extractor(limits).row_batches(source, start=start, end=end, columns=wanted)
+        ) as found_batches,
     ):
         try:
-            for row, found in pieces:
+            for row, found in found_batches:
                 if isinstance(found, str):
                     yield reject(file.name, row, found)
                     continue

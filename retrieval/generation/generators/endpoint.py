@@ -50,8 +50,8 @@ class OpenAIGenerator:
             ):
                 if response.status_code != 200:
                     raise await self._refused(response)
-                async for piece in join_surrogate_stream(self._pieces(response)):
-                    yield piece
+                async for delta in join_surrogate_stream(self._deltas(response)):
+                    yield delta
         except httpx2.TimeoutException as error:
             raise GenerationError(
                 f"the endpoint {self._url} was silent for too long", hint="Raise timeout_s, or ask again."
@@ -63,7 +63,7 @@ class OpenAIGenerator:
                 hint="Check base_url, and that the endpoint runs.",
             ) from error
 
-    async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[str, None]:
+    async def _deltas(self, response: httpx2.Response) -> AsyncGenerator[str, None]:
         finished = False
         async for line in _lines(response):
             if not line.startswith("data:"):

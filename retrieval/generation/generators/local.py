@@ -82,21 +82,21 @@ class LocalGenerator:
     ) -> AsyncGenerator[str, None]:
         """As `Generator.stream`: chat models get the messages, base models the text."""
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+        deltas: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
         ended = Deadline()  # cancelled where the reader leaves: seen between the layers
 
-        def emit(piece: str | BaseException | None) -> None:
+        def emit(delta: str | BaseException | None) -> None:
             if not ended.over:  # the loop may be closed once nobody listens
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+                loop.call_soon_threadsafe(deltas.put_nowait, delta)
 
         # A line is a base model's whole answer: after it, it would invent a further question.
         stops = [*stop] if self._chat else [*stop, "\n"]
         work = self._pool.submit(self._write, prompt, max_tokens, temperature, stops, ended, emit)
         try:
-            while (piece := await pieces.get()) is not None:
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
+            while (delta := await deltas.get()) is not None:
+                if isinstance(delta, BaseException):
+                    raise delta
+                yield delta
         finally:
             ended.cancel()
             work.cancel()
@@ -105,7 +105,7 @@ class LocalGenerator:
         self, prompt: Prompt, max_tokens: int, temperature: float, stops: Sequence[str], ended: Deadline,
         emit: Emit,
     ) -> None:  # fmt: skip
-        """In a thread: every piece of the answer to `emit`, then None or what went wrong."""
+        """In a thread: every delta of the answer to `emit`, then None or what went wrong."""
         try:
             with within(ended):
                 self._decode(self._encode(prompt, max_tokens), max_tokens, temperature, stops, emit)
@@ -130,9 +130,9 @@ class LocalGenerator:
 
         cache = DynamicCache(config=self._model.config)
         logits = ids.new_zeros(0)
-        for piece in ids.split(PREFILL_TOKENS, dim=1):
+        for delta in ids.split(PREFILL_TOKENS, dim=1):
             look()
-            logits = self._step(piece, cache)
+            logits = self._step(delta, cache)
         held = StopFilter(stops)
         tokens: list[int] = []
         shown = ""

@@ -1,4 +1,4 @@
-"""Ends a text at the first stop text, which may come in pieces."""
+"""Ends a text at the first stop text, which may come in deltas."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ class StopFilter:
         self._stops = [stop for stop in stops if stop]
         self._held = ""
 
-    def feed(self, piece: str) -> str:
-        """What of the text is certain after this piece; nothing after the stop."""
+    def feed(self, delta: str) -> str:
+        """What of the text is certain after this delta; nothing after the stop."""
         if self.stopped:
             return ""
-        text = self._held + piece
+        text = self._held + delta
         found = [place for place in (text.find(stop) for stop in self._stops) if place >= 0]
         if found:
             self.stopped = True

@@ -151,16 +151,16 @@ class _Layer:
     def _attend(self, projected: Tensor, runs: list[Run]) -> Tensor:
         """Self-attention inside each row: (total, 3 * hidden) -> (total, hidden)."""
         width = projected.shape[1] // 3
-        pieces: list[Tensor] = []
+        blocks: list[Tensor] = []
         start = 0
         for run in runs:
             stop = start + run.rows * run.length
             heads = projected[start:stop].view(run.rows, run.length, 3, self.heads, width // self.heads)
             query, key, value = heads.permute(2, 0, 3, 1, 4)
             context = F.scaled_dot_product_attention(query, key, value, attn_mask=run.mask)
-            pieces.append(context.transpose(1, 2).reshape(run.rows * run.length, width))
+            blocks.append(context.transpose(1, 2).reshape(run.rows * run.length, width))
             start = stop
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
 
 def _dense(linear: nn.Linear, activation: str, expected_tokens: int) -> Product:
@@ -201,14 +201,14 @@ def _onednn_pays(weight: Tensor) -> bool:
 
 def pool(hidden: Tensor, batch: Packed, mode: str) -> Tensor:
     """Rows pooled from packed token vectors, in float32: (rows, hidden). `mode` is "mean" or "cls"."""
-    pieces: list[Tensor] = []
+    blocks: list[Tensor] = []
     start = 0
     for run in batch.runs:
         stop = start + run.rows * run.length
         vectors = hidden[start:stop].view(run.rows, run.length, -1)
         if mode == "mean" and run.mask is not None:
             vectors = vectors.masked_fill(run.mask.view(run.rows, run.length, 1) != 0, 0)
-        pieces.append(vectors[:, 0].float() if mode == "cls" else vectors.sum(1, dtype=torch.float32))
+        blocks.append(vectors[:, 0].float() if mode == "cls" else vectors.sum(1, dtype=torch.float32))
         start = stop
-    pooled = torch.cat(pieces)
+    pooled = torch.cat(blocks)
     return pooled if mode == "cls" else pooled / batch.lengths[:, None]

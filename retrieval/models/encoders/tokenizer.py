@@ -137,7 +137,7 @@ class Tokenizer:
         """Tokens of "{prompt}{query}". Raises InputError for lone surrogates."""
         return self._tokens([(self.prompt, text) for text in texts])
 
-    def pieces(self, text: str) -> tuple[list[str], list[tuple[int, int]]]:
+    def token_texts(self, text: str) -> tuple[list[str], list[tuple[int, int]]]:
         """The tokens of a text as the model sees them, special ones included, and their spans in it."""
         check_unicode([text], "text")
         encoding = self._tokenizer.encode(self._start("", text, _MOST_CHARACTERS))
@@ -160,7 +160,7 @@ class Tokenizer:
         """Tokens of texts, each with what stands in front of it."""
         lengths = np.zeros(len(texts) + 1, np.int64)
         truncated = np.zeros(len(texts), np.bool_)
-        pieces: list[npt.NDArray[np.int32]] = []
+        blocks: list[npt.NDArray[np.int32]] = []
         for some in self._batches(texts):
             look()
             check_unicode([text for _, text in texts[some.start : some.stop]], "text", some.start)
@@ -168,10 +168,10 @@ class Tokenizer:
             for row, encoding in zip(some, self._encode(starts, "text", some.start), strict=True):
                 encoding, whole = self._decided(encoding, *texts[row])
                 ids = np.array(encoding.ids, np.int32)
-                pieces.append(ids)
+                blocks.append(ids)
                 lengths[row + 1] = len(ids)
                 truncated[row] = bool(encoding.overflowing) or not whole
-        ids = np.concatenate(pieces) if pieces else np.empty(0, np.int32)
+        ids = np.concatenate(blocks) if blocks else np.empty(0, np.int32)
         return Tokens(ids, np.cumsum(lengths), truncated)
 
     def _batches(self, texts: list[tuple[str, str]]) -> Iterator[range]:

@@ -77,8 +77,8 @@ class CheckpointTokenEncoder(TokenEncoder):
         check_unicode([text], "query")
         features = self._model.preprocess([text], prompt=self._prompts["query"] or None, task="query")
         kept = self._kept(features, "query")
-        pieces: list[str] = self._backend.convert_ids_to_tokens(features["input_ids"][0][kept].tolist())
-        return pieces
+        texts: list[str] = self._backend.convert_ids_to_tokens(features["input_ids"][0][kept].tolist())
+        return texts
 
     def passage_tokens(self, title: str | None, text: str) -> list[Token]:
         """The tokens of a passage, one for each of its vectors; unnamed where the checkpoint pools them."""
@@ -92,10 +92,10 @@ class CheckpointTokenEncoder(TokenEncoder):
                 front + self._start(text), truncation=True, max_length=self._window,
                 return_offsets_mapping=True, return_tensors="pt",
             )  # fmt: skip
-        pieces = self._backend.convert_ids_to_tokens(found["input_ids"][0].tolist())
+        texts = self._backend.convert_ids_to_tokens(found["input_ids"][0].tolist())
         spans = [(int(start), int(end)) for start, end in found["offset_mapping"][0].tolist()]
         kept = self._kept(found, "document").tolist()
-        tokens = spans_in_text(pieces, spans, len(front))
+        tokens = spans_in_text(texts, spans, len(front))
         return [token for token, keep in zip(tokens, kept, strict=True) if keep]
 
     def _queries(self, texts: list[str]) -> TokenVectors:

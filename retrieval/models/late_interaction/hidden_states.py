@@ -61,14 +61,14 @@ class BareTokenEncoder(TokenEncoder):
     def query_tokens(self, text: str) -> list[str]:
         """The tokens of a query, one for each of its vectors."""
         tokenizer = self._query.side.tokenizer
-        return tokenizer.pieces(tokenizer.prompt + text)[0]
+        return tokenizer.token_texts(tokenizer.prompt + text)[0]
 
     def passage_tokens(self, title: str | None, text: str) -> list[Token]:
         """The tokens of a passage, one for each of its vectors."""
         tokenizer = self._passage.side.tokenizer
         prefix = tokenizer.prefix(title or "")
-        pieces, offsets = tokenizer.pieces(prefix + text)
-        tokens = spans_in_text(pieces, offsets, len(prefix))
+        texts, offsets = tokenizer.token_texts(prefix + text)
+        tokens = spans_in_text(texts, offsets, len(prefix))
         return [token for token in tokens if token.text not in _PUNCTUATION]
 
     def _queries(self, texts: list[str]) -> TokenVectors:

@@ -81,9 +81,9 @@ class TokenEncoder(ABC):
         return found
 
 
-def spans_in_text(pieces: Sequence[str], offsets: Sequence[tuple[int, int]], prefix: int) -> list[Token]:
+def spans_in_text(texts: Sequence[str], offsets: Sequence[tuple[int, int]], prefix: int) -> list[Token]:
     """Tokens with spans in a passage's text, in front of which stand `prefix` characters."""
     return [
-        Token(piece, start - prefix, end - prefix) if end > start >= prefix else Token(piece, -1, -1)
-        for piece, (start, end) in zip(pieces, offsets, strict=True)
+        Token(text, start - prefix, end - prefix) if end > start >= prefix else Token(text, -1, -1)
+        for text, (start, end) in zip(texts, offsets, strict=True)
     ]

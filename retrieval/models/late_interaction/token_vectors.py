@@ -33,9 +33,9 @@ class TokenVectors:
     def take(self, rows: npt.ArrayLike) -> "TokenVectors":
         """Passages of rows, in their order."""
         chosen = np.asarray(rows, np.int64)
-        pieces = [self[int(row)] for row in chosen]
-        vectors = np.concatenate(pieces) if pieces else self.vectors[:0]
-        return TokenVectors(vectors, ragged_offsets([len(piece) for piece in pieces]))
+        blocks = [self[int(row)] for row in chosen]
+        vectors = np.concatenate(blocks) if blocks else self.vectors[:0]
+        return TokenVectors(vectors, ragged_offsets([len(block) for block in blocks]))
 
     @classmethod
     def from_batches(

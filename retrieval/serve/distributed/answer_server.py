@@ -51,9 +51,9 @@ class AnswerServer(LocalAnswers):
         """As `stream`, within `left_s` seconds and as long as the caller reads."""
         deadline = Deadline.after(left_s)
         try:
-            async with aclosing(self.stream(found, asked, deadline)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            async with aclosing(self.stream(found, asked, deadline)) as deltas:
+                async for delta in deltas:
+                    yield delta
         finally:
             deadline.cancel()
 
@@ -78,11 +78,11 @@ class RemoteAnswers:
             while True:
                 try:
                     async with asyncio.timeout(until.left):
-                        piece = await anext(remote)
+                        delta = await anext(remote)
                 except StopAsyncIteration:
                     return
                 until = whole
-                yield piece
+                yield delta
         except TimeoutError as error:
             raise DeadlineExceeded("the generator did not answer in time") from error
         except RayTaskError as error:

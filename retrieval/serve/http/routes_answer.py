@@ -147,18 +147,18 @@ async def answered(service: Service, question: str, asked: Options, writing: dic
     result = results[0]
     values = result.as_json()
     with service.admission.turn():
-        async with aclosing(service.answers.stream(result, writing, whole)) as pieces:
-            await anext(pieces)  # a place to write: whoever gets none is told by the status
+        async with aclosing(service.answers.stream(result, writing, whole)) as deltas:
+            await anext(deltas)  # a place to write: whoever gets none is told by the status
             yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}
-            async for piece in pieces:
-                if isinstance(piece, Answer):
-                    service.metrics.wrote(piece)
+            async for delta in deltas:
+                if isinstance(delta, Answer):
+                    service.metrics.wrote(delta)
                     total = round(1000 * (time.perf_counter() - start), 3)
-                    timings = {**piece.timings_ms, "total": total}
-                    told = replace(piece, generator=public_name(piece.generator), timings_ms=timings)
+                    timings = {**delta.timings_ms, "total": total}
+                    told = replace(delta, generator=public_name(delta.generator), timings_ms=timings)
                     yield "answer", told.as_json()
                 else:
-                    yield "token", {"text": piece}
+                    yield "token", {"text": delta}
 
 
 async def _first(request: Request, events: Events) -> Event:

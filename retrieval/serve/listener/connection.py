@@ -214,11 +214,11 @@ class Connection(HttpToolsProtocol):
         self.since = time.monotonic()
         self._hall.changed(self)
 
-    def _parse(self, piece: bytes) -> None:
-        self._came += len(piece)
+    def _parse(self, data: bytes) -> None:
+        self._came += len(data)
         if self._reading != "body":
-            self._read += len(piece)
-        super().data_received(piece)
+            self._read += len(data)
+        super().data_received(data)
         if self._reading == "head" and self._read > self._hall.limits.head_bytes and not self._parting:
             self._refuse(self._hall.rules.too_long(len(self.url)))
         if self._current is not None and self._came > WRAPPING * self._hall.limits.body_bytes:

@@ -18,7 +18,7 @@ class Answers(Protocol):
     """What the routes ask. Closing an iterator ends the work on it within 2 seconds."""
 
     def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
-        """An empty text as soon as there is a place, pieces of text, then the whole Answer.
+        """An empty text as soon as there is a place, deltas of text, then the whole Answer.
 
         found: the search whose query is the question. asked: max_tokens, temperature, stop, where they
         differ. Raises Overloaded before anything else, and what `retrieval.generation.answering` raises.
@@ -49,9 +49,9 @@ class LocalAnswers:
             yield ""
             own: GenerationSettings = self._settings.model_copy(update=asked)
             written = write_answer(found, self._generator, self._judge, own, deadline)
-            async with aclosing(written) as pieces:
-                async for piece in pieces:
-                    yield piece
+            async with aclosing(written) as deltas:
+                async for delta in deltas:
+                    yield delta
         finally:
             self._free += 1
 

@@ -24,8 +24,8 @@ class Recorded:
 
     name = "recorded"
 
-    def __init__(self, *pieces: str, pause_s: float = 0.0) -> None:
-        self.pieces = pieces
+    def __init__(self, *deltas: str, pause_s: float = 0.0) -> None:
+        self.deltas = deltas
         self.pause_s = pause_s
         self.closed = False
 
@@ -36,9 +36,9 @@ class Recorded:
         self, prompt: Prompt, *, max_tokens: int, temperature: float, stop: Sequence[str]
     ) -> AsyncGenerator[str, None]:
         try:
-            for piece in self.pieces:
+            for delta in self.deltas:
                 await asyncio.sleep(self.pause_s)
-                yield piece
+                yield delta
         finally:
             self.closed = True
 
@@ -54,9 +54,9 @@ def ask(
             event async for event in write_answer(found_by(question, found), generator, judge(), settings)
         ]
 
-    *pieces, whole = asyncio.run(run())
-    assert isinstance(whole, Answer) and "".join(map(str, pieces)) == whole.answer
-    return [str(piece) for piece in pieces], whole
+    *deltas, whole = asyncio.run(run())
+    assert isinstance(whole, Answer) and "".join(map(str, deltas)) == whole.answer
+    return [str(delta) for delta in deltas], whole
 
 
 def check_spans(whole: Answer, found: list[Hit]) -> None:
@@ -129,9 +129,9 @@ def test_a_generated_answer_keeps_its_good_citations_and_quotes_them() -> None:
     generator = Recorded(
         " It began in October 1973 [", "1", "] and violins [", "2,", " 7] came from", " Cremona [9]."
     )
-    pieces, whole = ask(QUESTION, HITS, generator)
+    deltas, whole = ask(QUESTION, HITS, generator)
     assert whole.answer == "It began in October 1973 [1] and violins [2] came from Cremona."
-    assert len(pieces) > 2 and whole.removed_citations == 2
+    assert len(deltas) > 2 and whole.removed_citations == 2
     assert [citation.number for citation in whole.citations] == [1, 2]
     assert "October 1973" in whole.citations[0].quote
     assert whole.citations[1].quote == "Antonio Stradivari made violins in Cremona."

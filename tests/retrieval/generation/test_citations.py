@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from retrieval.generation.citations import CitationFilter, cited_claims
 
 
-def filtered(pieces: list[str], given: int = 3) -> tuple[str, int]:
+def filtered(deltas: list[str], given: int = 3) -> tuple[str, int]:
     """A whole answer through the filter, and how many numbers were taken out."""
     checked = CitationFilter(given)
-    text = "".join(checked.feed(piece) for piece in pieces)
+    text = "".join(checked.feed(delta) for delta in deltas)
     return text + checked.finish(), checked.removed
 
 
@@ -41,8 +41,8 @@ def test_pieces_do_not_matter(parts: list[str], data: st.DataObject) -> None:
     answer = "".join(parts)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=6)))
     edges = [0, *cuts, len(answer)]
-    pieces = [answer[start:end] for start, end in pairwise(edges)]
-    assert filtered(pieces) == filtered([answer])
+    deltas = [answer[start:end] for start, end in pairwise(edges)]
+    assert filtered(deltas) == filtered([answer])
 
 
 def test_an_unknown_citation_is_never_shown_on_the_way() -> None:

@@ -52,9 +52,9 @@ def prompt(question: str, generator: Generator) -> Prompt:
     return make_prompt(question, list(HITS), generator.count_tokens, 1_024)
 
 
-async def collect(pieces: AsyncIterator[str]) -> list[str]:
-    """All pieces."""
-    return [piece async for piece in pieces]
+async def collect(deltas: AsyncIterator[str]) -> list[str]:
+    """All deltas."""
+    return [delta async for delta in deltas]
 
 
 def write(generator: Generator, asked: Prompt, max_tokens: int = 12, stop: Sequence[str] = ()) -> str:

@@ -67,9 +67,9 @@ def test_a_real_server_streams_an_answer_and_keeps_to_max_tokens(real: tuple[str
     url, model = real
     asked = generator(url, model=model)
     question = prompt("When did the 1973 oil crisis begin?", asked)
-    pieces = asyncio.run(collect(asked.stream(question, max_tokens=12, temperature=0, stop=[])))
-    assert len(pieces) > 2 and "1973" in "".join(pieces)
-    assert len(write(asked, question, max_tokens=3)) < len("".join(pieces))
+    deltas = asyncio.run(collect(asked.stream(question, max_tokens=12, temperature=0, stop=[])))
+    assert len(deltas) > 2 and "1973" in "".join(deltas)
+    assert len(write(asked, question, max_tokens=3)) < len("".join(deltas))
 
 
 def test_a_real_server_refuses_another_model(real: tuple[str, str]) -> None:

@@ -78,11 +78,11 @@ def test_a_deadline_is_told_to_the_reader(gemma, seconds: float) -> None:  # typ
     """Over before the start, while passages are judged, and while the answer is written."""
     gemma._ends, ends = set(), gemma._ends  # a story without end
     asked = GenerationSettings(support_threshold=0, max_tokens=900)
-    pieces = write_answer(found_by(QUESTION, HITS), gemma, judge(), asked, Deadline.after(seconds))
+    deltas = write_answer(found_by(QUESTION, HITS), gemma, judge(), asked, Deadline.after(seconds))
     try:
         start = time.perf_counter()
         with pytest.raises(DeadlineExceeded):
-            asyncio.run(collect(pieces))  # type: ignore[arg-type]
+            asyncio.run(collect(deltas))  # type: ignore[arg-type]
         assert time.perf_counter() - start < seconds + 1
         gemma._pool.submit(int).result(2)
     finally:
@@ -162,7 +162,7 @@ def test_stop_texts_are_found_across_pieces() -> None:
     for size in range(1, 9):
         text = "one two STOP three"
         found = StopFilter(["STOP", "SORE"])
-        pieces = [found.feed(text[at : at + size]) for at in range(0, len(text), size)]
-        assert "".join(pieces) + found.finish() == "one two " and found.stopped
+        deltas = [found.feed(text[at : at + size]) for at in range(0, len(text), size)]
+        assert "".join(deltas) + found.finish() == "one two " and found.stopped
     open_end = StopFilter(["STOP"])
     assert open_end.feed("a ST") == "a " and open_end.finish() == "ST"

@@ -24,9 +24,9 @@ def test_every_call_gives_typed_answers(service: Service) -> None:
         assert client.rerank("lighthouse", texts, k=1).results[0].index == 1
         assert client.passage(found.hits[0].passage_id)["text"] == found.hits[0].text
         assert client.index()["version"] == found.version
-        *pieces, whole = client.stream(QUESTION, k=3)
+        *deltas, whole = client.stream(QUESTION, k=3)
         assert isinstance(whole, Answer)
-        assert "".join(map(str, pieces)) == whole.answer == client.answer(QUESTION, k=3).answer
+        assert "".join(map(str, deltas)) == whole.answer == client.answer(QUESTION, k=3).answer
 
 
 def test_a_busy_service_is_asked_again() -> None:
@@ -48,8 +48,8 @@ def test_a_busy_service_is_asked_again() -> None:
                 assert caught.value.status == 503
         assert len(seen) == asked
     with server(busy(1, events, [])) as url, Client(url[:-3]) as client:
-        pieces = list(client.stream("x"))
-        assert pieces[0] == "yes" and isinstance(pieces[1], Answer)
+        deltas = list(client.stream("x"))
+        assert deltas[0] == "yes" and isinstance(deltas[1], Answer)
     for text, told in ((broken, "out of order"), ('event: token\ndata: {"text": "a"}\n\n', "ended")):
         with (
             server(busy(0, text, [])) as url,

@@ -53,7 +53,7 @@ def settings(
         "corpus": {"paths": [str(corpus)], "slice_bytes": 100_000, "duplicates": "keep_first"},
         "index": {"path": str(index), "part_passages": 600, "shard_passages": 2400, "piece_passages": 1200},
         "model": {"name": str(model)},
-        "dense": {"type": "ivf_pq", "nlist": 16, "pq_m": 16, "tune_queries": 40},
+        "dense": {"type": "ivf_pq", "nlist": 16, "pq_m": 32, "tune_queries": 40},
         "ray": {"cpus": 2},
     }
     for name, section in sections.items():
@@ -97,7 +97,7 @@ class Build:
         self.log = self.config.with_name(f"{self.config.stem}-{self.mark[:6]}.log")
         program = ["-m", "jobs", "build"]
         if self.extra:
-            program = [str(ROOT / "tests" / "faults_driver.py"), *self.extra]
+            program = [str(Path(__file__).with_name("faults_driver.py")), *self.extra]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", MARK: self.mark, **self.env}
         self.results = self.log.with_suffix(".out")
         with open(self.log, "wb") as log, open(self.results, "wb") as out:

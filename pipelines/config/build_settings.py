@@ -97,12 +97,12 @@ class BuildConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _plugins_for_sections(cls, values: Any) -> Any:
-        """The sections that name formats and methods are told which plug-ins are enabled."""
+        """The sections that name formats, methods and types are told which plug-ins are enabled."""
         plugins = values.get("plugins") if isinstance(values, dict) else None
         if not isinstance(plugins, list | tuple):
             return values
         told: dict[str, Any] = {}
-        for section in ("corpus", "chunk"):
+        for section in ("corpus", "chunk", "dense"):
             own = values.get(section, {})
             if isinstance(own, dict):
                 told[section] = {**own, "plugins": plugins}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.parts import PART_DAMAGE, REJECTS_SUFFIX, count_rejects, read_columns
-from retrieval.dense import SHARD_HEADER, built_in_names, read_spec
+from retrieval.dense import SHARD_HEADER, TYPES, read_spec
 from retrieval.errors import CorpusmillError
 from retrieval.format import BATCH_ROWS, MOST_HEADER, ArrowBlocks, Manifest, npy_shape
 from retrieval.lexical import POSTINGS_HEADER as POSTINGS
@@ -64,7 +64,7 @@ def problem(store: Store, item: Expected) -> str | None:
 
 def _row_bytes(manifest: Manifest, plugins: Collection[str]) -> dict[str, int]:
     """Bytes a row of files of the dense index; none of a plug-in that may not be asked."""
-    if manifest.dense["type"] not in [*built_in_names(), *plugins]:
+    if manifest.dense["type"] not in [*TYPES.built_in(), *plugins]:
         return {}
     kind, spec = read_spec(manifest.dense, plugins)
     return kind.row_bytes(spec)

@@ -8,8 +8,8 @@ from .index_type import MergeWork as MergeWork
 from .quantizer import Quantizer as Quantizer
 from .registry import dense_type as dense_type
 from .registry import read_spec as read_spec
+from .settings import TYPES as TYPES
 from .settings import DenseSettings as DenseSettings
 from .stored_shard import SHARD_HEADER as SHARD_HEADER
 from .stored_shard import ShardHeader as ShardHeader
 from .stored_shard import StoredShard as StoredShard
-from .type_names import built_in_names as built_in_names

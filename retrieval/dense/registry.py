@@ -10,28 +10,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from retrieval.dense.index_type import DenseType
-from retrieval.dense.type_names import GROUP, built_in, built_in_names
-from retrieval.errors import ConfigError, IndexDamaged
+from retrieval.dense.settings import TYPES
+from retrieval.errors import IndexDamaged
 from retrieval.format import DAMAGE_HINT, DenseSpec
-from retrieval.plugins import ENABLE, load_plugin
+from retrieval.plugins import ENABLE
 from retrieval.storage import first_error
 
 
-def dense_type(name: str, plugins: Collection[str] = (), *, what: str = "dense.type") -> DenseType:
-    """The type of this name; one that is not of this package only where `plugins` names it.
+def dense_type(name: str, plugins: Collection[str] = ()) -> DenseType:
+    """The type of this name, of a configuration; a plug-in's only where `plugins` names it.
 
-    Raises ConfigError where it is not enabled or not installed, or is no type of index. `what`: names it.
+    Raises ConfigError where it is not enabled or not installed, or is no type of index.
     """
-    known = name in built_in_names()
-    if known:
-        found = built_in(name)
-    else:
-        found = load_plugin(GROUP, name, plugins, f"{what} {name!r}", ENABLE.format(name=name))
-    if not isinstance(found, DenseType) or found.name != name:
-        raise ConfigError(
-            f"the plug-in {name} of the group {GROUP} is not a dense type of this name",
-            hint="Its entry point names an object of a subclass of retrieval.dense.DenseType.",
-        )
+    found: DenseType = TYPES.get(name, plugins, DenseType)
     return found
 
 
@@ -40,7 +31,8 @@ def read_spec(values: dict[str, Any], plugins: Collection[str] = ()) -> tuple[De
 
     Raises ConfigError where the type is not enabled, IndexDamaged where the spec is not one of it.
     """
-    kind = dense_type(values["type"], plugins, what="the index's dense type")
+    what, enable = "the index's dense type", ENABLE.format(name=values["type"])
+    kind: DenseType = TYPES.get(values["type"], plugins, DenseType, what=what, enable=enable)
     try:
         return kind, kind.spec.model_validate(values)
     except ValidationError as error:

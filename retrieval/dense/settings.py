@@ -1,42 +1,30 @@
 """Settings of the dense index, each declared once with its type, default, bounds and explanation."""
 
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
-from retrieval.dense.type_names import built_in, built_in_names, type_names
-from retrieval.format import TYPE_NAME
+from retrieval.plugins import Registry
 from retrieval.settings import Artefact, Bytes, CountsFor, Settings
 
-AUTO = "auto: by the number of vectors, the memory budget and the recall target."
-
-
-def _known(name: str) -> str:
-    names = ["auto", *built_in_names()]
-    if name not in names and name not in (names := ["auto", *type_names()]):
-        listed = ", ".join(f"'{one}'" for one in names[:-1]) + f" or '{names[-1]}'"
-        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": listed})
-    return name
+TYPES = Registry("dense type", "dense.type", "retrieval.dense.types", "TYPE", "corpusmill.dense_types")
+_AUTO = {"auto": "by the number of vectors, the memory budget and the recall target"}
 
 
 def _document_types(schema: dict[str, Any]) -> None:
-    """The types of this package, in the schema and on the reference page: asked when these are written."""
-    names = built_in_names()
-    told = [f"{name}: {built_in(name).summary}" for name in names]
-    schema |= {
-        "anyOf": [{"enum": ["auto", *names]}, {"type": "string", "pattern": TYPE_NAME}],
-        "description": " ".join([*told, AUTO, "Or the name of an installed plug-in."]),
-    }
+    """The types of this package, in the schema and on the reference page: imported when these are written."""
+    told = {name: import_module(f"{TYPES.room}.{name}").TYPE.summary for name in TYPES.built_in()}
+    schema |= TYPES.schema(told, _AUTO)
     schema.pop("type")
 
 
 class DenseSettings(Settings):
     """The dense index: its type, its training and how its search is tuned."""
 
-    type: Annotated[str, AfterValidator(_known)] = Field(
-        "auto", description="Type of the index.", json_schema_extra=_document_types
-    )
+    plugins: SkipJsonSchema[tuple[str, ...]] = Field((), exclude=True)  # of the whole build
+    type: str = Field("auto", description="Type of the index.", json_schema_extra=_document_types)
     options: dict[str, Any] = Field(
         default_factory=dict, description="Settings of a type that is a plug-in, as its own page says."
     )
@@ -87,10 +75,10 @@ class DenseSettings(Settings):
         "drawn from passages.",
     )
 
-    @property
-    def plugins(self) -> tuple[str, ...]:
-        """Plug-ins that whoever wrote the configuration has enabled, by naming one as the type."""
-        return (self.type,)
+    @field_validator("type")
+    @classmethod
+    def _known_type(cls, value: str, info: ValidationInfo) -> str:
+        return TYPES.check(value, info.data.get("plugins", ()), tuple(_AUTO))
 
     def fingerprint_values(self, artefact: Artefact) -> dict[str, Any]:
         """As of all settings; `options` count where there are any."""
@@ -99,6 +87,6 @@ class DenseSettings(Settings):
 
     @model_validator(mode="after")
     def _options_of_a_plugin(self) -> "DenseSettings":
-        if self.options and (self.type == "auto" or self.type in built_in_names()):
+        if self.options and self.type in (*_AUTO, *TYPES.built_in()):
             raise ValueError(f"options are of types that are plug-ins, and type is {self.type}")
         return self

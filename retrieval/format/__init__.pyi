@@ -1,7 +1,6 @@
 from .arrow_blocks import ArrowBlocks as ArrowBlocks
 from .dense_spec import MOST_DIMENSIONS as MOST_DIMENSIONS
 from .dense_spec import ROW_BYTES as ROW_BYTES
-from .dense_spec import TYPE_NAME as TYPE_NAME
 from .dense_spec import AnyDenseSpec as AnyDenseSpec
 from .dense_spec import DenseSpec as DenseSpec
 from .dense_spec import FaissSpec as FaissSpec

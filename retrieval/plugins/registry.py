@@ -47,12 +47,16 @@ class Registry:
             )
         return [*ours, *enabled]
 
-    def get(self, name: str, plugins: Collection[str], base: type) -> Any:
+    def get(
+        self, name: str, plugins: Collection[str], base: type, *, what: str = "", enable: str = ""
+    ) -> Any:
         """The thing of this name, which is a `base`. A plug-in is imported only where `plugins` names it.
 
+        `what` asks for it, by default the configuration, and `enable` is how to enable it, for messages.
         Raises ConfigError where it is not known, not enabled, or cannot be used.
         """
-        return _loaded(self, name, tuple(plugins), base)
+        enable = enable or f"write `plugins: [{name}]` in the build's configuration"
+        return _loaded(self, name, tuple(plugins), base, what or self.setting, enable)
 
     def check(self, name: str, plugins: Collection[str], also: Collection[str] = ()) -> str:
         """The name, if it is known or one of `also`; for validators of settings, it raises their error."""
@@ -77,12 +81,13 @@ class Registry:
 
 
 @cache  # it is asked for each file of a corpus, and each look for a plug-in reads what all packages offer
-def _loaded(registry: Registry, name: str, plugins: tuple[str, ...], base: type) -> Any:
+def _loaded(
+    registry: Registry, name: str, plugins: tuple[str, ...], base: type, what: str, enable: str
+) -> Any:
     if name in _modules(registry.room):
         found = getattr(import_module(f"{registry.room}.{name}"), registry.attribute)
     else:
-        enable = f"write `plugins: [{name}]` in the build's configuration"
-        found = load_plugin(registry.group, name, plugins, f"{registry.setting} {name!r}", enable)
+        found = load_plugin(registry.group, name, plugins, f"{what} {name!r}", enable)
     if not isinstance(found, base) or getattr(found, "name", None) != name:
         raise ConfigError(
             f"the plug-in {name} of the group {registry.group} is not a {registry.kind} of this name",
@@ -93,4 +98,5 @@ def _loaded(registry: Registry, name: str, plugins: tuple[str, ...], base: type)
 
 @cache
 def _modules(room: str) -> tuple[str, ...]:
-    return tuple(sorted(module.name for module in iter_modules(import_module(room).__path__)))
+    modules = iter_modules(import_module(room).__path__)
+    return tuple(sorted(module.name for module in modules if not module.ispkg))

@@ -12,7 +12,7 @@ class Flat(DenseType):
     """Exact search."""
 
     name = "flat"
-    summary = "exact."
+    summary = "exact"
     spec = FaissSpec
     needs_vectors = True
 
@@ -45,4 +45,4 @@ class Flat(DenseType):
         return
 
 
-FLAT = Flat()
+TYPE = Flat()

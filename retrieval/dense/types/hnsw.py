@@ -39,7 +39,7 @@ class Hnsw(DenseType):
     """Graphs."""
 
     name = "hnsw"
-    summary = "a graph, in memory."
+    summary = "a graph, in memory"
     spec = FaissSpec
     header = GraphHeader
     needs_vectors = True
@@ -156,4 +156,4 @@ class _Graph:
         return scores, rows
 
 
-HNSW = Hnsw()
+TYPE = Hnsw()

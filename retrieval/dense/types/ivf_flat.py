@@ -17,7 +17,7 @@ class IvfFlat(InvertedType):
     """Codes are the vectors themselves, so a longer shortlist finds nothing more."""
 
     name = "ivf_flat"
-    summary = "inverted lists of float16 vectors."
+    summary = "inverted lists of float16 vectors"
     kind = b"IwSq"
     advice = "A smaller dense.nlist raises it."
 
@@ -56,4 +56,4 @@ class IvfFlat(InvertedType):
         )  # fmt: skip
 
 
-IVF_FLAT = IvfFlat()
+TYPE = IvfFlat()

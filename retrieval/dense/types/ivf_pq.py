@@ -27,7 +27,7 @@ class IvfPq(InvertedType):
     """Codes of 4 or 8 bits for each of `pq_m` parts of a vector."""
 
     name = "ivf_pq"
-    summary = "inverted lists of product-quantizer codes, re-scored exactly."
+    summary = "inverted lists of product-quantizer codes, re-scored exactly"
     kind = b"IwPQ"
     advice = "A larger dense.pq_m, dense.pq_bits: 8 or dense.type: ivf_flat raises it."
 
@@ -158,4 +158,4 @@ def _pq_m(demand: Demand) -> int:
     return best
 
 
-IVF_PQ = IvfPq()
+TYPE = IvfPq()

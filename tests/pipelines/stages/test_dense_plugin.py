@@ -43,6 +43,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             "path": str(root / "index"), "part_passages": 50, "shard_passages": 100, "piece_passages": 50,
         },
         "chunk": {"size": 96},
+        "plugins": ["signs"],
         "dense": {"type": "signs", "options": {"least_shortlist": 60}, "tune_queries": 20},
         "ray": {"cpus": 2},
     }  # fmt: skip

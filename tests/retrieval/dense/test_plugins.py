@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import retrieval.plugins.registry
 from pipelines.config.build_settings import validate
 from retrieval.dense.making.choice import check_options, choose_dense
 from retrieval.dense.registry import dense_type, read_spec
 from retrieval.dense.settings import DenseSettings
 from retrieval.dense.testing import DenseTypeSuite
-from retrieval.dense.types.flat import FLAT
-from retrieval.dense.types.hnsw import HNSW
-from retrieval.dense.types.ivf_flat import IVF_FLAT
-from retrieval.dense.types.ivf_pq import IVF_PQ
+from retrieval.dense.types.flat import TYPE as FLAT
+from retrieval.dense.types.hnsw import TYPE as HNSW
+from retrieval.dense.types.ivf_flat import TYPE as IVF_FLAT
+from retrieval.dense.types.ivf_pq import TYPE as IVF_PQ
 from retrieval.errors import ConfigError, IndexDamaged
 from tests.tools.plugins.plugin_packages import install, install_signs
 from tests.tools.plugins.signs import SIGNS
@@ -59,7 +60,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "site"
     monkeypatch.syspath_prepend(str(folder))
     known = set(sys.modules)
+    retrieval.plugins.registry._loaded.cache_clear()
     yield folder
+    retrieval.plugins.registry._loaded.cache_clear()
     for name in set(sys.modules) - known:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
             del sys.modules[name]
@@ -67,33 +70,36 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def spec_values(**changes: Any) -> dict[str, Any]:
     """A manifest's `dense` of the plug-in."""
-    settings = DenseSettings(type="signs")
+    settings = DenseSettings(plugins=("signs",), type="signs")
     spec, _ = choose_dense(settings, 100, 64, 10**9)
     return spec.model_dump(mode="json") | changes
 
 
-def test_a_plugin_is_chosen_by_its_name_in_the_configuration(site: Path) -> None:
+def test_a_plugin_is_chosen_by_its_name_where_the_configuration_enables_it(site: Path) -> None:
     values = {"corpus": {"paths": ["x"]}, "index": {"path": "y"}, "dense": {"type": "signs"}}
-    with pytest.raises(ConfigError, match="'ivf_flat' or 'ivf_pq'"):
+    with pytest.raises(ConfigError, match="no such dense type; the nearest one is .*, of auto, flat, hnsw"):
         validate(values, "test")
     install_signs(site)
+    with pytest.raises(ConfigError, match=r"not enabled: write `plugins: \[signs\]`"):
+        validate(values, "test")
     sys.modules.pop("corpusmill_signs", None)  # of a test before
+    values |= {"plugins": ["signs"]}
     settings = validate(values, "test").dense
     assert "corpusmill_signs" not in sys.modules  # a name is looked up, nothing is loaded
     spec, reason = choose_dense(settings, 1_000, 64, 10**9)
     assert spec.type == "signs" and "signs as configured" in reason
-    with pytest.raises(ConfigError, match="'ivf_pq' or 'signs'"):
+    with pytest.raises(ConfigError, match="nearest one is signs, of auto, .*ivf_pq, signs"):
         validate({**values, "dense": {"type": "sings"}}, "test")
 
 
 def test_options_are_those_of_the_plugin(site: Path) -> None:
     install_signs(site)
-    settings = DenseSettings(type="signs", options={"least_shortlist": 70})
+    settings = DenseSettings(plugins=("signs",), type="signs", options={"least_shortlist": 70})
     check_options(settings)
     spec, _ = choose_dense(settings, 1_000, 64, 10**9)
     assert [point.shortlist for point in dense_type("signs", ["signs"]).grid(spec, 10)] == [100, 200, 400]
     with pytest.raises(ConfigError, match="least_shortlists") as caught:
-        check_options(DenseSettings(type="signs", options={"least_shortlists": 7}))
+        check_options(DenseSettings(plugins=("signs",), type="signs", options={"least_shortlists": 7}))
     assert "least_shortlist" in caught.value.hint
     with pytest.raises(ValueError, match="plug-ins"):
         DenseSettings(type="ivf_pq", options={"a": 1})
@@ -101,7 +107,10 @@ def test_options_are_those_of_the_plugin(site: Path) -> None:
 
 def test_options_count_and_their_absence_does_not(site: Path) -> None:
     install_signs(site)
-    plain, other = DenseSettings(type="signs"), DenseSettings(type="signs", options={"least_shortlist": 7})
+    plain, other = (
+        DenseSettings(plugins=("signs",), type="signs"),
+        DenseSettings(plugins=("signs",), type="signs", options={"least_shortlist": 7}),
+    )
     for artefact in ("quantizer", "version"):
         assert "options" not in DenseSettings().fingerprint_values(artefact)
         assert plain.fingerprint_values(artefact) != other.fingerprint_values(artefact)

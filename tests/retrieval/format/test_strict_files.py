@@ -18,7 +18,7 @@ from pipelines.parts.part_reader import read_part
 from retrieval.dense.faiss_files import check_graph
 from retrieval.dense.types.hnsw import GRAPH
 from retrieval.dense.types.inverted.inverted_type import INDEX
-from retrieval.dense.types.ivf_pq import IVF_PQ
+from retrieval.dense.types.ivf_pq import TYPE as IVF_PQ
 from retrieval.errors import CorpusmillError, IndexDamaged, ModelError
 from retrieval.format.manifest import latest_version, parse_latest
 from retrieval.format.npy import map_npy

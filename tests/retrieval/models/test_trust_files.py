@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.parts.part_reader import read_columns
-from retrieval.dense.types.ivf_flat import IVF_FLAT
-from retrieval.dense.types.ivf_pq import IVF_PQ
+from retrieval.dense.types.ivf_flat import TYPE as IVF_FLAT
+from retrieval.dense.types.ivf_pq import TYPE as IVF_PQ
 from retrieval.errors import IndexDamaged, ModelError
 from retrieval.format.dense_spec import FaissSpec
 from retrieval.format.parquet_schema import part_schema

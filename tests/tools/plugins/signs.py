@@ -32,7 +32,7 @@ class SignHeader(ShardHeader):
 
 class Signs(DenseType):
     name = "signs"
-    summary = "a bit a dimension, re-scored exactly."
+    summary = "a bit a dimension, re-scored exactly"
     spec = SignSpec
     options = SignOptions
     header = SignHeader

@@ -28,6 +28,7 @@ from pipelines.sources.files import describe_left_out
 from pipelines.stages import (
     BuildResults,
     announce,
+    build_background,
     build_dense,
     build_lexical,
     build_passages,
@@ -127,6 +128,7 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
     tokens = store_tokens(build.token_codes, parts, plan.previous, progress, workers)
 
     lease.check()
+    background = build_background(store, parts, build.dense.seed, progress, workers)
     trained = trained_quantizer(
         store, build.dense, build.vectors.fingerprint, parts, plan.previous, progress, workers
     )
@@ -138,7 +140,9 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
     if tuning.tuned.warning:
         progress.say(f"Warning: {tuning.tuned.warning}")
 
-    work = BuildResults(plan, results, parts, shards, passages, lexical, tokens, trained, dense, tuning)
+    work = BuildResults(
+        plan, results, parts, shards, passages, lexical, tokens, background, trained, dense, tuning
+    )
     return commit(make_manifest(work, progress), build, lease, progress, workers)
 
 

@@ -193,7 +193,7 @@ class _FirstStage(Settings):
         description="Passages that each half of the first stage finds: some hundred documents in chunks.",
     )
     fusion: FusionName = Field(
-        "rrf", description=" ".join(f"{name}: {fusion.line}." for name, fusion in FUSIONS.items())
+        "calibrated", description=" ".join(f"{name}: {fusion.line}." for name, fusion in FUSIONS.items())
     )
 
 

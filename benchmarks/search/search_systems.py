@@ -167,7 +167,7 @@ class Bm25sFaiss:
         )  # fmt: skip
         there = scores > 0
         words = Ranking(np.where(there, scores, -np.inf), np.where(there, ids, -1).astype(np.int64))
-        return fuse(RRF, [near, words], (1.0, 1.0), K, {"rrf_k": 60}).ids
+        return fuse(RRF, {"dense": near, "lexical": words}, (1.0, 1.0), {"rrf_k": 60}).ranking(K).ids
 
     def _nearest(self, vectors: np.ndarray, settings: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
         parameters = faiss.SearchParametersHNSW(efSearch=settings["ef_search"])

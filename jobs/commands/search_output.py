@@ -44,6 +44,9 @@ def _explained(hit: Hit, result: Result) -> Iterator[Text]:
         yield line
     if "dense" not in hit.stages and why.dense_exact is not None:
         yield Text(f"   {'dense':<17}{'-':<6}{why.dense_exact:>9.4f}  not among its candidates", style="dim")
+    for name, one in why.signals.items():
+        line = Text(f"   {NAMES[name]:<17} adds {one.share:.4f}", style="cyan")
+        yield line.append(f"  {one.calibrated:.4f} calibrated, weight {one.weight:.2f}", style="dim")
     most = max((term.score for term in why.terms), default=0.0)
     for term in why.terms:
         line = Text(f"   term {field(term.term):<20} {term.count:>3} times, idf {term.idf:>6.2f}  ")

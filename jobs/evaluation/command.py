@@ -1,34 +1,83 @@
 """The command `evaluate`: its arguments, its progress, and where its results go."""
 
+import contextlib
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.arguments import AllowPickle, Plugins, TrustCode, open_store, run, show_json
 from jobs.extras import require
-from jobs.terminal import PLAIN_SECONDS, duration, err, show, tell
+from jobs.terminal import PLAIN_SECONDS, BuildView, duration, err, show, tell
+from pipelines.config import BuildConfig
 from retrieval.errors import ConfigError
 from retrieval.models import Trust
 from retrieval.rerankers import RERANKERS
+from retrieval.storage import Store
+
+if TYPE_CHECKING:
+    from jobs.evaluation.dataset import Dataset
+    from jobs.evaluation.evaluate import Evaluation
+    from retrieval.search import Searcher
 
 _RERANKED = [one.stage for one in RERANKERS.values() if one.rank is not None]
 _OPTIONAL = [one.stage for one in RERANKERS.values() if one.optional]
-EXAMPLE = "Example: corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png"
+EXAMPLE = """Examples:
+corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png
+corpusmill evaluate --beir data/scifact --beir data/fiqa --indexes indexes"""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line says."""
+
+    where: str | None
+    beir: list[str]
+    queries: Path | None
+    indexes: Path
+    split: str
+    stages: str | None
+    sample: int | None
+    runs: Path | None
+    plot: Path | None
+    trust: Trust
+    plugins: list[str]
+    json: bool
+    fit: bool
+
+    @property
+    def several(self) -> bool:
+        """Whether collections are named, rather than one index and what it is evaluated with."""
+        own = any("=" in entry and not Path(entry).is_dir() for entry in self.beir)
+        return self.queries is None and (len(self.beir) > 1 or self.where is None or own)
 
 
 def evaluate(
     where: Annotated[
-        str, typer.Argument(metavar="INDEX|CONFIG", help="Folder or URL of an index, or a configuration.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="INDEX|CONFIG",
+            help="Folder or URL of an index, or a configuration; with several collections a configuration, "
+            "whose settings hold for all that are built.",
+        ),
+    ] = None,
     beir: Annotated[
-        Path | None, typer.Option(help="Folder in BEIR layout: queries.jsonl, qrels/<split>.tsv.")
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER[=INDEX]",
+            help="Folder in BEIR layout: queries.jsonl, qrels/<split>.tsv. Repeatable: each is built from "
+            "its corpus.jsonl where it is not, unless its index is named, and one table tells of all.",
+        ),
     ] = None,
     queries: Annotated[
         Path | None, typer.Option(help="Questions with answers instead: JSONL with question and answers.")
     ] = None,
+    indexes: Annotated[Path, typer.Option(help="Folder of the indexes of several collections.")] = Path(
+        "indexes"
+    ),
     split: Annotated[str, typer.Option(help="Which judgements to take.")] = "test",
     stages: Annotated[
         str | None,
@@ -41,7 +90,18 @@ def evaluate(
         int | None, typer.Option(min=1, help="Evaluate so many queries, drawn with a fixed seed.")
     ] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder for the run files, in TREC format.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="File for a plot of quality against latency.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="File for a plot: quality against latency, or of several collections by stage."),
+    ] = None,
+    fit_fusion: Annotated[
+        bool,
+        typer.Option(
+            "--fit-fusion",
+            help="Fit the weights of dense and lexical scores to the judgements instead, by "
+            "cross-validation; a gain that may be chance is refused.",
+        ),
+    ] = False,
     trust_remote_code: TrustCode = False,
     allow_pickle: AllowPickle = False,
     plugin: Plugins = None,
@@ -49,61 +109,151 @@ def evaluate(
 ) -> None:
     """Measure each stage of a search and test which differences are real; the first line says what helped."""
     trust = Trust(trust_remote_code, allow_pickle)
-    run(
-        lambda: _evaluate(where, beir, queries, split, stages, sample, runs, plot, json_, trust, plugin or [])
+    asked = _Asked(
+        where,
+        beir or [],
+        queries,
+        indexes,
+        split,
+        stages,
+        sample,
+        runs,
+        plot,
+        trust,
+        plugin or [],
+        json_,
+        fit_fusion,
     )
+    run(lambda: _evaluate(asked))
 
 
-def _evaluate(
-    where: str, beir: Path | None, questions: Path | None, split: str, wanted: str | None,
-    sample: int | None, runs: Path | None, plot: Path | None, json_: bool,
-    trust: Trust, plugins: list[str],
-) -> None:  # fmt: skip
+def _evaluate(asked: _Asked) -> None:
     require("evaluate", "ir_measures", "regex")
     from jobs.evaluation import plot as plots
     from jobs.evaluation.dataset import read_beir, read_questions
-    from jobs.evaluation.evaluate import evaluate as run_evaluation
-    from jobs.evaluation.report import as_json, as_lines, stage_values
-    from jobs.evaluation.stages import choose
-    from retrieval.search import Searcher
 
-    if (beir is None) == (questions is None):
+    if bool(asked.beir) == (asked.queries is not None):
         raise ConfigError(
-            "nothing says what to evaluate with" if beir is None else "give --beir or --queries, not both",
+            "give --beir or --queries, not both" if asked.beir else "nothing says what to evaluate with",
             hint="corpusmill evaluate INDEX --beir FOLDER, or --queries FILE for questions with answers",
         )
-    store = open_store(where)
-    dataset = read_questions(questions) if questions else read_beir(beir, split)  # type: ignore[arg-type]
-    if sample is not None:
-        dataset = dataset.sample(sample)
-    if plot is not None:
-        plots.check(plot)
+    if asked.plot is not None:
+        plots.check(asked.plot)
+    if asked.several:
+        if asked.fit:
+            raise ConfigError(
+                "weights are fitted to one collection", hint="corpusmill evaluate INDEX --beir FOLDER"
+            )
+        _over_collections(asked)
+        return
+    if asked.where is None:
+        raise ConfigError("no index is named", hint="corpusmill evaluate INDEX --queries FILE")
+    store = open_store(asked.where)
+    dataset = read_questions(asked.queries) if asked.queries else read_beir(Path(asked.beir[0]), asked.split)
+    if asked.fit:
+        _fit(asked, store, dataset)
+    else:
+        _show(asked, _evaluated(asked, store, dataset, asked.runs))
+
+
+def _evaluated(asked: _Asked, store: Store, dataset: "Dataset", runs: Path | None) -> "Evaluation":
+    """One collection by the stages that are asked for."""
+    from jobs.evaluation.evaluate import evaluate as run_evaluation
+    from jobs.evaluation.stages import choose
+
+    if asked.sample is not None:
+        dataset = dataset.sample(asked.sample)
     if runs is not None:
         try:
             runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{runs} cannot be a folder for run files: {error.strerror}") from error
-    opened = Searcher.open(
-        store.url, options=store.options, say=tell, trust_remote_code=trust.remote_code,
-        allow_pickle=trust.pickle, plugins=plugins,
-    )  # fmt: skip
-    with opened as searcher, QueryView() as view:
-        chosen, notes = choose(wanted, searcher.manifest, searcher.settings)
+    with _searcher(asked, store) as searcher, QueryView() as view:
+        chosen, notes = choose(asked.stages, searcher.manifest, searcher.settings)
         for note in notes:
             tell(note)
-        found = run_evaluation(searcher, store, dataset, chosen, runs=runs, say=tell, progress=view)
-    if json_:
+        return run_evaluation(searcher, store, dataset, chosen, runs=runs, say=tell, progress=view)
+
+
+def _fit(asked: _Asked, store: Store, dataset: "Dataset") -> None:
+    from jobs.evaluation.fit_fusion import fit_fusion
+    from jobs.evaluation.report import fit_lines
+
+    with _searcher(asked, store) as searcher, QueryView() as view:
+        found = fit_fusion(searcher, dataset.sample(asked.sample) if asked.sample else dataset, view)
+    if asked.json:
+        show_json(found.as_json())
+    else:
+        for line in fit_lines(found):
+            show(line)
+
+
+def _searcher(asked: _Asked, store: Store) -> "Searcher":
+    from retrieval.search import Searcher
+
+    return Searcher.open(
+        store.url, options=store.options, say=tell, trust_remote_code=asked.trust.remote_code,
+        allow_pickle=asked.trust.pickle, plugins=asked.plugins,
+    )  # fmt: skip
+
+
+def _show(asked: _Asked, found: "Evaluation") -> None:
+    from jobs.evaluation import plot as plots
+    from jobs.evaluation.report import as_json, as_lines, stage_values
+
+    if asked.json:
         show_json(as_json(found))
     else:
         for line in as_lines(found):
             show(line)
-    if plot is not None:
+    if asked.plot is not None:
         measures = list(dict.fromkeys(comparison.measure for comparison in found.comparisons))
-        title = f"{dataset.name}, {len(dataset.queries):,} queries"
-        plots.draw(plot, title, measures or [found.measure], stage_values(found))
-        tell(f"The plot is in {plot}.")
-    if runs is not None:
-        tell(f"The run files are in {runs}.")
+        title = f"{found.dataset.name}, {len(found.dataset.queries):,} queries"
+        plots.draw(asked.plot, title, measures or [found.measure], stage_values(found))
+        tell(f"The plot is in {asked.plot}.")
+    if asked.runs is not None:
+        tell(f"The run files are in {asked.runs}.")
+
+
+def _over_collections(asked: _Asked) -> None:
+    """Each collection in turn, and what holds over all of them."""
+    from jobs.evaluation import collections as many
+    from jobs.evaluation import plot as plots
+    from jobs.evaluation.report import collections_json, collections_lines
+
+    named = many.collections_of(asked.beir, asked.indexes, asked.where)
+    # Wrong ones are told before hours of work.
+    datasets = {one.name: one.dataset(asked.split) for one in named}
+    found = {}
+    for one in named:
+        store = many.index_of(one, _build)
+        tell(f"{one.name}: {len(datasets[one.name].queries):,} queries over {store.url}")
+        own = asked.runs / one.name if asked.runs is not None else None
+        found[one.name] = _evaluated(asked, store, datasets[one.name], own)
+    every = many.compare_over_all(found)
+    if asked.json:
+        show_json(collections_json(every))
+    else:
+        for line in collections_lines(every):
+            show(line)
+    if asked.plot is not None:
+        values = {
+            name: {stage: result.mean(every.measure) for stage, result in one.stages.items()}
+            for name, one in found.items()
+        }
+        plots.draw_collections(asked.plot, every.measure, values)
+        tell(f"The plot is in {asked.plot}.")
+    if asked.runs is not None:
+        tell(f"The run files are in {asked.runs}, a folder a collection.")
+
+
+def _build(config: BuildConfig) -> None:
+    """Build an index, or find that it is there. Standard output is for results alone."""
+    require("build", "faiss")
+    with BuildView() as view, contextlib.redirect_stdout(sys.stderr):
+        from pipelines.index import build
+
+        build(config, "corpusmill evaluate ..., as before", view)
 
 
 class QueryView:

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.evaluation.answers import first_answers
 from jobs.evaluation.dataset import Dataset
-from jobs.evaluation.measures import ANSWER_RECALL, answer_measures, document_measures
+from jobs.evaluation.measuring import (
+    ALPHA,
+    ANSWER_RECALL,
+    QRELS,
+    answer_measures,
+    document_measures,
+    first_answers,
+    holm,
+    randomisation_test,
+    write_qrels,
+    write_run,
+)
 from jobs.evaluation.ranking import Ranked, rank_queries, seconds_per_query
-from jobs.evaluation.runs import QRELS, write_qrels, write_run
-from jobs.evaluation.significance import ALPHA, holm, randomisation_test
 from jobs.evaluation.stages import SLOW, Stage, comparisons
 from jobs.terminal import duration
 from pipelines.parts import read_part

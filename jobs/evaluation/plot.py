@@ -1,4 +1,4 @@
-"""A picture of quality against latency, one point a stage. Needs matplotlib (the extra `plot`)."""
+"""Pictures: quality against latency, and collections by stage. Needs matplotlib (the extra `plot`)."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -43,4 +43,22 @@ def draw(path: Path, title: str, measures: Sequence[str], stages: Mapping[str, M
         axes.set_xlabel("ms a query, in batches, encoding included")
         axes.set_ylabel(measure)
         axes.grid(True, which="both", alpha=0.2)
+    figure.savefig(path, dpi=150)
+
+
+def draw_collections(path: Path, measure: str, values: Mapping[str, Mapping[str, float]]) -> None:
+    """Write the picture: a column a collection, a point a stage. `values`: by collection and stage."""
+    from matplotlib.figure import Figure
+
+    names = list(values)
+    stages = list(dict.fromkeys(stage for own in values.values() for stage in own))
+    figure = Figure(figsize=(max(6.0, 1.2 * len(names)), 4.5), layout="constrained")
+    axes = figure.add_subplot(1, 1, 1)
+    for stage in stages:
+        points = [(place, values[name][stage]) for place, name in enumerate(names) if stage in values[name]]
+        axes.plot(*zip(*points, strict=True), "o", label=stage.replace("_", " "))
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_ylabel(measure)
+    axes.grid(True, axis="y", alpha=0.2)
+    axes.legend()
     figure.savefig(path, dpi=150)

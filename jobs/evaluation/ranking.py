@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.evaluation.dataset import Query
-from jobs.evaluation.runs import Run, strictly_decreasing
+from jobs.evaluation.measuring import Run, strictly_decreasing
 from jobs.evaluation.stages import SLOW, Stage
 from retrieval.search import MAX_K, Searcher
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from jobs.evaluation.collections import Evaluations
 from jobs.evaluation.evaluate import Comparison, Evaluation
-from jobs.evaluation.measures import ANSWER_DEPTHS, ANSWER_RECALL, DOCUMENT_MEASURES
-from jobs.evaluation.significance import ALPHA, ROUNDS
+from jobs.evaluation.fit_fusion import Fit
+from jobs.evaluation.measuring import ALPHA, ANSWER_DEPTHS, ANSWER_RECALL, DOCUMENT_MEASURES, ROUNDS
 
 REQUIRED = (*DOCUMENT_MEASURES, ANSWER_RECALL)
 
@@ -88,6 +89,93 @@ def as_lines(found: Evaluation) -> Iterator[str]:
         yield f"* significant at {ALPHA}: paired randomisation test, corrected for the number of comparisons"
     for warning in found.warnings:
         yield f"Warning: {warning}."
+
+
+def fit_lines(found: Fit) -> Iterator[str]:
+    """What the fit found, and what to write where the gain is real."""
+    gain = f"{found.held_out:+.4f} {found.measure} on queries that did not choose it (p = {found.p:.2g})"
+    lead = (
+        f"{found.queries:,} queries: best is a dense weight of {found.weight:.2f}, in use {found.before:.2f}"
+    )
+    if not found.accepted:
+        yield f"{lead}; {gain}: the gain may be chance, so the weights stay."
+    else:
+        yield f"{lead}; {gain}. To take it, write and build again, which embeds nothing:"
+        yield ""
+        yield f"search: {{dense_weight: {found.weight:g}, lexical_weight: {round(1 - found.weight, 2):g}}}"
+    yield ""
+    yield f"{'dense weight':<14}{found.measure:>9}"
+    for weight, value in found.table.items():
+        yield f"{weight:<14.2f}{value:>9.4f}"
+
+
+def collections_json(every: Evaluations) -> dict[str, Any]:
+    """The object that `evaluate --json` prints of several collections."""
+    return {
+        "measure": every.measure,
+        "summary": collections_summary(every),
+        "means": every.means(),
+        "over_collections": [
+            {**vars(comparison), "significant": comparison.significant} for comparison in every.comparisons
+        ],
+        "collections": {name: as_json(found) for name, found in every.found.items()},
+    }
+
+
+def collections_summary(every: Evaluations) -> str:
+    """One line: what helped over all collections, and where it hurt."""
+    said = []
+    for one in every.comparisons:
+        hurt = [name for name, own in _signed(every, one).items() if own == "-"]
+        where = f", but hurt on {', '.join(hurt)}" if hurt else ""
+        said.append(
+            f"{one.stage} over {one.against} {one.difference:+.4f} (p = {one.p_corrected:.2g}{where})"
+        )
+    return f"{every.measure}, {len(every.found)} collections: {'; '.join(said) or 'nothing to compare'}."
+
+
+def collections_lines(every: Evaluations) -> Iterator[str]:
+    """The summary, a table of collections by stage with their mean, the comparisons, and warnings."""
+    yield collections_summary(every)
+    yield ""
+    means = every.means()
+    widths = {stage: max(9, len(stage) + 2) for stage in means}
+    yield f"{'collection':<24}{'queries':>8}" + "".join(
+        f"{stage:>{width}}" for stage, width in widths.items()
+    )
+    for name, found in every.found.items():
+        cells = (f"{found.stages[stage].mean(every.measure):>{width}.4f}" for stage, width in widths.items())
+        yield f"{name:<24}{len(found.dataset.queries):>8,}" + "".join(cells)
+    yield f"{'mean':<32}" + "".join(f"{means[stage]:>{width}.4f}" for stage, width in widths.items())
+    if every.comparisons:
+        yield ""
+        yield f"{'difference':<36}{'mean':>9}{'p, Holm':>9}  significantly above (+), below (-)"
+    for one in every.comparisons:
+        mark = "*" if one.significant else " "
+        signs = ", ".join(f"{sign} {name}" for name, sign in _signed(every, one).items() if sign != "0")
+        names = f"{one.stage} - {one.against}"
+        yield f"{names:<36}{one.difference:>+9.4f}{one.p_corrected:>9.2g}{mark} {signs or 'nowhere'}"
+    if every.comparisons:
+        yield (
+            f"* significant at {ALPHA}: paired randomisation test over queries, collections counting alike; "
+            "corrected for the comparisons over all and in each collection together"
+        )
+    for name, found in every.found.items():
+        for warning in found.warnings:
+            yield f"Warning: {name}: {warning}."
+
+
+def _signed(every: Evaluations, of: Comparison) -> dict[str, str]:
+    """By collection, whether a stage is significantly above (+) or below (-) another, or neither (0)."""
+    signs = {}
+    for name, found in every.found.items():
+        [own] = [
+            one
+            for one in found.comparisons
+            if (one.stage, one.against, one.measure) == (of.stage, of.against, of.measure)
+        ]
+        signs[name] = "0" if not own.significant else "+" if own.difference > 0 else "-"
+    return signs
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -65,6 +65,7 @@ class BuildResults:
     passages: list[dict[str, Any]]
     lexical: Lexical | None
     tokens: StoredTokens | None
+    background: dict[str, Any]
     trained: Trained
     dense: list[dict[str, Any]]
     tuning: Tuning
@@ -100,6 +101,8 @@ def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
         shards=[_shard(work, number) for number in range(len(work.shards))],
         quantizer=trained.files,
         quantizer_training=trained.training,
+        background=[FileRecord(**file) for file in [*work.background["files"], work.background["marker"]]],
+        background_rows=work.background["rows"],
         model_files=list(build.vectors.model.files),
         late_interaction=_late_interaction(build.token_codes, work),
         token_codec=work.tokens.codec if work.tokens else [],
@@ -118,6 +121,7 @@ def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
             work.passages,
             work.lexical,
             work.tokens,
+            work.background,
             work.dense,
             trained,
         ),

@@ -13,6 +13,7 @@ from retrieval.format import Manifest, StageCost
 def stage_costs(
     progress: Progress, previous: Manifest | None, results: list[SliceResult], parts: list[Part],
     passages: list[dict[str, Any]], lexical: Lexical | None, tokens: StoredTokens | None,
+    background: dict[str, Any],
     dense: list[dict[str, Any]], trained: Trained,
 ) -> list[StageCost]:  # fmt: skip
     """Cost of each stage before verification. Markers tell it, so that interrupted runs are counted."""
@@ -24,6 +25,7 @@ def stage_costs(
     terms = [marker for marker in lexical.shards if marker["marker"]["key"] not in old] if lexical else []
     merged = [lexical.statistics] if lexical and lexical.statistics["marker"]["key"] not in old else []
     codes = [marker for marker in tokens.markers if marker["marker"]["key"] not in old] if tokens else []
+    sampled = [marker for marker in [background] if marker["marker"]["key"] not in old]
     codec = [tokens] if tokens and not any(file.key in old for file in tokens.codec) else []
     quantizer = [] if any(file.key in old for file in trained.files) else [trained]
     read_bytes = sum(file.bytes for result in read for file in result.files)
@@ -43,6 +45,7 @@ def stage_costs(
         cost(progress, "statistics", [marker["usage"] for marker in merged], _bytes(merged)),
         cost(progress, "codec", [c.usage for c in codec], sum(f.bytes for c in codec for f in c.codec)),
         cost(progress, "tokens", [marker["usage"] for marker in codes], _bytes(codes)),
+        cost(progress, "background", [marker["usage"] for marker in sampled], _bytes(sampled)),
         cost(
             progress, "train", [t.usage for t in quantizer], sum(f.bytes for t in quantizer for f in t.files)
         ),

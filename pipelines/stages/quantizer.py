@@ -1,9 +1,7 @@
 """Stage 4: sample vectors across all parts and train the quantizer, once; or keep the one there is."""
 
 import os
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +19,14 @@ from pipelines.runtime import (
     result_of,
     write_marker,
 )
+from pipelines.stages.sampling import sample_vectors
 from retrieval.dense import DenseSettings, DenseType, dense_type
-from retrieval.dense.making import choose_dense, sample_rows, train_quantizer
-from retrieval.format import DenseSpec, Manifest, ShardVectors
+from retrieval.dense.making import choose_dense, train_quantizer
+from retrieval.format import DenseSpec, Manifest
 from retrieval.settings import fingerprint
 from retrieval.storage import FileRecord, Store
 
 DENSE_CODE = 1  # raised when the code changes what a quantizer, or a dense shard, holds
-PARTS_A_TASK = 64
 
 
 @dataclass(frozen=True)
@@ -124,28 +122,9 @@ def _train_remotely(
     store: Store, parts: list[Part], kind: DenseType, spec: DenseSpec, seed: int, training: dict[str, Any],
     gpus: int, workers: RaySettings,
 ) -> dict[str, Any]:  # fmt: skip
-    wanted = sample_rows([part.rows for part in parts], spec.train_vectors, seed)
-    sample = ray.remote(num_cpus=1, max_retries=workers.task_retries)(_sample)
-    samples = []
-    for first in range(0, len(parts) if kind.trains else 0, PARTS_A_TASK):
-        group = range(first, min(first + PARTS_A_TASK, len(parts)))
-        chosen = [(parts[number].plain(), wanted[number]) for number in group if len(wanted[number])]
-        if chosen:
-            samples.append(sample.remote(store, spec.dimension, chosen))
+    samples = sample_vectors(store, parts, spec.train_vectors, seed, workers) if kind.trains else []
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=workers.task_retries)(_train)
     return result_of("train", remote.remote(store, kind, spec, seed, training, *samples))
-
-
-def _sample(store: Store, dimension: int, chosen: list[tuple[dict[str, Any], np.ndarray]]) -> np.ndarray:
-    """Vectors (n, dimension) float16 of the chosen rows of some parts."""
-    taken = []
-    with tempfile.TemporaryDirectory(prefix="corpusmill-") as folder:
-        for part, rows in chosen:
-            path = store.local(FileRecord(**part["vectors"]), Path(folder))
-            taken.append(ShardVectors([path], [part["rows"]], dimension).take(rows))
-            if not store.is_local:
-                path.unlink()
-    return np.concatenate(taken)
 
 
 def _train(

@@ -92,6 +92,8 @@ def _counted(manifest: Manifest, row_bytes: dict[str, int]) -> Iterator[Expected
         for file in shard.lexical:
             if file.key.endswith(f"/{POSTINGS}"):
                 yield Expected(file, "lexical", (("passages", shard.rows),))
+    if manifest.background:
+        yield Expected(manifest.background[0], "vectors", (("vectors", manifest.background_rows),))
     for file in manifest.lexical_statistics:
         if file.key.endswith(f"/{STATISTICS_HEADER}"):
             yield Expected(file, "lexical", (("passages", manifest.passages),))

@@ -103,6 +103,8 @@ class Manifest(_Record):
     quantizer: list[FileRecord]
     quantizer_training: shapes.Training
     model_files: list[FileRecord]
+    background: list[FileRecord] = []  # vectors of random passages, and their marker
+    background_rows: Count = 0
     lexical: shapes.Lexical = {}  # `settings`, `documents`, `average_length`; empty: no lexical index
     lexical_statistics: list[FileRecord] = []
     late_interaction: shapes.LateInteraction = {}  # `settings`, `model` card, `codec`
@@ -127,6 +129,7 @@ class Manifest(_Record):
     def files(self) -> list[FileRecord]:
         """Every artefact that this version names."""
         records = [*self.quantizer, *self.model_files, *self.lexical_statistics, *self.token_codec]
+        records += self.background
         for entry in self.slices:
             records += entry.files
         for part in self.parts:

@@ -5,21 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from retrieval.fusions.fusion import Fusion
+from retrieval.fusions.fusion import Fusion, Signal
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def shares(scores: "np.ndarray", weight: float, settings: Mapping[str, Any]) -> "np.ndarray":
+def shares(signal: Signal, settings: Mapping[str, Any]) -> "np.ndarray":
     """See Fusion. Scores do not count, their order does."""
     import numpy as np
 
-    ranks = np.arange(1, scores.shape[1] + 1, dtype=np.float64)
-    return np.broadcast_to(weight / (settings["rrf_k"] + ranks), scores.shape)
+    return np.where(signal.ranks > 0, signal.weight / (settings["rrf_k"] + signal.ranks), 0.0)
 
 
 RRF = Fusion(
-    "rrf", "reciprocal rank fusion", shares,
+    "rrf", "reciprocal rank fusion", shares, settings=
     {"rrf_k": (int, Field(60, ge=1, le=1_000_000, description="k of reciprocal rank fusion."))},
 )  # fmt: skip

@@ -72,6 +72,14 @@ class LexicalShard:
         """For each row int64 (n,), in order, the query's terms that occur there, with what they add."""
         return self.postings.matches(query, np.asarray(rows, np.int64), bm25)
 
+    def scores(self, query: LexicalQuery, rows: np.ndarray, bm25: BM25) -> np.ndarray:
+        """Exact scores float32 (n,) of rows int64 (n,), each once; 0 where no term occurs."""
+        rows = np.asarray(rows, np.int64)
+        order = np.argsort(rows)
+        found = np.empty(len(rows), np.float32)
+        found[order] = self.postings.score_rows(query, rows[order], bm25)
+        return found
+
     def close(self) -> None:
         """Let go of the mapped files."""
         self.postings.close()

@@ -13,6 +13,7 @@ from .search_result import Hit as Hit
 from .search_result import Reranked as Reranked
 from .search_result import RerankResult as RerankResult
 from .search_result import Result as Result
+from .search_result import SignalShare as SignalShare
 from .search_result import StageScore as StageScore
 from .search_result import TermShare as TermShare
 from .search_result import TokenShare as TokenShare

@@ -9,7 +9,7 @@ FIRST = "The Moon pulls on the water of the oceans. "
 BEST = "When Sun, Moon and Earth stand in a line, the tides are highest: these are spring tides."
 PASSAGE = Passage("a1#0", "a1", "Tides", FIRST + BEST, 0, len(FIRST + BEST), "articles.jsonl", {"year": 2019})
 COVERAGE = Coverage.of(110_000, 110_000)
-HIT = Hit(1, 0.0328, **vars(PASSAGE), stages={"dense": StageScore(1, 0.71), "lexical": StageScore(1, 12.4)})
+HIT = Hit(1, 0.97, **vars(PASSAGE), stages={"dense": StageScore(1, 0.71), "lexical": StageScore(1, 12.4)})
 RESULT = Result(
     query=QUESTION,
     version=3,

@@ -39,8 +39,20 @@ class TokenShare(Record):
 
 
 @dataclass(frozen=True)
+class SignalShare(Record):
+    """What a stage added to a fused score: `score`, its own, None where it has none; `calibrated`, as the
+    fusion takes it; `weight`; and `share`, the last two multiplied."""
+
+    score: float | None
+    calibrated: float
+    weight: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Explanation(Record):
-    """Why a passage was found. `dense_quantized` is None where no shortlist had it."""
+    """Why a passage was found. `dense_quantized` is None where no shortlist had it. `signals`: what each
+    stage added to the score, by its name; empty where one stage decided."""
 
     shard: str
     version: int
@@ -48,6 +60,7 @@ class Explanation(Record):
     dense_quantized: float | None
     terms: list[TermShare]
     tokens: list[TokenShare]
+    signals: dict[str, SignalShare]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
 from .embedding_cache import VectorCache as VectorCache
+from .fusing import Fused as Fused
+from .fusing import fuse as fuse
 from .options import MAX_K as MAX_K
 from .options import Options as Options
 from .options import check_queries as check_queries
@@ -8,9 +10,8 @@ from .protocols import QueryModels as QueryModels
 from .protocols import TokenShareRequest as TokenShareRequest
 from .query_path import QueryPath as QueryPath
 from .ranking import Ranking as Ranking
-from .ranking import fuse as fuse
 from .search_models import Models as Models
 from .search_models import model_name as model_name
 from .searcher import Searcher as Searcher
-from .stages import QueryTerms as QueryTerms
 from .stages import to_read as to_read
+from .statistics import IndexStatistics as IndexStatistics

@@ -31,7 +31,10 @@ def explain(
     scores: list[ScoreRequest] = []
     if trace.vectors is not None and "dense" in trace.lists:
         depth = trace.lists["dense"].width
-        scores = [ScoreRequest("exact", trace.vectors), ScoreRequest("quantized", trace.vectors, depth)]
+        scores = [
+            ScoreRequest("exact", trace.vectors, ids),
+            ScoreRequest("quantized", trace.vectors, ids, depth),
+        ]
     matches = group.explain(ExplainRequest(ids, scores, trace.terms, trace.tokens))
     tokens = _token_shares(queries, trace, wanted, matches, models)
     return {
@@ -45,6 +48,7 @@ def explain(
                 for match in matches.terms.get(place, [])
             ],
             tokens=tokens.get(place, []),
+            signals=trace.fused.explained(place[0], int(ids[place])) if trace.fused else {},
         )
         for place in wanted
     }

@@ -9,6 +9,7 @@ import numpy as np
 from retrieval.errors import ConfigError
 from retrieval.filters import Filter, parse
 from retrieval.format import Manifest
+from retrieval.fusions import FUSIONS
 from retrieval.models.encoders import check_unicode
 from retrieval.rerankers import RERANKERS
 from retrieval.settings import Mode, Rerank, SearchSettings
@@ -67,6 +68,12 @@ def resolve(
         raise ConfigError(
             f"the index has no lexical part, so mode {chosen} cannot be had",
             hint="Search with mode dense, or set lexical.enabled: true and build again.",
+        )
+    fused = chosen == "hybrid" or (second != "none" and settings.rerank_fusion == "fuse")
+    if fused and FUSIONS[settings.fusion].complete and not manifest.background:
+        raise ConfigError(
+            f"the index was built without what the fusion {settings.fusion!r} measures scores by",
+            hint="Set search.fusion: rrf, or build again.",
         )
     schema = manifest.metadata
     parsed = None if filter is None else parse(filter, schema)  # an empty one is an error

@@ -38,8 +38,8 @@ class Shards(Protocol):
     def fetch(self, ids: np.ndarray, columns: Sequence[str] = PASSAGE_FIELDS) -> dict[int, dict[str, Any]]:
         """Fields of `Passage` by id. Raises IndexDamaged."""
 
-    def score(self, asked: ScoreRequest, ids: np.ndarray) -> np.ndarray:
-        """Scores of queries with passages (q, n): float32 (q, n), -inf where there is none."""
+    def score(self, asked: Sequence[ScoreRequest]) -> list[np.ndarray]:
+        """Of each request, scores of queries with passages: float32 (q, n), -inf where there is none."""
 
     def explain(self, asked: ExplainRequest) -> Matches:
         """Why passages were found, all of them at once."""

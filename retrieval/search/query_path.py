@@ -13,11 +13,13 @@ from retrieval.deadline import Deadline, look, within
 from retrieval.format import AnyDenseSpec, Manifest, Passage
 from retrieval.results import Coverage, Explanation, Hit, Result, StageScore
 from retrieval.search.explain import explain as explain_all
+from retrieval.search.fusing import Fused
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking
 from retrieval.search.shards import DenseSearch, Place
-from retrieval.search.stages import Pipeline, QueryTerms, Trace
+from retrieval.search.stages import Pipeline, Trace
+from retrieval.search.statistics import IndexStatistics
 from retrieval.settings import SearchSettings
 
 
@@ -29,7 +31,7 @@ class QueryPath:
     """
 
     def __init__(
-        self, manifest: Manifest, group: Shards, models: QueryModels, terms: QueryTerms | None,
+        self, manifest: Manifest, group: Shards, models: QueryModels, statistics: IndexStatistics,
         beside: Executor, settings: SearchSettings | None = None,
     ) -> None:  # fmt: skip
         self.manifest = manifest
@@ -37,7 +39,7 @@ class QueryPath:
         self.spec = AnyDenseSpec.model_validate(manifest.dense)
         self._group = group
         self.models = models
-        self._pipeline = Pipeline(group, models, terms, beside, bool(manifest.token_codec))
+        self._pipeline = Pipeline(group, models, statistics, beside, bool(manifest.token_codec))
 
     def __call__(self, query: str, k: int = 10, **options: Any) -> Result:
         """The k best passages of one query; options as in `batch`."""
@@ -95,6 +97,14 @@ class QueryPath:
         check_queries(queries)
         asked = self.options(settings, k=k, mode=mode, rerank=rerank, filter=filter, exact=exact)
         return self._pipeline.run(queries, asked, self._checked(vectors)).final
+
+    def fused(self, queries: Sequence[str], settings: SearchSettings | None = None) -> Fused:
+        """What both halves of a hybrid search say of its candidates, each weighing as much."""
+        check_queries(queries)
+        own = (settings or self.settings).model_copy(update={"dense_weight": 1.0, "lexical_weight": 1.0})
+        fused = self._pipeline.run(queries, self.options(own, k=1, mode="hybrid", rerank="none")).fused
+        assert fused is not None  # by a fusion, whichever it is
+        return fused
 
     def search_vectors(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact scores float32 and passage ids int64 of the k best, both (q, k), -1 where there are fewer.

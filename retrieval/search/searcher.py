@@ -13,7 +13,7 @@ from retrieval.format import Manifest, read_manifest
 from retrieval.models import OPENED, Trust
 from retrieval.search.query_path import QueryPath
 from retrieval.search.search_models import Models
-from retrieval.search.shards import check_sizes, open_group, open_terms
+from retrieval.search.shards import check_sizes, open_group, open_statistics
 from retrieval.settings import SearchSettings
 from retrieval.storage import Store, default_cache
 
@@ -47,8 +47,8 @@ class Searcher(QueryPath):
         self.shards = open_group(store, manifest, cache, manifest.shards, threads, plugins)
         self._beside = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "lexical")
         models = models or Models(store, manifest, cache, threads, trust=trust)
-        terms = open_terms(store, manifest, cache)
-        super().__init__(manifest, self.shards, models, terms, self._beside, settings)
+        statistics = open_statistics(store, manifest, cache)
+        super().__init__(manifest, self.shards, models, statistics, self._beside, settings)
 
     @classmethod
     def open(

@@ -5,31 +5,35 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from retrieval.deadline import look
 from retrieval.format import Passage, best_rows
-from retrieval.fusions import FUSIONS, RRF
-from retrieval.lexical import Analyzer, LexicalQuery, Statistics, make_query
-from retrieval.rerankers import RERANKERS
+from retrieval.fusions import FUSIONS, RRF, Signal
+from retrieval.lexical import LexicalQuery
+from retrieval.rerankers import RERANKERS, Reranker
+from retrieval.search.fusing import Fused, candidates_of, fuse, signal_of
 from retrieval.search.options import Options
 from retrieval.search.protocols import QueryModels, Shards
-from retrieval.search.ranking import Ranking, fuse
+from retrieval.search.ranking import Ranking
 from retrieval.search.shards import DenseSearch, LexicalSearch, ScoreRequest
+from retrieval.search.statistics import IndexStatistics
 
 
 @dataclass
 class Trace:
     """What the stages of a batch gave.
 
-    `lists`: by stage (dense, lexical, hybrid, late_interaction, cross_encoder), in their order. `final`: what
-    is returned. `vectors` (q, d), `terms`, `tokens` (t, d): the queries as each stage saw them. `cut`: places
-    of the queries that a stage saw only the beginning of.
+    `lists`: by stage (dense, lexical, hybrid, late_interaction, cross_encoder), in their order. `fused`: what
+    they add up to, None where one stage decided. `final`: what is returned. `vectors` (q, d), `terms`,
+    `tokens` (t, d): the queries as each stage saw them. `cut`: places of queries that a stage saw only the
+    beginning of.
     """
 
     lists: dict[str, Ranking] = field(default_factory=dict)
+    fused: Fused | None = None
     final: Ranking = field(default_factory=lambda: Ranking.none(0))
     vectors: np.ndarray | None = None
     terms: list[LexicalQuery] = field(default_factory=list)
@@ -43,22 +47,6 @@ class Trace:
         start = time.perf_counter()
         yield
         self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
-
-
-@dataclass(frozen=True)
-class QueryTerms:
-    """Turns queries into terms with the statistics of the whole index."""
-
-    analyzer: Analyzer
-    statistics: Statistics
-
-    def __call__(self, queries: Sequence[str]) -> list[LexicalQuery]:
-        """Terms of each query."""
-        found = []
-        for query in queries:
-            look()
-            found.append(make_query(query, self.analyzer, self.statistics))
-        return found
 
 
 @dataclass(frozen=True)
@@ -81,7 +69,7 @@ class FirstFound:
         """See Candidates."""
         if not self.stored_tokens:
             return None
-        return self.group.score(ScoreRequest("token_codes", list(tokens)), self.ids)
+        return self.group.score([ScoreRequest("token_codes", list(tokens), self.ids)])[0]
 
     def passages(self, ids: np.ndarray) -> dict[int, Passage]:
         """See Candidates."""
@@ -99,12 +87,12 @@ class Pipeline:
     `stored_tokens`: whether the shards hold token vectors of their passages."""
 
     def __init__(
-        self, group: Shards, models: QueryModels, terms: QueryTerms | None, beside: Executor,
+        self, group: Shards, models: QueryModels, statistics: IndexStatistics, beside: Executor,
         stored_tokens: bool,
     ) -> None:  # fmt: skip
         self._group = group
         self._models = models
-        self._terms = terms
+        self._statistics = statistics
         self._beside = beside
         self._stored_tokens = stored_tokens
 
@@ -126,13 +114,14 @@ class Pipeline:
             head = first.top(options.rerank_depth)
             scores = reranker.rank(self._found(queries, head.ids, trace))
             reranked = Ranking(*best_rows(scores, head.ids, head.width))
-        trace.lists[reranker.stage] = reranked
         look()
         if options.settings.rerank_fusion == "replace":
+            trace.fused = None
             trace.final = reranked.top(options.k)
         else:
-            weights = (1.0, options.settings.rerank_weight)
-            trace.final = fuse(RRF, [first, reranked], weights, options.k, dict(options.settings))
+            trace.fused = self._with_reranked(first, reranked, reranker, options, trace)
+            trace.final = trace.fused.ranking(options.k)
+        trace.lists[reranker.stage] = reranked
         return trace
 
     def _load(self, name: str, trace: Trace) -> None:
@@ -150,15 +139,76 @@ class Pipeline:
         if lexical is not None:
             lexical.result()
             trace.cut |= {place for place, terms in enumerate(trace.terms) if terms.left_out}
+        fusion = FUSIONS[options.settings.fusion]
+        if options.mode == "hybrid":
+            trace.lists = {name: trace.lists[name] for name in ("dense", "lexical")}
+        elif options.rerank_depth == 0 or not fusion.complete:
+            return trace.lists[options.mode]
+        with trace.timed("fusion"):
+            trace.fused = self._fused(options, trace)
         if options.mode != "hybrid":
             return trace.lists[options.mode]
+        trace.lists["hybrid"] = trace.fused.ranking(options.candidates)
+        return trace.lists["hybrid"]
+
+    def _fused(self, options: Options, trace: Trace) -> Fused:
+        """The lists of the first stage, fused as the settings say."""
+        settings, lists = options.settings, trace.lists
+        fusion = FUSIONS[settings.fusion]
+        weights = {"dense": settings.dense_weight, "lexical": settings.lexical_weight}
+        own = [weights[name] for name in lists]
+        if not fusion.complete:
+            return fuse(fusion, lists, own, dict(settings))
+        ids = candidates_of([*lists.values()])
+        signals = {
+            name: signal_of(ids, ranking, weight / (sum(own) or 1.0), self._background(name, trace))
+            for (name, ranking), weight in zip(lists.items(), own, strict=True)
+        }
+        return Fused.of(fusion, ids, self._complete(ids, signals, trace), dict(settings))
+
+    def _background(self, name: str, trace: Trace) -> np.ndarray | None:
+        """What random passages score; BM25 gives most of them nothing."""
+        if name != "dense" or trace.vectors is None:
+            return None
+        return self._statistics.background(trace.vectors)
+
+    def _complete(self, ids: np.ndarray, signals: dict[str, Signal], trace: Trace) -> dict[str, Signal]:
+        """The signals with scores of what the other half alone found: one call for both.
+
+        Inner products are computed anew for all: those of a search differ in their last bits with what else
+        was searched beside them, and the order of candidates may not.
+        """
+        asked: dict[str, ScoreRequest] = {}
+        if "dense" in signals and trace.vectors is not None:
+            asked["dense"] = ScoreRequest("exact", trace.vectors, ids)
+        if "lexical" in signals and trace.terms:
+            unknown = np.where(signals["lexical"].ranks == 0, ids, -1)
+            asked["lexical"] = ScoreRequest("bm25", trace.terms, unknown)
+        if not asked:
+            return signals
+        found = dict(zip(asked, self._group.score([*asked.values()]), strict=True))
+        if "lexical" in found:
+            found["lexical"] = np.maximum(signals["lexical"].scores, found["lexical"])
+        return signals | {name: replace(signals[name], scores=scores) for name, scores in found.items()}
+
+    def _with_reranked(
+        self, first: Ranking, reranked: Ranking, reranker: Reranker, options: Options, trace: Trace
+    ) -> Fused:
+        """The re-ranked list as one signal more beside the first stage's."""
         settings = options.settings
-        lists = [trace.lists["dense"], trace.lists["lexical"]]
-        weights = (settings.dense_weight, settings.lexical_weight)
-        with trace.timed("fusion"):
-            fused = fuse(FUSIONS[settings.fusion], lists, weights, options.candidates, dict(settings))
-        trace.lists = {"dense": lists[0], "lexical": lists[1], "hybrid": fused}
-        return fused
+        if trace.fused is None or not FUSIONS[settings.fusion].complete:
+            lists = {options.mode: first, reranker.stage: reranked}
+            return fuse(RRF, lists, (1.0, settings.rerank_weight), dict(settings))
+        share = settings.rerank_weight / (1.0 + settings.rerank_weight)
+        signals = {
+            name: replace(signal, weight=signal.weight * (1.0 - share))
+            for name, signal in trace.fused.signals.items()
+        }
+        there = np.where(reranked.ids >= 0, reranked.scores, np.inf)
+        lowest = np.min(there, axis=1, initial=np.inf)
+        low = np.where(np.isfinite(lowest), lowest, 0.0).astype(np.float32)
+        signals[reranker.stage] = signal_of(trace.fused.ids, reranked, share, low)
+        return Fused.of(FUSIONS[settings.fusion], trace.fused.ids, signals, dict(settings))
 
     def _dense(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
         if trace.vectors is None:
@@ -176,7 +226,7 @@ class Pipeline:
 
     def _lexical(self, queries: Sequence[str], options: Options, trace: Trace) -> None:
         with trace.timed("lexical"):
-            trace.terms = self._terms(queries) if self._terms else []
+            trace.terms = self._statistics.terms(queries) if self._statistics.terms else []
             trace.lists["lexical"] = self._group.search(
                 LexicalSearch(trace.terms, options.candidates, options.filter)
             )

@@ -29,6 +29,7 @@ _PATTERNS = (
     rf"(lexical|dense)/{_FP}/{_FP}(\.json|-{_ATTEMPT}/{_FILE})",
     rf"lexical/{_FP}/statistics/{_FP}(\.json|-{_ATTEMPT}/{_FILE})",
     rf"dense/{_FP}/pieces-[0-9a-f]+/{_FP}-\d+-\d+(\.json|-{_ATTEMPT}/{_FILE})",
+    rf"background/{_FP}(\.json|-{_ATTEMPT}\.npy)",
     rf"quantizer/{_FP}(\.json|-{_ATTEMPT}/{_FILE})",
     rf"models/{_FP}/.+",  # files of a model have any names
     r"tmp/(corpusmill|doctor)-[0-9a-f]{32}(/.+)?",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from jobs.evaluation.runs import write_qrels, write_run
+from jobs.evaluation.measuring.runs import write_qrels, write_run
 from jobs.harmless import BlockWriter, block, field, lines
 from jobs.terminal import show
 from retrieval.client import Client

@@ -130,9 +130,9 @@ class LocalGenerator:
 
         cache = DynamicCache(config=self._model.config)
         logits = ids.new_zeros(0)
-        for delta in ids.split(PREFILL_TOKENS, dim=1):
+        for block in ids.split(PREFILL_TOKENS, dim=1):
             look()
-            logits = self._step(delta, cache)
+            logits = self._step(block, cache)
         held = StopFilter(stops)
         tokens: list[int] = []
         shown = ""

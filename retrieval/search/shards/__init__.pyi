@@ -4,7 +4,7 @@ from .combining import merge_rankings as merge_rankings
 from .combining import union as union
 from .opening import check_sizes as check_sizes
 from .opening import open_group as open_group
-from .opening import open_terms as open_terms
+from .opening import open_statistics as open_statistics
 from .shard_group import ShardGroup as ShardGroup
 from .shard_requests import DenseSearch as DenseSearch
 from .shard_requests import ExplainRequest as ExplainRequest

@@ -8,7 +8,7 @@ import numpy as np
 from retrieval.dense import DenseShard, Quantizer
 from retrieval.errors import IndexDamaged
 from retrieval.format import Manifest, Passages, ShardRecord, ShardVectors
-from retrieval.lexical import LexicalShard
+from retrieval.lexical import BM25, LexicalShard
 from retrieval.storage import Store
 from retrieval.token_codes import ShardTokens, TokenCodec
 
@@ -24,12 +24,13 @@ class Shard:
     vectors: ShardVectors
     dense: DenseShard
     lexical: LexicalShard | None
+    bm25: BM25 | None
     tokens: ShardTokens | None
 
     @classmethod
     def open(
         cls, store: Store, manifest: Manifest, record: ShardRecord, quantizer: Quantizer,
-        codec: TokenCodec | None, cache: Path,
+        codec: TokenCodec | None, bm25: BM25 | None, cache: Path,
     ) -> "Shard":  # fmt: skip
         """Map a shard's files; those on object storage are copied to `cache` first. Raises IndexDamaged."""
         parts = manifest.parts[record.first_part : record.end_part]
@@ -52,7 +53,7 @@ class Shard:
             paths = [store.local_folder(part.tokens, cache) for part in parts]
             tokens = ShardTokens(paths, counts, codec)
         passages = Passages(store.local(record.passages[0], cache), record.rows)
-        return cls(record.name, record.base, record.rows, passages, vectors, dense, lexical, tokens)
+        return cls(record.name, record.base, record.rows, passages, vectors, dense, lexical, bm25, tokens)
 
     def local(self, ids: np.ndarray) -> np.ndarray:
         """Rows of passage ids that lie in this shard, -1 for the others."""

@@ -4,13 +4,15 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from retrieval.dense import Quantizer, read_spec
 from retrieval.errors import IndexDamaged
-from retrieval.format import Manifest, ShardRecord
+from retrieval.format import DAMAGE_HINT, Manifest, ShardRecord, open_vectors
 from retrieval.lexical import BM25, Analyzer, Statistics
 from retrieval.search.shards.index_shard import Shard
 from retrieval.search.shards.shard_group import ShardGroup
-from retrieval.search.stages import QueryTerms
+from retrieval.search.statistics import IndexStatistics, QueryTerms
 from retrieval.settings import LexicalSettings
 from retrieval.storage import FileRecord, Store
 from retrieval.token_codes import TokenCodec
@@ -48,14 +50,21 @@ def open_group(
     if manifest.lexical:
         lexical = LexicalSettings.model_validate(manifest.lexical["settings"])
         bm25 = BM25(lexical.k1, lexical.b, manifest.lexical["average_length"])
-    shards = [Shard.open(store, manifest, record, quantizer, codec, cache) for record in records]
-    return ShardGroup(shards, quantizer, spec.search, bm25, threads or len(os.sched_getaffinity(0)))
+    shards = [Shard.open(store, manifest, record, quantizer, codec, bm25, cache) for record in records]
+    return ShardGroup(shards, quantizer, spec.search, threads or len(os.sched_getaffinity(0)))
 
 
-def open_terms(store: Store, manifest: Manifest, cache: Path) -> QueryTerms | None:
-    """What turns queries into terms; None without a lexical index. Raises IndexDamaged."""
-    if not manifest.lexical:
-        return None
-    settings = LexicalSettings.model_validate(manifest.lexical["settings"])
-    statistics = Statistics.open(store.local_folder(manifest.lexical_statistics, cache))
-    return QueryTerms(Analyzer(settings), statistics)
+def open_statistics(store: Store, manifest: Manifest, cache: Path) -> IndexStatistics:
+    """What queries need of the whole index. Raises IndexDamaged."""
+    terms = mean = None
+    if manifest.lexical:
+        settings = LexicalSettings.model_validate(manifest.lexical["settings"])
+        statistics = Statistics.open(store.local_folder(manifest.lexical_statistics, cache))
+        terms = QueryTerms(Analyzer(settings), statistics)
+    if manifest.background:
+        path, dimension = store.local(manifest.background[0], cache), manifest.dense["dimension"]
+        sample = open_vectors(path, manifest.background_rows, dimension)
+        if not len(sample) or not np.isfinite(sample).all():
+            raise IndexDamaged(f"{path} holds no vectors, or some that are not finite", hint=DAMAGE_HINT)
+        mean = sample.mean(axis=0, dtype=np.float32)
+    return IndexStatistics(terms, mean)

@@ -11,7 +11,6 @@ from retrieval.deadline import look
 from retrieval.dense import Quantizer
 from retrieval.filters import Filter
 from retrieval.format import PASSAGE_FIELDS, Passage, SearchParameters, exact_search
-from retrieval.lexical import BM25
 from retrieval.search.ranking import Ranking
 from retrieval.search.shards.combining import highest, merge_rankings
 from retrieval.search.shards.index_shard import Shard
@@ -33,7 +32,7 @@ class ShardGroup:
     """Open shards that share one quantizer. Safe to use from several threads."""
 
     def __init__(
-        self, shards: Sequence[Shard], quantizer: Quantizer, parameters: SearchParameters, bm25: BM25 | None,
+        self, shards: Sequence[Shard], quantizer: Quantizer, parameters: SearchParameters,
         threads: int = 1,
     ):  # fmt: skip
         """`threads`: of a lexical search over several queries."""
@@ -41,7 +40,6 @@ class ShardGroup:
         self.rows = sum(shard.rows for shard in shards)
         self._quantizer = quantizer
         self.parameters = parameters
-        self._bm25 = bm25
         self._threads = threads
         self._selections: OrderedDict[Filter, Selection] = OrderedDict()
         self._lock = Lock()
@@ -116,10 +114,10 @@ class ShardGroup:
         found: list[Ranking] = []
         for shard in self.shards:
             selection = chosen.get(shard.name)
-            if shard.lexical is None or self._bm25 is None or (selection is not None and not len(selection)):
+            if shard.lexical is None or shard.bm25 is None or (selection is not None and not len(selection)):
                 continue
             scores, rows = shard.lexical.search(
-                asked.queries, min(asked.n, shard.rows), self._bm25, selection=selection,
+                asked.queries, min(asked.n, shard.rows), shard.bm25, selection=selection,
                 threads=self._threads,
             )  # fmt: skip
             found.append(_global(shard, scores, rows))
@@ -140,27 +138,30 @@ class ShardGroup:
         found = (shard.passages.find(passage_id) for shard in self.shards)
         return next((passage for passage in found if passage is not None), None)
 
-    def score(self, asked: ScoreRequest, ids: np.ndarray) -> np.ndarray:
+    def score(self, asked: Sequence[ScoreRequest]) -> list[np.ndarray]:
         """See Shards. Raises ConfigError where there is no such kind of score."""
+        return [self._score(one) for one in asked]
+
+    def _score(self, asked: ScoreRequest) -> np.ndarray:
         score, found = score_of(asked.kind), []
         for shard in self.shards:
             look()
-            rows = shard.local(ids)
+            rows = shard.local(asked.ids)
             if (rows >= 0).any():
                 found.append(score(shard, asked, rows, self.parameters))
-        return highest(ids.shape, found)
+        return highest(asked.ids.shape, found)
 
     def explain(self, asked: ExplainRequest) -> Matches:
         """See Shards."""
-        found = Matches({one.kind: self.score(one, asked.ids) for one in asked.scores})
+        found = Matches({one.kind: self._score(one) for one in asked.scores})
         for shard in self.shards:
             rows = shard.local(asked.ids)
             for number in np.flatnonzero((rows >= 0).any(axis=1)).tolist():
                 look()
                 places = np.flatnonzero(rows[number] >= 0)
                 own, keys = rows[number, places], [(number, place) for place in places.tolist()]
-                if asked.terms and shard.lexical is not None and self._bm25 is not None:
-                    terms = shard.lexical.matches(asked.terms[number], own, self._bm25)
+                if asked.terms and shard.lexical is not None and shard.bm25 is not None:
+                    terms = shard.lexical.matches(asked.terms[number], own, shard.bm25)
                     found.terms.update(zip(keys, terms, strict=True))
                 if asked.tokens and shard.tokens is not None:
                     for key, row in zip(keys, own.tolist(), strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -36,13 +37,15 @@ class LexicalSearch:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Scores of a kind that `shards.scores` names. `queries`: as the kind has them, one each.
+    """Scores of a kind that `shards.scores` names, for passages `ids` (q, n).
 
-    `depth`: results that the search was asked for, where a kind depends on it.
+    `queries`: as the kind has them, one each. `depth`: results that the search was asked for, where a kind
+    depends on it.
     """
 
     kind: str
-    queries: np.ndarray | Sequence[np.ndarray]
+    queries: np.ndarray | Sequence[Any]
+    ids: np.ndarray
     depth: int = 0
 
 

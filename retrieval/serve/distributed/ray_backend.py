@@ -14,8 +14,8 @@ from ray.serve.handle import DeploymentHandle
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
 from retrieval.format import Manifest
-from retrieval.search import QueryModels, QueryPath, QueryTerms, model_name
-from retrieval.search.shards import open_terms
+from retrieval.search import IndexStatistics, QueryModels, QueryPath, model_name
+from retrieval.search.shards import open_statistics
 from retrieval.serve.distributed.remote import RemoteModels
 from retrieval.serve.distributed.scatter import LateGroups, Scatter
 from retrieval.serve.errors import Unavailable
@@ -32,7 +32,7 @@ class IngressVersion:
 
     manifest: Manifest
     assignment: ShardAssignment
-    terms: QueryTerms | None
+    statistics: IndexStatistics
     model: str
 
 
@@ -58,7 +58,7 @@ class RayBackend:
         with self._opened.use(version) as opened:
             shards = Scatter(self._shards, opened.manifest, opened.assignment, deadline, self._late)
             models = self._models(opened, deadline)
-            yield QueryPath(opened.manifest, shards, models, opened.terms, self._beside)
+            yield QueryPath(opened.manifest, shards, models, opened.statistics, self._beside)
 
     @contextmanager
     def models(self, version: int, deadline: Deadline) -> Iterator[QueryModels]:
@@ -87,9 +87,9 @@ class RayBackend:
     def _open(self, version: int) -> IngressVersion:
         manifest = self.index.manifest(version)
         self.index.check(manifest, [])
-        terms = open_terms(self.index.store, manifest, self.index.cache)
+        statistics = open_statistics(self.index.store, manifest, self.index.cache)
         return IngressVersion(
-            manifest, ShardAssignment(manifest, len(self._shards)), terms, model_name(manifest)
+            manifest, ShardAssignment(manifest, len(self._shards)), statistics, model_name(manifest)
         )
 
     def _close(self, opened: IngressVersion) -> None:

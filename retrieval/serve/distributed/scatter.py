@@ -146,9 +146,13 @@ class Scatter:
         """See Shards. Passages of lost groups are not among them."""
         return union(self._answers("fetch", ids, columns, ids=ids))
 
-    def score(self, asked: ScoreRequest, ids: np.ndarray) -> np.ndarray:
+    def score(self, asked: Sequence[ScoreRequest]) -> list[np.ndarray]:
         """See Shards."""
-        return highest(ids.shape, self._answers("score", asked, ids, ids=ids))
+        ids = np.concatenate([one.ids.ravel() for one in asked])
+        answers = self._answers("score", asked, ids=ids)
+        return [
+            highest(one.ids.shape, [found[number] for found in answers]) for number, one in enumerate(asked)
+        ]
 
     def explain(self, asked: ExplainRequest) -> Matches:
         """See Shards."""

@@ -16,11 +16,11 @@ TOY = """
 from pydantic import Field
 from retrieval.fusions.fusion import Fusion
 
-def shares(scores, weight, settings):
-    return scores * 0.0 + weight * settings["toy_share"]
+def shares(signal, settings):
+    return (signal.ranks > 0) * signal.weight * settings["toy_share"]
 
 SHARE = Field(0.5, gt=0, description="Of each.")
-TOY = Fusion("toy", "all count alike", shares, {"toy_share": (float, SHARE)})
+TOY = Fusion("toy", "all count alike", shares, settings={"toy_share": (float, SHARE)})
 """
 TRY = """
 import numpy as np
@@ -30,8 +30,10 @@ from retrieval.search import Ranking, fuse
 from retrieval.settings import SearchSettings
 
 settings = SearchSettings(fusion="toy", toy_share=2)
-lists = [Ranking(np.array([[3.0, 1.0]]), np.array([[7, 9]])), Ranking(np.array([[5.0]]), np.array([[9]]))]
-found = fuse(FUSIONS[settings.fusion], lists, [1.0, 1.0], 2, dict(settings))
+first = Ranking(np.array([[3.0, 1.0]]), np.array([[7, 9]]))
+second = Ranking(np.array([[5.0]]), np.array([[9]]))
+lists = {"dense": first, "lexical": second}
+found = fuse(FUSIONS[settings.fusion], lists, [1.0, 1.0], dict(settings)).ranking(2)
 assert found.ids.tolist() == [[9, 7]] and found.scores.tolist() == [[4.0, 2.0]]
 described = SearchSettings.model_json_schema()["properties"]
 assert "toy" in described["fusion"]["enum"] and "toy: all count alike." in described["fusion"]["description"]
@@ -58,5 +60,5 @@ def test_settings_are_those_of_the_fusions() -> None:
     assert set(SearchSettings.model_json_schema()["properties"]["fusion"]["enum"]) == set(FUSIONS)
     own = {name for fusion in FUSIONS.values() for name in fusion.settings}
     assert own == {"rrf_k"} and own <= set(SearchSettings.model_fields)
-    with pytest.raises(ValidationError, match="'rrf' or 'weighted'"):
+    with pytest.raises(ValidationError, match="'calibrated', 'rrf' or 'weighted'"):
         SearchSettings.model_validate({"fusion": "sum"})

@@ -10,11 +10,12 @@ import pytest
 from retrieval.results.answer import Answer
 from retrieval.results.examples import ANSWER, RERANKED, RESULT
 from retrieval.results.record import Record
-from retrieval.results.search_result import Explanation, Result, TermShare, TokenShare
+from retrieval.results.search_result import Explanation, Result, SignalShare, TermShare, TokenShare
 
 WHY = Explanation(
-    "s-1", 3, 0.7, None, [TermShare("tide", 2.5, 1, 1.25)], [TokenShare("tide", "tides", 4, 9, 0.9)]
-)
+    "s-1", 3, 0.7, None, [TermShare("tide", 2.5, 1, 1.25)], [TokenShare("tide", "tides", 4, 9, 0.9)],
+    {"dense": SignalShare(0.7, 0.9, 0.5, 0.45), "lexical": SignalShare(None, 0.0, 0.5, 0.0)},
+)  # fmt: skip
 EXPLAINED = replace(RESULT, hits=(replace(RESULT.hits[0], explanation=WHY),), matching=41)
 
 
@@ -34,7 +35,7 @@ def test_fields_have_the_order_that_programs_read_and_none_is_left_out() -> None
         "stages", "explanation",
     ]  # fmt: skip
     assert list(hit["explanation"]) == [
-        "shard", "version", "dense_exact", "dense_quantized", "terms", "tokens",
+        "shard", "version", "dense_exact", "dense_quantized", "terms", "tokens", "signals",
     ]  # fmt: skip
     assert hit["explanation"]["dense_quantized"] is None
     assert list(found["coverage"]) == ["passages", "searched", "full", "missing"]

@@ -20,7 +20,7 @@ from tests.tools.samples.dense_data import clustered, ivf
 from tests.tools.samples.lexical_tools import make_corpus, make_passages, make_queries
 
 # Some of the examples in the default suite; many where there is time.
-FAULTS = pytest.mark.faults
+FAULTS = (pytest.mark.faults, pytest.mark.timeout(1500))
 ROWS = 300  # of the shards that are made without a build
 KINDS = {
     "ivf_pq": ivf(pq_m=8), "ivf_pq8": ivf(pq_m=8, pq_bits=8, coarse="hnsw"), "opq": ivf(pq_m=8, opq=True),
@@ -96,7 +96,9 @@ def test_any_manifest_and_latest(index: HostileIndex, worker: Worker, examples: 
 @pytest.mark.parametrize("examples", [18, pytest.param(2000, marks=FAULTS)])
 def test_any_bytes_in_what_a_search_reads(index: HostileIndex, worker: Worker, examples: int) -> None:
     assert worker.ask("search", str(index.root))["told"] == "answered"
-    drawn = files(index, "dense/", "quantizer/", "lexical/", "passages/", "tokens/", "vectors/")
+    drawn = files(
+        index, "dense/", "quantizer/", "lexical/", "passages/", "tokens/", "vectors/", "background/"
+    )  # fmt: skip
     assert try_all(index, worker, examples, drawn, "search") == {"answered", "refused"}
 
 

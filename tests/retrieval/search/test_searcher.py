@@ -65,7 +65,7 @@ def test_hybrid_is_the_fusion_of_its_halves(search: Searcher) -> None:
     for half in (dense, lexical):
         for hit in half:
             expected[hit.passage_id] = expected.get(hit.passage_id, 0) + 1 / (60 + hit.rank)
-    found = search(query, k=10)
+    found = search(query, k=10, settings=SearchSettings(fusion="rrf"))
     for hit in found:
         assert hit.score == pytest.approx(expected[hit.passage_id])
         assert hit.score == pytest.approx(
@@ -105,7 +105,7 @@ def test_at_most_so_many_passages_of_a_document(search: Searcher) -> None:
 
 @pytest.mark.parametrize("fusion", ["fuse", "replace"])
 def test_late_interaction_orders_by_maxsim(search: Searcher, fusion: str) -> None:
-    settings = SearchSettings(rerank_depth=20, rerank_fusion=fusion)
+    settings = SearchSettings(rerank_depth=20, rerank_fusion=fusion, fusion="rrf")
     result = search(
         "which note speaks of violins in 1571?", k=20, rerank="late-interaction", settings=settings
     )
@@ -119,6 +119,48 @@ def test_late_interaction_orders_by_maxsim(search: Searcher, fusion: str) -> Non
         for hit in result:
             ranks = hit.stages["hybrid"].rank, hit.stages["late_interaction"].rank
             assert hit.score == pytest.approx(sum(1 / (60 + rank) for rank in ranks))
+
+
+@pytest.mark.parametrize(
+    ("mode", "rerank", "signals"),
+    [
+        ("hybrid", "none", {"dense", "lexical"}),
+        ("hybrid", "late-interaction", {"dense", "lexical", "late_interaction"}),
+        ("dense", "late-interaction", {"dense", "late_interaction"}),
+        ("lexical", "late-interaction", {"lexical", "late_interaction"}),
+        ("dense", "none", set()),
+    ],
+)
+def test_the_signals_of_an_explanation_add_up_to_the_score(
+    search: Searcher, mode: str, rerank: str, signals: set[str]
+) -> None:
+    """Each between what a random passage gets and the best, and complete: nobody's candidate lacks one."""
+    for hit in search("violins near place 7", k=15, mode=mode, rerank=rerank, explain=True):
+        assert hit.explanation is not None
+        found = hit.explanation.signals
+        assert set(found) == signals
+        for name, one in found.items():
+            assert one.share == pytest.approx(one.weight * one.calibrated)
+            assert one.score is not None and one.calibrated <= 1 + 1e-6, name
+            if name in hit.stages:
+                assert one.score == pytest.approx(hit.stages[name].score, rel=1e-5)
+        if signals:
+            assert sum(one.share for one in found.values()) == pytest.approx(hit.score)
+            assert sum(one.weight for one in found.values()) == pytest.approx(1)
+
+
+def test_candidates_of_one_half_are_scored_by_the_other(search: Searcher) -> None:
+    """Exactly: whatever candidates a search had, a passage has the same scores."""
+    query = "violins near place 7"
+    many = SearchSettings(candidates=search.manifest.passages)
+    wide = {hit.passage_id: hit for hit in search(query, k=50, settings=many, explain=True)}
+    compared = 0
+    for hit in search(query, k=10, settings=SearchSettings(candidates=10), explain=True):
+        if hit.passage_id in wide:
+            own, other = (one.explanation.signals for one in (hit, wide[hit.passage_id]) if one.explanation)
+            assert [one.score for one in own.values()] == [one.score for one in other.values()]
+            compared += 1
+    assert compared >= 5
 
 
 def test_an_explanation_adds_up(search: Searcher) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from retrieval.errors import ConfigError
 from retrieval.format import SearchParameters
 from retrieval.search.shards.index_shard import Shard
+from retrieval.search.shards.scores.bm25 import bm25_scores
 from retrieval.search.shards.scores.exact import exact_scores
 from retrieval.search.shards.scores.quantized import quantized_scores
 from retrieval.search.shards.scores.token_codes import token_scores
@@ -16,7 +17,7 @@ from retrieval.search.shards.shard_requests import ScoreRequest
 # The parameters are those that the version is searched with.
 Score = Callable[[Shard, ScoreRequest, np.ndarray, SearchParameters], np.ndarray]
 SCORES: dict[str, Score] = {
-    "exact": exact_scores, "quantized": quantized_scores, "token_codes": token_scores,
+    "bm25": bm25_scores, "exact": exact_scores, "quantized": quantized_scores, "token_codes": token_scores,
 }  # fmt: skip
 
 

@@ -12,6 +12,8 @@ export function why(explanation) {
   const facts = [["shard", explanation.shard], ["version", explanation.version]];
   if (explanation.dense_exact !== null) facts.unshift(["dense, exact", score(explanation.dense_exact)]);
   if (explanation.dense_quantized !== null) facts.splice(1, 0, ["dense, quantized", score(explanation.dense_quantized)]);
+  const signals = Object.entries(explanation.signals);
+  if (signals.length) parts.push(part("What adds up to the score", signalTable(signals)));
   parts.push(part("Scores", element("dl", { class: "facts" }, ...facts.map(fact))));
   if (!found) parts.push(element("p", { class: "quiet" }, "Re-rank with late-interaction to see which tokens matched."));
   return { nodes: parts, found };
@@ -20,6 +22,18 @@ export function why(explanation) {
 const part = (name, ...nodes) => element("section", { class: "why-part" }, element("h4", {}, name), ...nodes);
 
 const fact = ([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, isolated(value)));
+
+/** What each stage says of the passage, between a random one (0) and its best (1), and what that adds. */
+function signalTable(signals) {
+  const rows = signals.map(([name, signal]) => element("tr", {},
+    element("th", { scope: "row" }, isolated(name.replaceAll("_", " "))),
+    element("td", {}, signal.score === null ? "–" : score(signal.score)),
+    element("td", {}, signal.calibrated.toFixed(3)),
+    element("td", {}, signal.weight.toFixed(2)),
+    element("td", {}, signal.share.toFixed(3))));
+  const names = ["signal", "score", "calibrated", "weight", "adds"].map((name) => element("th", { scope: "col" }, name));
+  return element("table", { class: "terms" }, element("thead", {}, element("tr", {}, ...names)), element("tbody", {}, ...rows));
+}
 
 function termTable(terms) {
   const top = Math.max(...terms.map((term) => term.score), 0);

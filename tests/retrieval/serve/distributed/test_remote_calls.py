@@ -18,7 +18,7 @@ from retrieval.search.query_path import QueryPath
 from retrieval.search.search_models import model_name
 from retrieval.search.searcher import Searcher
 from retrieval.search.shards.index_shard import Shard
-from retrieval.search.shards.opening import open_terms
+from retrieval.search.shards.opening import open_statistics
 from retrieval.search.shards.scores.registry import SCORES
 from retrieval.search.shards.shard_requests import ExplainRequest, ScoreRequest
 from retrieval.serve.distributed.deployments import EncoderServer, RerankServer, ShardServer
@@ -65,6 +65,8 @@ class Counted:
         method = args[0] if self._method == "call" else self._method
         asked = args[-1]
         what = ",".join(asked) if isinstance(asked, tuple) else type(asked).__name__
+        if method == "score":  # of one stage, whatever kinds it needs
+            what = ",".join(one.kind for one in asked)
         self._calls.append((self._name, method, what))
         return self._handle.remote(left_s, version, *args)
 
@@ -94,8 +96,8 @@ class Remote:
         *_, encoder, reranker = self._handles
         name, known = model_name(self.manifest), self.served.vectors
         models = RemoteModels(encoder, reranker, 1, deadline, name, known)  # type: ignore[arg-type]
-        terms = open_terms(self.served.store, self.manifest, self.served.cache)
-        return QueryPath(self.manifest, self.shards(deadline), models, terms, self._pool)
+        statistics = open_statistics(self.served.store, self.manifest, self.served.cache)
+        return QueryPath(self.manifest, self.shards(deadline), models, statistics, self._pool)
 
     def shards(self, deadline: Deadline) -> Scatter:
         """All groups, for one request."""
@@ -149,20 +151,20 @@ def test_an_explained_search_calls_each_group_once_a_stage(remote: Remote, asked
 def test_a_new_score_needs_no_new_call(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever shards have it of, alone and in explanations; here and in other processes alike."""
     monkeypatch.setitem(SCORES, TOY, year_distance)
-    asked = ScoreRequest(TOY, np.array([[1510.0], [1570.0]], np.float32))
     ids = np.array([np.arange(0, remote.manifest.passages, 7)] * 2)
     ids[1, -1] = -1
+    asked = ScoreRequest(TOY, np.array([[1510.0], [1570.0]], np.float32), ids)
     shards = remote.shards(Deadline.after(60))
-    scores = shards.score(asked, ids)
+    [scores] = shards.score([asked])
     with Searcher.open(str(remote.folder)) as searcher:
         years = {number: passage.metadata["year"] for number, passage in searcher.passages(ids).items()}
-        assert np.array_equal(scores, searcher.shards.score(asked, ids))
+        assert np.array_equal(scores, searcher.shards.score([asked])[0])
     wanted = [[-abs(years[number] - year) for number in ids[0].tolist()] for year in (1510, 1570)]
     assert scores[0].tolist() == wanted[0]
     assert scores[1].tolist() == [*wanted[1][:-1], -np.inf]
     assert np.array_equal(shards.explain(ExplainRequest(ids, [asked])).scores[TOY], scores)
     with pytest.raises(ConfigError, match="exact"):
-        shards.score(ScoreRequest("nonsense", asked.queries), ids)
+        shards.score([ScoreRequest("nonsense", asked.queries, ids)])
 
 
 def test_columns_and_keys_are_fetched_from_where_they_are(remote: Remote) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import ir_measures
 import numpy as np
 
-from jobs.evaluation.answers import recall_at
 from jobs.evaluation.dataset import Query
-from jobs.evaluation.runs import Run
+from jobs.evaluation.measuring.answers import recall_at
+from jobs.evaluation.measuring.runs import Run
 
 DOCUMENT_MEASURES = ("nDCG@10", "R@20", "R@100", "RR@10")
 ANSWER_RECALL = "answer_recall@20"

@@ -1,0 +1,5 @@
+"""Measures of rankings, tests of differences, and run files as other tools read them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,15 @@
+from .answers import first_answers as first_answers
+from .measures import ANSWER_DEPTHS as ANSWER_DEPTHS
+from .measures import ANSWER_RECALL as ANSWER_RECALL
+from .measures import DOCUMENT_MEASURES as DOCUMENT_MEASURES
+from .measures import answer_measures as answer_measures
+from .measures import document_measures as document_measures
+from .runs import QRELS as QRELS
+from .runs import Run as Run
+from .runs import strictly_decreasing as strictly_decreasing
+from .runs import write_qrels as write_qrels
+from .runs import write_run as write_run
+from .significance import ALPHA as ALPHA
+from .significance import ROUNDS as ROUNDS
+from .significance import holm as holm
+from .significance import randomisation_test as randomisation_test

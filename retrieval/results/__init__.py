@@ -1,5 +1,7 @@
-"""Results: what searches and answers give, declared once for the library, its JSON, the service's schema and
-the client. Needs neither torch nor FAISS."""
+"""Results: what searches and answers give, declared once for library, JSON, service and client.
+
+Needs neither torch nor FAISS.
+"""
 
 import lazy_loader
 

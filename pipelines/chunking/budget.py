@@ -16,7 +16,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _START, _END = itemgetter(0), itemgetter(1)
 
 
-class Extent(Protocol):
+class TextMeasure(Protocol):
     """Measures one text. Positions are code points, `units` characters or tokens."""
 
     def reach(self, start: int, units: int) -> int:
@@ -35,7 +35,7 @@ class Extent(Protocol):
         """By how much text[start:end], measured alone, is over `units`; 0 or less if it is not."""
 
 
-class CharacterExtent:
+class CharacterMeasure:
     """Counts code points."""
 
     def __init__(self, text: str) -> None:
@@ -54,7 +54,7 @@ class CharacterExtent:
         return end - start - units
 
 
-class TokenExtent:
+class TokenMeasure:
     """Counts tokens; tokenizes a segment at a time, so that memory does not grow with the document.
 
     A segment starts where a passage starts, so what is tokenized is what the encoder will see. `first`
@@ -142,7 +142,7 @@ def _segment_end(text: str, base: int, segment: int) -> int:
 
 
 def first_segment(text: str, segment: int = SEGMENT_CHARACTERS) -> str:
-    """What a `TokenExtent` tokenizes first."""
+    """What a `TokenMeasure` tokenizes first."""
     return tokenizable(text[: _segment_end(text, 0, segment)])
 
 

@@ -10,9 +10,9 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from pipelines.chunking.budget import (
     SEGMENT_CHARACTERS,
-    CharacterExtent,
-    Extent,
-    TokenExtent,
+    CharacterMeasure,
+    TextMeasure,
+    TokenMeasure,
     first_segment,
     tokenizable,
 )
@@ -109,8 +109,10 @@ class Chunker:
             _check_spans(self.method.name, text, spans)
         return found
 
-    def _measured(self, titles: Sequence[str], texts: Sequence[str]) -> Iterator[tuple[str, Extent, Budget]]:
-        yield from zip(texts, self._extents(texts), self._budgets(titles), strict=True)
+    def _measured(
+        self, titles: Sequence[str], texts: Sequence[str]
+    ) -> Iterator[tuple[str, TextMeasure, Budget]]:
+        yield from zip(texts, self._measures(texts), self._budgets(titles), strict=True)
 
     def _budgets(self, titles: Sequence[str]) -> list[Budget]:
         units = dict.fromkeys(titles, 0)
@@ -138,9 +140,9 @@ class Chunker:
         overlap = self.settings.overlap
         return overlap if overlap <= units // 2 else overlap * units // self.size
 
-    def _extents(self, texts: Sequence[str]) -> Iterator[Extent]:
+    def _measures(self, texts: Sequence[str]) -> Iterator[TextMeasure]:
         if self.tokenizer is None:
-            yield from map(CharacterExtent, texts)
+            yield from map(CharacterMeasure, texts)
             return
         segment = max(SEGMENT_CHARACTERS, 16 * self.size)
         for batch in _batches(texts, segment):
@@ -148,7 +150,7 @@ class Chunker:
             encodings = self.tokenizer.encode_batch(segments, add_special_tokens=False)
             encodings.reverse()
             for text in batch:  # an encoding is dropped once its document is done
-                yield TokenExtent(text, self.tokenizer, segment=segment, first=encodings.pop())
+                yield TokenMeasure(text, self.tokenizer, segment=segment, first=encodings.pop())
 
 
 def _batches(texts: Sequence[str], segment: int) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.chunking.boundaries import last_boundary
-from pipelines.chunking.budget import Extent
+from pipelines.chunking.budget import TextMeasure
 from pipelines.chunking.pack import Budget, pack
 from retrieval.settings import Settings
 
@@ -20,7 +20,7 @@ EmbedSentences = Callable[[list[str]], "np.ndarray"]
 class Batch:
     """Documents to cut.
 
-    options: the method's own settings. measured: gives each document's text, its extent, and the budget
+    options: the method's own settings. measured: gives each document's text, its measure, and the budget
     of its passages, once, in order; only where the method `counts_units`. embed_sentences: texts to (n, d)
     float32 of length 1; only where it `compares_sentences`.
     """
@@ -28,7 +28,7 @@ class Batch:
     titles: Sequence[str]
     texts: Sequence[str]
     options: Any
-    measured: Callable[[], Iterator[tuple[str, Extent, Budget]]]
+    measured: Callable[[], Iterator[tuple[str, TextMeasure, Budget]]]
     embed_sentences: EmbedSentences | None
 
 
@@ -66,6 +66,6 @@ class ChunkMethod:
         """
         groups = self.groups(batch)
         return [
-            [span for start, end in parts for span in pack(text, start, end, extent, budget)]
-            for (text, extent, budget), parts in zip(batch.measured(), groups, strict=True)
+            [span for start, end in parts for span in pack(text, start, end, measure, budget)]
+            for (text, measure, budget), parts in zip(batch.measured(), groups, strict=True)
         ]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipelines.chunking.boundaries import Boundary, cluster_start, first_start, skip_space, trim_end
-from pipelines.chunking.budget import Extent
+from pipelines.chunking.budget import TextMeasure
 
 # White space to Python, but control characters that BERT's tokenizer drops, joining the words beside them.
 _JOINING_SPACE = frozenset("\x0b\x0c\x1c\x1d\x1e\x1f\x85")
@@ -19,7 +19,7 @@ class Budget:
     snap_overlap: bool = True  # an overlap starts at a sentence or word, not at the exact unit
 
 
-def pack(text: str, start: int, end: int, extent: Extent, budget: Budget) -> list[tuple[int, int]]:
+def pack(text: str, start: int, end: int, measure: TextMeasure, budget: Budget) -> list[tuple[int, int]]:
     """Spans of the passages of text[start:end]: ascending, trimmed, none empty.
 
     Every non-space character is in a passage, each passage has at least one character that those before
@@ -27,9 +27,9 @@ def pack(text: str, start: int, end: int, extent: Extent, budget: Budget) -> lis
     """
     spans: list[tuple[int, int]] = []
     at = fresh = skip_space(text, start, end)  # fresh: the first character that no passage has yet
-    sure = sure_fresh = True  # the passage's units are those that `extent` counted in the whole text
+    sure = sure_fresh = True  # the passage's units are those that `measure` counted in the whole text
     while at < end:
-        cut, sure_cut, fits = _cut(text, at, fresh + 1, end, extent, budget, sure)
+        cut, sure_cut, fits = _cut(text, at, fresh + 1, end, measure, budget, sure)
         if not fits and at < fresh:  # the overlap leaves no room for anything new
             at, sure = fresh, sure_fresh
             continue
@@ -37,12 +37,12 @@ def pack(text: str, start: int, end: int, extent: Extent, budget: Budget) -> lis
         at = fresh = skip_space(text, cut, end)
         sure = sure_fresh = sure_cut
         if budget.overlap and fresh < end:
-            at, sure = _overlap_start(text, spans[-1], fresh, extent, budget, sure)
+            at, sure = _overlap_start(text, spans[-1], fresh, measure, budget, sure)
     return spans
 
 
 def _cut(
-    text: str, at: int, least: int, end: int, extent: Extent, budget: Budget, sure: bool
+    text: str, at: int, least: int, end: int, measure: TextMeasure, budget: Budget, sure: bool
 ) -> tuple[int, bool, bool]:
     """Where the passage that starts at `at` ends, not before `least`; is the cut sure; does it fit.
 
@@ -51,7 +51,7 @@ def _cut(
     """
     units = budget.units
     while True:
-        reach = min(extent.reach(at, units), end)
+        reach = min(measure.reach(at, units), end)
         hi = max(reach, least)
         if hi >= end:
             cut, sure_cut = end, True
@@ -61,10 +61,10 @@ def _cut(
             if cut >= 0:
                 sure_cut = text[cut] not in _JOINING_SPACE
             else:
-                cut, sure_cut = extent.hard_cut(lo, hi)
+                cut, sure_cut = measure.hard_cut(lo, hi)
         if sure and sure_cut and reach >= least:
             return cut, True, True
-        excess = extent.excess(at, cut, budget.units)
+        excess = measure.excess(at, cut, budget.units)
         if excess <= 0:
             return cut, sure_cut, True
         if cut <= least or units == 1:
@@ -73,11 +73,11 @@ def _cut(
 
 
 def _overlap_start(
-    text: str, last: tuple[int, int], after: int, extent: Extent, budget: Budget, sure: bool
+    text: str, last: tuple[int, int], after: int, measure: TextMeasure, budget: Budget, sure: bool
 ) -> tuple[int, bool]:
     """Where the passage after `last` starts, at most `overlap` units before the end of `last`."""
     begin, end = last
-    lo, sure_start = extent.back(end, budget.overlap)
+    lo, sure_start = measure.back(end, budget.overlap)
     if lo <= begin:
         lo, sure_start = begin + 1, False
     if budget.snap_overlap:

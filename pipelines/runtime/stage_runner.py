@@ -1,7 +1,7 @@
-"""Runs one stage of a build on Ray Data: a list of parts in, one result a part out, in any order.
+"""Runs one stage of a build on Ray Data: a list of tasks in, one result a task out, in any order.
 
-A part is a row that passes through one or more steps with everything that belongs to it, because Ray
-Data bundles small blocks and would mix parts otherwise. A step is a function run as tasks, or a class
+A task is a row that passes through one or more steps with everything that belongs to it, because Ray
+Data bundles small blocks and would mix tasks otherwise. A step is a function run as tasks, or a class
 whose objects live in actors for the whole stage.
 """
 

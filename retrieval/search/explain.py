@@ -8,20 +8,20 @@ import numpy as np
 from retrieval.format import Manifest, Passage
 from retrieval.results import Explanation, TermShare, TokenShare
 from retrieval.search.protocols import QueryModels, Shards, TokenShareRequest
-from retrieval.search.shards import ExplainRequest, Matches, Place, ScoreRequest
+from retrieval.search.shards import Cell, ExplainRequest, Matches, ScoreRequest
 from retrieval.search.stages import Trace
 
 
 def explain(
     queries: Sequence[str], trace: Trace, passages: Mapping[int, dict[str, Any]], group: Shards,
     models: QueryModels, manifest: Manifest,
-) -> dict[Place, Explanation]:  # fmt: skip
+) -> dict[Cell, Explanation]:  # fmt: skip
     """Explanations of the passages of `trace.final` that are among `passages`, by their place there.
 
     The shards are asked once for all of them, and so are the models.
     """
     ids = trace.final.ids
-    wanted: dict[Place, Passage] = {
+    wanted: dict[Cell, Passage] = {
         (row, place): Passage(**passages[int(ids[row, place])])
         for row, place in np.argwhere(ids >= 0).tolist()
         if int(ids[row, place]) in passages
@@ -55,9 +55,9 @@ def explain(
 
 
 def _token_shares(
-    queries: Sequence[str], trace: Trace, wanted: Mapping[Place, Passage], matches: Matches,
+    queries: Sequence[str], trace: Trace, wanted: Mapping[Cell, Passage], matches: Matches,
     models: QueryModels,
-) -> dict[Place, list[TokenShare]]:  # fmt: skip
+) -> dict[Cell, list[TokenShare]]:  # fmt: skip
     if not trace.tokens:
         return {}
     asked = [
@@ -67,6 +67,6 @@ def _token_shares(
     return dict(zip(wanted, models.token_shares(asked), strict=True))
 
 
-def _finite(matches: Matches, kind: str, place: Place) -> float | None:
+def _finite(matches: Matches, kind: str, place: Cell) -> float | None:
     value = float(matches.scores[kind][place]) if kind in matches.scores else None
     return value if value is not None and np.isfinite(value) else None

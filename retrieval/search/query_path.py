@@ -17,7 +17,7 @@ from retrieval.search.fusing import Fused
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking
-from retrieval.search.shards import DenseSearch, Place
+from retrieval.search.shards import Cell, DenseSearch
 from retrieval.search.stages import Pipeline, Trace
 from retrieval.search.statistics import IndexStatistics
 from retrieval.settings import SearchSettings
@@ -73,7 +73,7 @@ class QueryPath:
         trace = self._run(queries, asked, vectors)
         with trace.timed("passages"):
             passages = self._group.fetch(trace.final.ids)
-        why: dict[Place, Explanation] = {}
+        why: dict[Cell, Explanation] = {}
         with trace.timed("explain" if asked.explain else "passages"):
             if asked.explain:
                 why = explain_all(queries, trace, passages, self._group, self.models, self.manifest)
@@ -174,7 +174,7 @@ class QueryPath:
         return Ranking(scores, ids), full
 
     def _hits(
-        self, row: int, trace: Trace, passages: dict[int, dict[str, Any]], why: dict[Place, Explanation]
+        self, row: int, trace: Trace, passages: dict[int, dict[str, Any]], why: dict[Cell, Explanation]
     ) -> tuple[Hit, ...]:
         hits: list[Hit] = []
         ids, scores = trace.final.ids[row].tolist(), trace.final.scores[row].tolist()

@@ -6,10 +6,10 @@ from .opening import check_sizes as check_sizes
 from .opening import open_group as open_group
 from .opening import open_statistics as open_statistics
 from .shard_group import ShardGroup as ShardGroup
+from .shard_requests import Cell as Cell
 from .shard_requests import DenseSearch as DenseSearch
 from .shard_requests import ExplainRequest as ExplainRequest
 from .shard_requests import LexicalSearch as LexicalSearch
 from .shard_requests import Matches as Matches
 from .shard_requests import Pairs as Pairs
-from .shard_requests import Place as Place
 from .shard_requests import ScoreRequest as ScoreRequest

@@ -10,7 +10,7 @@ from retrieval.filters import Filter
 from retrieval.lexical import LexicalQuery, TermMatch
 
 Pairs = tuple[np.ndarray, np.ndarray]  # the best passage token of each query token (t,), their scores (t,)
-Place = tuple[int, int]  # of a passage among ids (q, n): its query and its column
+Cell = tuple[int, int]  # of a passage among ids (q, n): its query and its column
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ class Matches:
     what each query token matched best among a passage's stored codes, by its place."""
 
     scores: dict[str, np.ndarray] = field(default_factory=dict)
-    terms: dict[Place, list[TermMatch]] = field(default_factory=dict)
-    pairs: dict[Place, Pairs] = field(default_factory=dict)
+    terms: dict[Cell, list[TermMatch]] = field(default_factory=dict)
+    pairs: dict[Cell, Pairs] = field(default_factory=dict)

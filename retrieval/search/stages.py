@@ -140,9 +140,10 @@ class Pipeline:
             lexical.result()
             trace.cut |= {place for place, terms in enumerate(trace.terms) if terms.left_out}
         fusion = FUSIONS[options.settings.fusion]
+        replaces = options.settings.rerank_fusion == "replace"
         if options.mode == "hybrid":
             trace.lists = {name: trace.lists[name] for name in ("dense", "lexical")}
-        elif options.rerank_depth == 0 or not fusion.complete:
+        elif options.rerank_depth == 0 or not fusion.complete or replaces:
             return trace.lists[options.mode]
         with trace.timed("fusion"):
             trace.fused = self._fused(options, trace)

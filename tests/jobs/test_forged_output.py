@@ -197,6 +197,8 @@ def test_the_log_of_the_service_has_no_line_of_its_own(letter: str, capsys: Any)
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO)  # a Ray that was started before may have silenced all of its loggers
     try:
         log.error("a version is refused: %s", forged)
         log.error(forged)
@@ -206,6 +208,7 @@ def test_the_log_of_the_service_has_no_line_of_its_own(letter: str, capsys: Any)
             log.exception("a search failed: %s", forged)
     finally:
         log.removeHandler(handler)
+        log.setLevel(level)
     told = capsys.readouterr().err
     lines = told.split("\n")
     assert [line for line in told.splitlines() if line.startswith("ERROR 2026")] == []

@@ -23,9 +23,9 @@ from tests.tools.serving.serve_tools import Service, serving
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 BODY_S = 3
-PLACES = 32  # running and waiting
+PLACES = 32  # of requests that take long: half of those that may wait, and the one that runs
 ANSWERS = 2
-CONFIG = f"{{limits: {{running: 2, waiting: {PLACES - 2}, answers: {ANSWERS}, body_s: {BODY_S}}}}}"
+CONFIG = f"{{limits: {{running: 2, waiting: {2 * PLACES}, answers: {ANSWERS}, body_s: {BODY_S}}}}}"
 HEAVY = [
     {"query": f"notes about {topic} near place {place}", "k": 20, "rerank": "late-interaction"}
     for place in range(4)

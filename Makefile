@@ -17,7 +17,7 @@ STAMPS := $(patsubst %,$(VENV)/.installed-%,$(subst $(comma), ,$(EXTRAS)))
 FAISS := $(if $(wildcard $(VENV)/.installed-gpu),gpu,cpu)
 DEMO_EXTRAS := $(if $(filter file,$(origin EXTRAS)),$(FAISS),$(EXTRAS))
 # 7,000 documents hold 3.1 million tokens, some 17,000 passages: 2 minutes on 2 cores with AMX, and still
-# no more than 6 where the encoder is two and a half times slower. The script would give 20,000.
+# no more than 7 where the encoder is two and a half times slower. The script would give 20,000.
 DEMO_DOCUMENTS ?= 7000
 
 export HF_HUB_OFFLINE := 1

@@ -128,7 +128,7 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
     tokens = store_tokens(build.token_codes, parts, plan.previous, progress, workers)
 
     lease.check()
-    background = build_background(store, parts, build.dense.seed, progress, workers)
+    background = build_background(build.vectors, parts, build.dense.seed, progress, workers)
     trained = trained_quantizer(
         store, build.dense, build.vectors.fingerprint, parts, plan.previous, progress, workers
     )

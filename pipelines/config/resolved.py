@@ -25,12 +25,11 @@ class LocatedModel:
     """An encoder, or a pair of them, as the driver has found and checked it.
 
     `card`: names, revisions and fingerprints by side. `files`: the index's own copies, none of a packaged
-    model. `dimension`: of the passages' vectors, None where the model's files do not say.
+    model.
     """
 
     settings: ModelSettings
     card: dict[str, Any]
-    dimension: int | None
     store: Store
     files: tuple[FileRecord, ...] = ()
 
@@ -80,10 +79,11 @@ class PassageSpec:
 
 @dataclass(frozen=True)
 class VectorSpec:
-    """How passages become vectors."""
+    """How passages become vectors. `dimension`: None where the model's files do not say."""
 
     store: Store
     model: LocatedModel
+    dimension: int | None
     fingerprint: str
 
     @property

@@ -39,11 +39,11 @@ def resolve_build(config: BuildConfig, store: Store, metadata: dict[str, Metadat
     return ResolvedBuild(
         store=store,
         passages=_passage_spec(config, store, metadata, model),
-        vectors=VectorSpec(store, model, _vectors_fingerprint(model)),
+        vectors=VectorSpec(store, model, _dimension(config.model), _vectors_fingerprint(model)),
         token_codes=TokenCodeSpec(
             store,
             late,
-            LocatedModel(late_settings, card, _dimension(late_settings), store),
+            LocatedModel(late_settings, card, store),
             config.dense.retrain_growth,
         ),
         cross_encoder=locate_model(cross_encoder, store) if cross_encoder else None,
@@ -63,9 +63,8 @@ def check_dense(config: BuildConfig) -> None:
 
 
 def locate_model(settings: ModelSettings, store: Store) -> LocatedModel:
-    """An encoder of the configuration, found and checked on this machine. Raises ModelError."""
-    card = model_card(settings, configured_trust(settings))
-    return LocatedModel(settings, card, _dimension(settings), store)
+    """A model of the configuration, found and checked on this machine. Raises ModelError."""
+    return LocatedModel(settings, model_card(settings, configured_trust(settings)), store)
 
 
 def _dimension(settings: ModelSettings) -> int | None:

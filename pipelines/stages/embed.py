@@ -56,7 +56,7 @@ def embed_parts(
         Step(write_part, (spec,)),
     ]
     total = sum(part["rows"] for part in wanted.values())
-    check_space(store, VECTOR_BYTES * (total - before) * (model.dimension or 0), "the vectors")
+    check_space(store, VECTOR_BYTES * (total - before) * (spec.dimension or 0), "the vectors")
     with progress.stage("embed", "part", len(wanted), len(vectors), rows_total=total, rows_before=before):
         for task in run_stage("embed", tasks, steps, progress, workers):
             vectors[task.key] = PartVectors.from_values(task.values)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from pipelines.config import RaySettings
+from pipelines.config import RaySettings, VectorSpec
 from pipelines.parts import Part
 from pipelines.runtime import Progress, Usage, attempt_suffix, read_markers, result_of, write_marker
 from retrieval.dense.making import sample_rows
@@ -37,10 +37,11 @@ def sample_vectors(
 
 
 def build_background(
-    store: Store, parts: list[Part], seed: int, progress: Progress, workers: RaySettings
+    spec: VectorSpec, parts: list[Part], seed: int, progress: Progress, workers: RaySettings
 ) -> dict[str, Any]:
     """Vectors of random passages, by which a search tells what a similarity is worth; the marker's values."""
-    name = fingerprint(BACKGROUND_CODE, BACKGROUND_ROWS, seed, [part.content for part in parts])
+    store, contents = spec.store, [part.content for part in parts]
+    name = fingerprint(BACKGROUND_CODE, BACKGROUND_ROWS, seed, spec.fingerprint, contents)
     markers = read_markers(store, "background")
     rows = min(BACKGROUND_ROWS, sum(part.rows for part in parts))
     with progress.stage("background", "file", 1, int(name in markers), rows_total=rows):

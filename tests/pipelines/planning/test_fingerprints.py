@@ -94,7 +94,7 @@ def test_other_units_leave_the_model_out(base: dict[str, Any]) -> None:
 def test_models_are_located_and_measured_at_the_door(base: dict[str, Any], tmp_path: Path) -> None:
     config = validate({**base, "index": {"path": str(tmp_path / "index")}}, "test")
     build = resolve_build(config, Store(config.index.path), {})
-    assert build.vectors.model.dimension == 384
+    assert build.vectors.dimension == 384
     assert build.passages.model == build.vectors.model
     assert build.vectors.model.here() == config.model
     assert not (tmp_path / "index").exists()

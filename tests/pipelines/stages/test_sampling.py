@@ -15,6 +15,7 @@ from retrieval.settings import SearchSettings
 from retrieval.storage.store import Store
 from tests.conftest import make_documents, write_jsonl
 from tests.tools.hostile.hostile_index import replace_file, rewrite
+from tests.tools.samples.encoder_models import model_folder
 
 SETTINGS: dict[str, Any] = {
     "dense": {"tune_queries": 20}, "chunk": {"size": 96},
@@ -96,6 +97,20 @@ def test_an_index_without_one_is_fused_by_ranks(built: tuple[Path, Any]) -> None
             assert search("glaciers", mode="lexical", settings=SearchSettings(fusion="rrf")).hits
     finally:
         (index / "versions" / "000001.json").write_bytes(manifest)
+
+
+def test_other_vectors_of_the_same_texts_have_another_one(build: Callable[..., Any], tmp_path: Path) -> None:
+    """Parts are named by their texts, and a sample by what embedded them too."""
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", make_documents(20))
+    chunk = {"unit": "characters", "size": 400}
+    other = model_folder(tmp_path / "other", config={"num_hidden_layers": 1}, max_seq_length=64)
+    for model in ({}, {"passage_prompt": "a note: "}, {"name": str(other)}):
+        build(corpus, tmp_path / "index", chunk=chunk, model=model, dense={"tune_queries": 20})
+    first, prompted, small = (read_manifest(Store(str(tmp_path / "index")), number) for number in (1, 2, 3))
+    assert [part.content for part in first.parts] == [part.content for part in small.parts]
+    assert len({manifest.background[0].key for manifest in (first, prompted, small)}) == 3
+    with Searcher.open(str(tmp_path / "index")) as search:
+        assert search("glaciers near place 7").hits
 
 
 def test_another_corpus_has_another_one_and_the_old_version_keeps_its_own(built: tuple[Path, Any]) -> None:

@@ -3,18 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jobs.evaluation.dataset import Dataset, read_beir
+from jobs.arguments import open_store
 from jobs.evaluation.evaluate import Comparison, Evaluation
 from jobs.evaluation.measuring import holm, randomisation_test
-from pipelines.config import BuildConfig, load_config
+from pipelines.config import BuildConfig, load_config, validate
+from pipelines.sources.files import list_files
 from retrieval.errors import ConfigError
 from retrieval.storage import Store
-
-CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,6 @@ class Collection:
     folder: Path
     index: str
     config: BuildConfig | None
-
-    def dataset(self, split: str) -> Dataset:
-        """Its queries and judgements. Raises ConfigError, InputError."""
-        return read_beir(self.folder, split)
 
 
 @dataclass
@@ -67,12 +61,8 @@ def collections_of(named: list[str], indexes: Path, settings: str | None) -> lis
         path, index = divided(entry)
         folder = Path(path)
         name = folder.resolve().name
-        if index:
-            found.append(Collection(name, folder, index, None))
-            continue
-        found.append(
-            Collection(name, folder, str(indexes / name), _config(folder, str(indexes / name), base))
-        )
+        own = index or str(indexes / name)
+        found.append(Collection(name, folder, own, None if index else _config(folder, own, base)))
     names = [one.name for one in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
@@ -90,21 +80,12 @@ def divided(entry: str) -> tuple[str, str]:
 
 
 def _config(folder: Path, index: str, base: BuildConfig | None) -> BuildConfig:
-    if not any((folder / name).is_file() for name in CORPUS):
-        raise ConfigError(
-            f"{folder} holds no {CORPUS[0]}, so no index can be built from it",
-            hint=f"Name one that is there: --beir {folder}=INDEX",
-        )
-    corpus = next(str(folder / name) for name in CORPUS if (folder / name).is_file())
-    own: dict[str, Any] = {"corpus": {"paths": [corpus]}, "index": {"path": index}}
-    if base is None:
-        return BuildConfig.model_validate(own)
-    return base.model_copy(
-        update={
-            "corpus": base.corpus.model_copy(update={"paths": [corpus]}),
-            "index": base.index.model_copy(update={"path": index}),
-        }
-    )
+    """How the index of a collection is built. Raises InputError where the folder holds no corpus."""
+    base = base or validate({"corpus": {"paths": ["-"]}, "index": {"path": "-"}}, "the command line")
+    corpus = base.corpus.model_copy(update={"paths": [str(folder)], "format": "beir"})
+    list_files(corpus)
+    where = base.index.model_copy(update={"path": index})
+    return base.model_copy(update={"corpus": corpus, "index": where})
 
 
 def compare_over_all(found: dict[str, Evaluation]) -> Evaluations:
@@ -144,12 +125,7 @@ def _pairs(found: dict[str, Evaluation]) -> list[tuple[str, str]]:
 
 def index_of(collection: Collection, build: Callable[[BuildConfig], None]) -> Store:
     """The index of a collection, built where it is not, or not with these settings."""
-    if collection.config is not None:
-        build(collection.config)
-        return Store(collection.config.index.path, collection.config.index.storage_options)
-    if not Path(collection.index).is_dir() and "://" not in collection.index:
-        raise ConfigError(
-            f"there is no index {collection.index}",
-            hint=f"Build it: corpusmill build --corpus PATH --index {collection.index}",
-        )
-    return Store(collection.index)
+    if collection.config is None:
+        return open_store(collection.index)
+    build(collection.config)
+    return Store(collection.config.index.path, collection.config.index.storage_options)

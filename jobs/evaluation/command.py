@@ -3,13 +3,14 @@
 import contextlib
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.arguments import AllowPickle, Plugins, TrustCode, open_store, run, show_json
+from jobs.arguments import AllowPickle, Json, Plugins, TrustCode, open_store, run, show_json
 from jobs.extras import require
 from jobs.terminal import PLAIN_SECONDS, BuildView, duration, err, show, tell
 from pipelines.config import BuildConfig
@@ -28,6 +29,52 @@ _OPTIONAL = [one.stage for one in RERANKERS.values() if one.optional]
 EXAMPLE = """Examples:
 corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png
 corpusmill evaluate --beir data/scifact --beir data/fiqa --indexes indexes"""
+
+
+_Index = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="INDEX|CONFIG",
+        help="Folder or URL of an index, or a configuration; with several collections a configuration, "
+        "whose settings hold for all that are built.",
+    ),
+]
+_Beir = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER[=INDEX]",
+        help="Folder in BEIR layout: queries.jsonl, qrels/<split>.tsv. Repeatable: each is built from "
+        "its corpus.jsonl where it is not, unless its index is named, and one table tells of all.",
+    ),
+]
+_Queries = Annotated[
+    Path | None, typer.Option(help="Questions with answers instead: JSONL with question and answers.")
+]
+_Indexes = Annotated[Path, typer.Option(help="Folder of the indexes of several collections.")]
+_Split = Annotated[str, typer.Option(help="Which judgements to take.")]
+_Stages = Annotated[
+    str | None,
+    typer.Option(
+        help=f"dense_exact, dense, lexical, hybrid, {', '.join(_RERANKED)}, parted by commas, or all. "
+        f"Default: all but {', '.join(_OPTIONAL)}."
+    ),
+]
+_Sample = Annotated[
+    int | None, typer.Option(min=1, help="Evaluate so many queries, drawn with a fixed seed.")
+]
+_Runs = Annotated[Path | None, typer.Option(help="Folder for the run files, in TREC format.")]
+_Plot = Annotated[
+    Path | None,
+    typer.Option(help="File for a plot: quality against latency, or of several collections by stage."),
+]
+_Fit = Annotated[
+    bool,
+    typer.Option(
+        "--fit-fusion",
+        help="Fit the weights of dense and lexical scores to the judgements instead, by "
+        "cross-validation; a gain that may be chance is refused.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -56,75 +103,27 @@ class _Asked:
 
 
 def evaluate(
-    where: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="INDEX|CONFIG",
-            help="Folder or URL of an index, or a configuration; with several collections a configuration, "
-            "whose settings hold for all that are built.",
-        ),
-    ] = None,
-    beir: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FOLDER[=INDEX]",
-            help="Folder in BEIR layout: queries.jsonl, qrels/<split>.tsv. Repeatable: each is built from "
-            "its corpus.jsonl where it is not, unless its index is named, and one table tells of all.",
-        ),
-    ] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="Questions with answers instead: JSONL with question and answers.")
-    ] = None,
-    indexes: Annotated[Path, typer.Option(help="Folder of the indexes of several collections.")] = Path(
-        "indexes"
-    ),
-    split: Annotated[str, typer.Option(help="Which judgements to take.")] = "test",
-    stages: Annotated[
-        str | None,
-        typer.Option(
-            help=f"dense_exact, dense, lexical, hybrid, {', '.join(_RERANKED)}, parted by commas, or all. "
-            f"Default: all but {', '.join(_OPTIONAL)}."
-        ),
-    ] = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Evaluate so many queries, drawn with a fixed seed.")
-    ] = None,
-    runs: Annotated[Path | None, typer.Option(help="Folder for the run files, in TREC format.")] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(help="File for a plot: quality against latency, or of several collections by stage."),
-    ] = None,
-    fit_fusion: Annotated[
-        bool,
-        typer.Option(
-            "--fit-fusion",
-            help="Fit the weights of dense and lexical scores to the judgements instead, by "
-            "cross-validation; a gain that may be chance is refused.",
-        ),
-    ] = False,
-    trust_remote_code: TrustCode = False,
-    allow_pickle: AllowPickle = False,
-    plugin: Plugins = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+    where: _Index = None, beir: _Beir = None, queries: _Queries = None, indexes: _Indexes = Path("indexes"),
+    split: _Split = "test", stages: _Stages = None, sample: _Sample = None, runs: _Runs = None,
+    plot: _Plot = None, fit_fusion: _Fit = False, trust_remote_code: TrustCode = False,
+    allow_pickle: AllowPickle = False, plugin: Plugins = None, json_: Json = False,
+) -> None:  # fmt: skip
     """Measure each stage of a search and test which differences are real; the first line says what helped."""
-    trust = Trust(trust_remote_code, allow_pickle)
     asked = _Asked(
-        where,
-        beir or [],
-        queries,
-        indexes,
-        split,
-        stages,
-        sample,
-        runs,
-        plot,
-        trust,
-        plugin or [],
-        json_,
-        fit_fusion,
-    )
+        where=where, beir=beir or [], queries=queries, indexes=indexes, split=split, stages=stages,
+        sample=sample, runs=runs, plot=plot, trust=Trust(trust_remote_code, allow_pickle),
+        plugins=plugin or [], json=json_, fit=fit_fusion,
+    )  # fmt: skip
     run(lambda: _evaluate(asked))
+
+
+def _print(asked: _Asked, values: dict[str, Any], lines: Iterable[str]) -> None:
+    """One JSON object, or lines for people."""
+    if asked.json:
+        show_json(values)
+        return
+    for line in lines:
+        show(line)
 
 
 def _evaluate(asked: _Asked) -> None:
@@ -181,11 +180,7 @@ def _fit(asked: _Asked, store: Store, dataset: "Dataset") -> None:
 
     with _searcher(asked, store) as searcher, QueryView() as view:
         found = fit_fusion(searcher, dataset.sample(asked.sample) if asked.sample else dataset, view)
-    if asked.json:
-        show_json(found.as_json())
-    else:
-        for line in fit_lines(found):
-            show(line)
+    _print(asked, found.as_json(), fit_lines(found))
 
 
 def _searcher(asked: _Asked, store: Store) -> "Searcher":
@@ -201,11 +196,7 @@ def _show(asked: _Asked, found: "Evaluation") -> None:
     from jobs.evaluation import plot as plots
     from jobs.evaluation.report import as_json, as_lines, stage_values
 
-    if asked.json:
-        show_json(as_json(found))
-    else:
-        for line in as_lines(found):
-            show(line)
+    _print(asked, as_json(found), as_lines(found))
     if asked.plot is not None:
         measures = list(dict.fromkeys(comparison.measure for comparison in found.comparisons))
         title = f"{found.dataset.name}, {len(found.dataset.queries):,} queries"
@@ -219,11 +210,12 @@ def _over_collections(asked: _Asked) -> None:
     """Each collection in turn, and what holds over all of them."""
     from jobs.evaluation import collections as many
     from jobs.evaluation import plot as plots
+    from jobs.evaluation.dataset import read_beir
     from jobs.evaluation.report import collections_json, collections_lines
 
     named = many.collections_of(asked.beir, asked.indexes, asked.where)
     # Wrong ones are told before hours of work.
-    datasets = {one.name: one.dataset(asked.split) for one in named}
+    datasets = {one.name: read_beir(one.folder, asked.split) for one in named}
     found = {}
     for one in named:
         store = many.index_of(one, _build)
@@ -231,11 +223,7 @@ def _over_collections(asked: _Asked) -> None:
         own = asked.runs / one.name if asked.runs is not None else None
         found[one.name] = _evaluated(asked, store, datasets[one.name], own)
     every = many.compare_over_all(found)
-    if asked.json:
-        show_json(collections_json(every))
-    else:
-        for line in collections_lines(every):
-            show(line)
+    _print(asked, collections_json(every), collections_lines(every))
     if asked.plot is not None:
         values = {
             name: {stage: result.mean(every.measure) for stage, result in one.stages.items()}

@@ -1,23 +1,23 @@
 """Fits the weights of the fusion to judgements: by cross-validation, and only where the gain is real."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jobs.evaluation.dataset import Dataset
-from jobs.evaluation.measuring import ALPHA, document_measures, randomisation_test, strictly_decreasing
+from jobs.evaluation.measuring import ALPHA, document_measures, randomisation_test
+from jobs.evaluation.ranking import documents_of
 from retrieval.errors import ConfigError
 from retrieval.fusions import FUSIONS
-from retrieval.search import Fused, Searcher
+from retrieval.search import Searcher
 
 MEASURE = "nDCG@10"
 WEIGHTS = [round(0.05 * step, 2) for step in range(21)]  # of the dense half; the lexical one has the rest
 FOLDS = 5
 LEAST_QUERIES = 50  # fewer tell nothing
 BATCH = 128  # queries searched in one call
-DOCUMENTS = 10  # that the measure looks at
 
 
 @dataclass(frozen=True)
@@ -108,34 +108,19 @@ def _values(
 ) -> np.ndarray:
     """The measure (weights, q) of every query under every weight: each is searched once."""
     values = np.zeros((len(weights), len(dataset.queries)))
+    fusion, settings = FUSIONS[searcher.settings.fusion], dict(searcher.settings)
     for first in range(0, len(dataset.queries), BATCH):
         batch = dataset.queries[first : first + BATCH]
         fused = searcher.fused([query.text for query in batch])
-        owners = searcher.doc_ids(fused.ids)
+        names = searcher.doc_ids(fused.ids)
+        qrels = {query.query_id: dataset.qrels[query.query_id] for query in batch}
         for number, weight in enumerate(weights):
+            own = fused.reweighted(fusion, {"dense": weight, "lexical": 1 - weight}, settings)
+            found = own.ranking(own.ids.shape[1])
             run = {
-                query.query_id: found
-                for query, found in zip(batch, _documents(fused, weight, owners, batch), strict=True)
+                query.query_id: documents_of(query, found.ids[row], found.scores[row], names)
+                for row, query in enumerate(batch)
             }
-            qrels = {query.query_id: dataset.qrels[query.query_id] for query in batch}
             values[number, first : first + BATCH] = document_measures(batch, qrels, run)[MEASURE]
         progress("fit", min(first + BATCH, len(dataset.queries)), len(dataset.queries))
     return values
-
-
-def _documents(fused: Fused, weight: float, owners: dict[int, str], batch: Any) -> Iterator[dict[str, float]]:
-    """Best documents of each query by their best passage, without the query's own."""
-    ranking = replace(fused, shares=fused.weighted({"dense": weight, "lexical": 1 - weight})).ranking(
-        fused.ids.shape[1]
-    )
-    for query, ids in zip(batch, ranking.ids.tolist(), strict=True):
-        names: list[str] = []
-        for passage in ids:
-            name = owners.get(passage)
-            if name is not None and name != query.query_id and name not in names:
-                names.append(name)
-            if len(names) == DOCUMENTS:
-                break
-        yield dict(
-            zip(names, strictly_decreasing([float(-place) for place in range(len(names))]), strict=True)
-        )

@@ -69,7 +69,7 @@ def rank_queries(
         names = searcher.doc_ids(ids) if documents else {}
         for row, number in enumerate(batch):
             if documents:
-                found[number] = _documents(queries[number], ids[row], scores[row], names)
+                found[number] = documents_of(queries[number], ids[row], scores[row], names)
                 whole = ids.shape[1] >= depth and ids[row, depth - 1] >= 0
                 if len(found[number]) < DOCUMENTS and whole and depth < MAX_K:
                     waiting[min(2 * depth, MAX_K)].append(number)
@@ -94,7 +94,9 @@ def _rank(searcher: Searcher, stage: Stage, texts: list[str], k: int) -> tuple[n
     return ranking.ids, ranking.scores
 
 
-def _documents(query: Query, ids: np.ndarray, scores: np.ndarray, names: dict[int, str]) -> dict[str, float]:
+def documents_of(
+    query: Query, ids: np.ndarray, scores: np.ndarray, names: dict[int, str]
+) -> dict[str, float]:
     """The documents of a ranking of passages, each where its best passage stands."""
     best: dict[str, float] = {}
     for number, score in zip(ids.tolist(), scores.tolist(), strict=True):

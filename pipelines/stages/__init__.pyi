@@ -1,4 +1,4 @@
-from .committing import BuildResults as BuildResults
+from .build_results import BuildResults as BuildResults
 from .committing import announce as announce
 from .committing import commit as commit
 from .committing import make_manifest as make_manifest

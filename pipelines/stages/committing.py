@@ -1,17 +1,14 @@
 """Stage 7b: verify everything, then write the manifest, last and atomically."""
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from pipelines.config import RaySettings, ResolvedBuild, TokenCodeSpec, without_credentials
-from pipelines.parts import Part, PartRange, SliceResult, add_reasons
+from pipelines.parts import add_reasons
 from pipelines.planning import Plan, next_version
 from pipelines.runtime import Lease, Progress, own_version
+from pipelines.stages.build_results import BuildResults
 from pipelines.stages.costs import cost, stage_costs
-from pipelines.stages.lexical import Lexical
-from pipelines.stages.quantizer import Trained
-from pipelines.stages.token_codes import StoredTokens
 from pipelines.stages.tuning import Tuning
 from pipelines.upkeep import verify_on_workers
 from retrieval.dense import DenseSettings
@@ -52,23 +49,6 @@ def announce(store: Store, version: int, lease: Lease) -> None:
         lease.check()
         if store.replace(LATEST, known, f"{version}\n".encode()):
             return
-
-
-@dataclass(frozen=True)
-class BuildResults:
-    """Everything that the stages made; `passages` and `dense` are the markers of the shards."""
-
-    plan: Plan
-    results: list[SliceResult]
-    parts: list[Part]
-    shards: list[PartRange]
-    passages: list[dict[str, Any]]
-    lexical: Lexical | None
-    tokens: StoredTokens | None
-    background: dict[str, Any]
-    trained: Trained
-    dense: list[dict[str, Any]]
-    tuning: Tuning
 
 
 def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
@@ -113,18 +93,7 @@ def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
         search=config.search.model_dump(mode="json"),
         recall=_recall(build.dense, tuning),
         **(work.lexical.manifest_values(build.lexical) if work.lexical else {}),
-        costs=stage_costs(
-            progress,
-            plan.previous,
-            work.results,
-            parts,
-            work.passages,
-            work.lexical,
-            work.tokens,
-            work.background,
-            work.dense,
-            trained,
-        ),
+        costs=stage_costs(work, progress),
         warnings=[tuning.tuned.warning] if tuning.tuned.warning else [],
     )
 

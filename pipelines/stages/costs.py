@@ -2,30 +2,23 @@
 
 from typing import Any
 
-from pipelines.parts import Part, SliceResult
 from pipelines.runtime import Progress, total_usage
-from pipelines.stages.lexical import Lexical
-from pipelines.stages.quantizer import Trained
-from pipelines.stages.token_codes import StoredTokens
-from retrieval.format import Manifest, StageCost
+from pipelines.stages.build_results import BuildResults
+from retrieval.format import StageCost
 
 
-def stage_costs(
-    progress: Progress, previous: Manifest | None, results: list[SliceResult], parts: list[Part],
-    passages: list[dict[str, Any]], lexical: Lexical | None, tokens: StoredTokens | None,
-    background: dict[str, Any],
-    dense: list[dict[str, Any]], trained: Trained,
-) -> list[StageCost]:  # fmt: skip
+def stage_costs(work: BuildResults, progress: Progress) -> list[StageCost]:
     """Cost of each stage before verification. Markers tell it, so that interrupted runs are counted."""
+    previous, lexical, tokens, trained = work.plan.previous, work.lexical, work.tokens, work.trained
     old = {file.key for file in previous.files()} if previous else set()
-    read = [result for result in results if result.marker.key not in old]
-    embedded = {part.content: part.vectors for part in parts if part.vectors.marker.key not in old}
-    arrow = [marker for marker in passages if marker["marker"]["key"] not in old]
-    lists = [marker for marker in dense if marker["marker"]["key"] not in old]
+    read = [result for result in work.results if result.marker.key not in old]
+    embedded = {part.content: part.vectors for part in work.parts if part.vectors.marker.key not in old}
+    arrow = [marker for marker in work.passages if marker["marker"]["key"] not in old]
+    lists = [marker for marker in work.dense if marker["marker"]["key"] not in old]
     terms = [marker for marker in lexical.shards if marker["marker"]["key"] not in old] if lexical else []
     merged = [lexical.statistics] if lexical and lexical.statistics["marker"]["key"] not in old else []
     codes = [marker for marker in tokens.markers if marker["marker"]["key"] not in old] if tokens else []
-    sampled = [marker for marker in [background] if marker["marker"]["key"] not in old]
+    sampled = [marker for marker in [work.background] if marker["marker"]["key"] not in old]
     codec = [tokens] if tokens and not any(file.key in old for file in tokens.codec) else []
     quantizer = [] if any(file.key in old for file in trained.files) else [trained]
     read_bytes = sum(file.bytes for result in read for file in result.files)

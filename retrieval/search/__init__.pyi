@@ -1,5 +1,4 @@
 from .embedding_cache import VectorCache as VectorCache
-from .fusing import Fused as Fused
 from .fusing import fuse as fuse
 from .options import MAX_K as MAX_K
 from .options import Options as Options

@@ -1,7 +1,7 @@
 """How the lists of several stages become one: what each stage says of every candidate, and the sums."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,12 @@ class Fused:
         sums = np.sum([*self.shares.values()], axis=0)
         return Ranking(*best_rows(np.where(self.ids >= 0, sums, -np.inf), self.ids, n))
 
-    def weighted(self, weights: Mapping[str, float]) -> dict[str, np.ndarray]:
-        """What each stage would add with other weights, by its name."""
-        return {
-            name: self.shares[name] * (weights[name] / signal.weight if signal.weight else 0.0)
-            for name, signal in self.signals.items()
-        }
+    def reweighted(
+        self, fusion: Fusion, weights: Mapping[str, float], settings: Mapping[str, Any]
+    ) -> "Fused":
+        """The same signals with other weights, by name."""
+        signals = {name: replace(signal, weight=weights[name]) for name, signal in self.signals.items()}
+        return Fused.of(fusion, self.ids, signals, settings)
 
     def explained(self, query: int, passage: int) -> dict[str, SignalShare]:
         """What each stage says of a passage; nothing where it is no candidate."""

@@ -99,10 +99,9 @@ class QueryPath:
         return self._pipeline.run(queries, asked, self._checked(vectors)).final
 
     def fused(self, queries: Sequence[str], settings: SearchSettings | None = None) -> Fused:
-        """What both halves of a hybrid search say of its candidates, each weighing as much."""
+        """What both halves of a hybrid search say of its candidates."""
         check_queries(queries)
-        own = (settings or self.settings).model_copy(update={"dense_weight": 1.0, "lexical_weight": 1.0})
-        fused = self._pipeline.run(queries, self.options(own, k=1, mode="hybrid", rerank="none")).fused
+        fused = self._pipeline.run(queries, self.options(settings, k=1, mode="hybrid", rerank="none")).fused
         assert fused is not None  # by a fusion, whichever it is
         return fused
 

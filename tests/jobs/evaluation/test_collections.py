@@ -13,7 +13,8 @@ import pytest
 from jobs.evaluation.collections import compare_over_all
 from jobs.evaluation.dataset import Dataset, Query
 from jobs.evaluation.evaluate import Comparison, Evaluation, StageResult
-from tests.conftest import TOPICS, make_documents, write_jsonl
+from tests.conftest import make_documents, write_jsonl
+from tests.tools.samples.judged_questions import question, write_questions
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,20 +23,9 @@ QUERIES = 8
 
 def collection(folder: Path, first: int) -> Path:
     """Documents from a number on, and questions about some of them."""
-    (folder / "qrels").mkdir(parents=True)
+    numbers = range(first, first + 5 * QUERIES, 5)
+    write_questions(folder, [(question(number, f"q{number}"), number) for number in numbers])
     write_jsonl(folder / "corpus.jsonl", make_documents(40, first=first))
-    queries, qrels = [], ["query-id\tcorpus-id\tscore"]
-    for place in range(QUERIES):
-        number = first + 5 * place
-        queries.append(
-            {
-                "_id": f"q{place}",
-                "text": f"Which {TOPICS[number % len(TOPICS)]} were seen in {1500 + number}?",
-            }
-        )
-        qrels.append(f"q{place}\td{number:05d}\t1")
-    write_jsonl(folder / "queries.jsonl", queries)
-    (folder / "qrels" / "test.tsv").write_text("\n".join(qrels) + "\n", encoding="utf-8")
     return folder
 
 
@@ -93,7 +83,7 @@ def test_each_is_built_and_one_table_tells_of_all(folders: tuple[Path, Path, Pat
         (lambda one, _two: ["--beir", one, "--beir", one], "there twice"),
         (lambda one, two: [two, "--beir", one, "--beir", two], "is one index"),
         (lambda one, two: ["--beir", one, "--beir", f"{two}=nowhere"], "there is no index nowhere"),
-        (lambda one, _two: ["--beir", one, "--beir", one.parent / "three"], "holds no corpus.jsonl"),
+        (lambda one, _two: ["--beir", one, "--beir", one.parent / "three"], "has no corpus.jsonl"),
         (lambda one, two: ["--beir", one, "--beir", two, "--split", "dev"], "no split dev"),
         (lambda _one, _two: [], "nothing says what to evaluate with"),
     ],
@@ -103,7 +93,8 @@ def test_wrong_words_are_told_before_the_work(
 ) -> None:
     one, two, _ = folders
     shutil.copytree(one / "qrels", one.parent / "three" / "qrels", dirs_exist_ok=True)
-    result = evaluate(*change(one, two), "--indexes", tmp_path / "none", code=2)
+    code = 1 if "corpus.jsonl" in told else 2  # an input that is wrong, or words that are
+    result = evaluate(*change(one, two), "--indexes", tmp_path / "none", code=code)
     assert told in result.stderr
     assert not (tmp_path / "none").exists() or told.startswith("there is no index")
 

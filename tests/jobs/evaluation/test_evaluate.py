@@ -8,21 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from retrieval.search.searcher import Searcher
-from tests.conftest import TOPICS, make_documents, write_jsonl
+from tests.conftest import make_documents, write_jsonl
+from tests.tools.samples.judged_questions import evaluate, question, write_questions
 
 QUERIES = 12
 STAGES = ["dense_exact", "dense", "lexical", "hybrid", "late_interaction"]
-
-
-def evaluate(*words: object, code: int = 0) -> Any:
-    """Run the command; the parsed JSON, or the error text where an exit code is expected."""
-    result = CliRunner().invoke(app, ["evaluate", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +29,12 @@ def index(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def beir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Questions about documents by number; the first query's id is that of the document it would find."""
-    folder = tmp_path_factory.mktemp("beir") / "notes"
-    (folder / "qrels").mkdir(parents=True)
-    queries, qrels = [], ["query-id\tcorpus-id\tscore"]
+    judged = []
     for place in range(QUERIES):
         number = 3 + 10 * place
-        name = f"d{number:05d}" if place == 0 else f"q{place}"
-        text = f"Which {TOPICS[number % len(TOPICS)]} were seen in {1500 + number}?"
-        queries.append({"_id": name, "text": text, "answers": [f"seen in {1500 + number}"]})
-        qrels.append(f"{name}\td{number:05d}\t1")
-    write_jsonl(folder / "queries.jsonl", queries)
-    (folder / "qrels" / "test.tsv").write_text("\n".join(qrels) + "\n", encoding="utf-8")
-    return folder
+        query = question(number, f"d{number:05d}" if place == 0 else f"q{place}")
+        judged.append((query | {"answers": [f"seen in {1500 + number}"]}, number))
+    return write_questions(tmp_path_factory.mktemp("beir") / "notes", judged)
 
 
 @pytest.fixture(scope="module")

@@ -7,34 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from jobs.cli import app
 from jobs.evaluation.fit_fusion import WEIGHTS, _best, _held_out
-from tests.conftest import TOPICS, make_documents, write_jsonl
+from tests.conftest import make_documents, write_jsonl
+from tests.tools.samples.judged_questions import evaluate, question, write_questions
 
 QUERIES = 60
-
-
-def evaluate(*words: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["evaluate", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")
 def beir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Questions by year, which the words tell and vectors hardly do."""
-    folder = tmp_path_factory.mktemp("fit") / "years"
-    (folder / "qrels").mkdir(parents=True)
-    queries, qrels = [], ["query-id\tcorpus-id\tscore"]
-    for number in range(QUERIES):
-        text = f"Which {TOPICS[number % len(TOPICS)]} were seen in {1500 + number}?"
-        queries.append({"_id": f"q{number}", "text": text})
-        qrels.append(f"q{number}\td{number:05d}\t1")
-    write_jsonl(folder / "queries.jsonl", queries)
-    (folder / "qrels" / "test.tsv").write_text("\n".join(qrels) + "\n", encoding="utf-8")
-    return folder
+    judged = [(question(number, f"q{number}"), number) for number in range(QUERIES)]
+    return write_questions(tmp_path_factory.mktemp("fit") / "years", judged)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from retrieval.models.trust import Trust
 
 # transformers sets the precision and the initializers of the whole process while it makes a model's modules:
 # two at a time would leave each other's behind.
-_LIBRARY = Lock()
+TRANSFORMERS = Lock()
 
 
 def load_model(
@@ -48,7 +48,7 @@ def _load(
     logging.disable_progress_bar()  # a bar for each load would break into the build's own progress
     library_class = getattr(sentence_transformers, kind)
     try:
-        with _LIBRARY:
+        with TRANSFORMERS:
             loaded = _with_tokenizer_lock(library_class)(
                 str(model.folder),
                 device=device,

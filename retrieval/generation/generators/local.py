@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,7 +16,7 @@ from retrieval.errors import ConfigError, DeadlineExceeded, GenerationError, Mod
 from retrieval.generation.generators.local_model import GEMMA, model_folder
 from retrieval.generation.generators.stop_texts import StopFilter
 from retrieval.generation.prompt import Prompt
-from retrieval.models import look_between_layers
+from retrieval.models import LOADED, TRANSFORMERS, Trust, look_between_layers, resolve_model
 from retrieval.models.encoders import choose_device, choose_dtype
 from retrieval.settings import ModelSettings
 
@@ -22,19 +24,25 @@ PREFILL_TOKENS = 128  # of the prompt at a time: between their layers a cancelle
 Emit = Callable[[str | BaseException | None], None]
 
 
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A model and its tokenizer in memory, which all generators of these files share."""
+
+    model: Any
+    tokenizer: Any
+    tokenizing: Lock = field(default_factory=Lock)  # its truncation and padding are of one call at a time
+
+
 class LocalGenerator:
     """Writes at most `concurrent` answers at once; others wait. Safe to use from several event loops."""
 
-    def __init__(self, name: str, model: Any, tokenizer: Any, *, concurrent: int = 1) -> None:
-        """`model`, `tokenizer`: of transformers, loaded."""
+    def __init__(self, name: str, weights: Weights, *, concurrent: int = 1) -> None:
         self.name = name
-        look_between_layers(model)
-        self._model = model
-        self._tokenizer = tokenizer
-        self._tokenizing = Lock()  # its truncation and padding are of one call at a time
-        self._chat = bool(getattr(tokenizer, "chat_template", None))
-        self._ends = _end_tokens(model, tokenizer)
-        self.dtype = str(model.dtype).removeprefix("torch.")
+        self._model, self._tokenizer = weights.model, weights.tokenizer
+        self._tokenizing, self._weights = weights.tokenizing, weights
+        self._chat = bool(getattr(self._tokenizer, "chat_template", None))
+        self._ends = _end_tokens(self._model, self._tokenizer)
+        self.dtype = str(self._model.dtype).removeprefix("torch.")
         self._pool = ThreadPoolExecutor(concurrent, "generator")
 
     @classmethod
@@ -45,28 +53,15 @@ class LocalGenerator:
 
         bfloat16 where the device computes it fast, else float32. Raises ModelError.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
         if threads is not None:
             torch.set_num_threads(threads)
-        folder: Path = model_folder(name)
+        model = resolve_model(str(model_folder(name)), trust=Trust(of="generator"))
         settings = ModelSettings(name=name or GEMMA)
         device = choose_device(settings)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=choose_dtype(settings, device), local_files_only=True, use_safetensors=True,
-                trust_remote_code=False,
-            )  # fmt: skip
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            reason = str(error).strip() or type(error).__name__
-            raise ModelError(
-                f"the generator {settings.name!r} in {folder} cannot be loaded: {reason}",
-                hint="Name a causal language model of transformers with safetensors.",
-            ) from error
-        return cls(settings.name, model.to(device).eval(), tokenizer, concurrent=concurrent)
+        dtype = choose_dtype(settings, device)
+        load = partial(_load, settings.name, model.folder, device, dtype)
+        weights = LOADED.get(("generator", model.fingerprint, device, dtype), load)
+        return cls(settings.name, weights, concurrent=concurrent)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without those that stand around a prompt."""
@@ -179,6 +174,27 @@ class LocalGenerator:
                 hint="Lower context_tokens or max_tokens.",
             )
         return ids
+
+
+def _load(name: str, folder: Path, device: str, dtype: torch.dtype) -> Weights:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        with TRANSFORMERS:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
+            )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise ModelError(
+            f"the generator {name!r} in {folder} cannot be loaded: {reason}",
+            hint="Name a causal language model of transformers with safetensors.",
+        ) from error
+    look_between_layers(model)
+    return Weights(model.to(device).eval(), tokenizer)
 
 
 def _choose(logits: torch.Tensor, temperature: float) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def gemma():  # type: ignore[no-untyped-def]
     generator = LocalGenerator.open()
     yield generator
     generator.close()
+
+
+def test_generators_of_the_same_files_share_them(gemma) -> None:  # type: ignore[no-untyped-def]
+    """Opened side by side too, and they write what one alone does."""
+    from retrieval.generation.generators.local import LocalGenerator
+
+    with ThreadPoolExecutor(3) as pool:
+        opened = list(pool.map(lambda _number: LocalGenerator.open(), range(3)))
+        assert {id(one._model) for one in opened} == {id(gemma._model)}
+        asked = prompt(QUESTION, gemma)
+        assert set(pool.map(lambda one: write(one, asked), opened)) == {write(gemma, asked)}
+    for one in opened:
+        one.close()
 
 
 def test_gemma_answers_from_the_passages(gemma) -> None:  # type: ignore[no-untyped-def]

@@ -11,7 +11,7 @@ from jobs.evaluation.evaluate import Comparison, Evaluation
 from jobs.evaluation.measuring import holm, randomisation_test
 from pipelines.config import BuildConfig, load_config, validate
 from pipelines.sources.files import list_files
-from retrieval.errors import ConfigError
+from retrieval.errors import ConfigError, InputError
 from retrieval.storage import Store
 
 
@@ -83,7 +83,10 @@ def _config(folder: Path, index: str, base: BuildConfig | None) -> BuildConfig:
     """How the index of a collection is built. Raises InputError where the folder holds no corpus."""
     base = base or validate({"corpus": {"paths": ["-"]}, "index": {"path": "-"}}, "the command line")
     corpus = base.corpus.model_copy(update={"paths": [str(folder)], "format": "beir"})
-    list_files(corpus)
+    try:
+        list_files(corpus)
+    except InputError as error:
+        raise InputError(error.message, hint=f"Name an index that is there: --beir {folder}=INDEX") from error
     where = base.index.model_copy(update={"path": index})
     return base.model_copy(update={"corpus": corpus, "index": where})
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,22 @@ SIGNATURES = {
     "Batch", "Demand", "DelimitedFormat", "DocumentFormat", "MergeWork", "ShardHeader", "Spans",
     "StoredShard",
 }  # fmt: skip
+MOST_LINES = 300
+MOST_OF_A_FUNCTION = 50
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+SUFFIXES = {".py", ".js", ".css", ".html"}
+OURS = ("retrieval", "pipelines", "jobs", "benchmarks", "examples", "tests", "docs")
+SOURCES = sorted(
+    str(path.relative_to(ROOT))
+    for package in OURS
+    for path in (ROOT / package).rglob("*")
+    if path.suffix in SUFFIXES and "__pycache__" not in path.parts
+)
+FOLDERS = sorted(
+    path
+    for path in (ROOT / "retrieval").rglob("*")
+    if path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists()
+)
 LOOSE = {"retrieval": {"client", "deadline", "errors", "settings"}, "pipelines": {"index"}}
 
 
@@ -105,6 +122,22 @@ def test_a_room_says_what_it_is_for_and_holds_what_fits(room: str) -> None:
     assert len(files) <= MOST_FILES
     if room in LOOSE:
         assert files == LOOSE[room]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_a_file_and_its_functions_can_be_seen_at_once(path: str) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    if path.endswith(".py"):
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, FUNCTIONS)]
+        long = [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= MOST_OF_A_FUNCTION]
+        assert long == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=str)
+def test_a_folder_of_files_that_are_no_modules_holds_what_fits(folder: Path) -> None:
+    """Such as the playground's."""
+    assert len([path for path in folder.iterdir() if path.is_file()]) <= MOST_FILES
 
 
 @pytest.mark.parametrize("room", sorted(name for name in modules() if is_room(name) and name != "retrieval"))

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -44,7 +43,7 @@ def make_app(service: Service, keys: Keys) -> FastAPI:
     app.include_router(routes_answer.router)
     app.include_router(routes_index.router)
     app.add_api_route("/", _page, include_in_schema=False)
-    app.add_api_route("/playground/{name}", _asset, include_in_schema=False)
+    app.add_api_route("/playground/{name:path}", _asset, include_in_schema=False)
     app.add_exception_handler(CorpusmillError, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -93,8 +92,8 @@ async def _page() -> Response:
 
 
 async def _asset(name: str) -> Response:
-    path = PLAYGROUND / name
-    known: dict[str, Any] = {entry.name: entry for entry in PLAYGROUND.iterdir()}
-    if name not in known or path.suffix not in _TYPES:
+    known = {entry.relative_to(PLAYGROUND).as_posix(): entry for entry in PLAYGROUND.rglob("*.*")}
+    path = known.get(name)
+    if path is None or path.suffix not in _TYPES:
         raise NotFound(f"there is no {name[:100]!a}")
     return FileResponse(path, media_type=_TYPES[path.suffix], headers={"cache-control": "no-cache"})

@@ -22,7 +22,7 @@ from tests.tools.samples.generation_tools import collect, prompt, server, write
 
 # What str.splitlines takes for the end of a line, and other letters that parsers trip over.
 ODD = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\x00j\u202ek\ufeffl😀m: data: x"
-SSE_JS = Path(__file__).parents[3] / "retrieval/serve/http/playground/sse.js"
+SSE_JS = Path(__file__).parents[3] / "retrieval/serve/http/playground/service/sse.js"
 EVENTS = [
     ("token", {"text": ODD}),
     ("odd", {"text": "data: [DONE]\n\nevent: answer\rdata: {}"}),

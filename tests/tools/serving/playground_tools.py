@@ -21,7 +21,7 @@ ANSWER = {
     "generator": "extractive", "removed_citations": 0,
 }  # fmt: skip
 SHOW_ANSWER = """async ([answer, passage]) => {
-    const {AnswerView} = await import('./playground/answer.js');
+    const {AnswerView} = await import('./playground/results/answer.js');
     const view = new AnswerView(document.querySelector('.answer'));
     view.begin();
     view.passages([passage]);

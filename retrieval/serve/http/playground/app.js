@@ -1,7 +1,7 @@
 /** The playground: the form, the address and the columns, put together. */
 
 import { Column } from "./column.js";
-import { compare } from "./compare.js";
+import { compare } from "./results/compare.js";
 import { announce, count, find, milliseconds } from "./dom.js";
 import { showIndex } from "./header.js";
 import { listen } from "./keyboard.js";

@@ -1,11 +1,11 @@
 /** One setting and what it gives: answer, timings, hits. */
 
-import * as api from "./api.js";
-import { AnswerView } from "./answer.js";
+import * as api from "./service/api.js";
+import { AnswerView } from "./results/answer.js";
 import { element, find, milliseconds } from "./dom.js";
-import { showHits, showWaiting } from "./hits.js";
+import { showHits, showWaiting } from "./results/hits.js";
 import { failureNotice, resultNotices } from "./notices.js";
-import { timingBar, total } from "./timings.js";
+import { timingBar, total } from "./results/timings.js";
 import { MAX_K } from "./view.js";
 
 const ANSWER_PASSAGES = 5;

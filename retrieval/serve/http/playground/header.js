@@ -1,6 +1,6 @@
 /** The header: which index answers, and what it holds. */
 
-import * as api from "./api.js";
+import * as api from "./service/api.js";
 import { count, fillFacts, find, isolated, number } from "./dom.js";
 
 /** Show the index in the header, and the fields that a filter may name. */

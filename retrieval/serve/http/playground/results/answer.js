@@ -1,6 +1,6 @@
 /** An answer as it streams: text with citations that open their passages. */
 
-import { element, isolated, milliseconds, score } from "./dom.js";
+import { element, isolated, milliseconds, score } from "../dom.js";
 import { openPassage } from "./passage.js";
 
 const CITED = /\[(\d+(?:\s*,\s*\d+)*)\]/g;

@@ -1,7 +1,8 @@
 /** The explanation of a hit: token matches, terms of BM25, exact beside quantized scores. */
 
-import { element, isolated, number, score } from "./dom.js";
+import { element, isolated, number, score } from "../dom.js";
 import { heatMatrix, matches } from "./heat.js";
+import { stageName } from "./timings.js";
 
 /** What is shown under a hit, and the matches to colour its text by (null without late interaction). */
 export function why(explanation) {
@@ -26,13 +27,14 @@ const fact = ([name, value]) => element("div", {}, element("dt", {}, name), elem
 /** What each stage says of the passage, between a random one (0) and its best (1), and what that adds. */
 function signalTable(signals) {
   const rows = signals.map(([name, signal]) => element("tr", {},
-    element("th", { scope: "row" }, isolated(name.replaceAll("_", " "))),
+    element("th", { scope: "row" }, stageName(name)),
     element("td", {}, signal.score === null ? "–" : score(signal.score)),
     element("td", {}, signal.calibrated.toFixed(3)),
     element("td", {}, signal.weight.toFixed(2)),
     element("td", {}, signal.share.toFixed(3))));
   const names = ["signal", "score", "calibrated", "weight", "adds"].map((name) => element("th", { scope: "col" }, name));
-  return element("table", { class: "terms" }, element("thead", {}, element("tr", {}, ...names)), element("tbody", {}, ...rows));
+  const head = element("thead", {}, element("tr", {}, ...names));
+  return element("table", { class: "terms signals" }, head, element("tbody", {}, ...rows));
 }
 
 function termTable(terms) {

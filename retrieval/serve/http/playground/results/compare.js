@@ -1,6 +1,6 @@
 /** Two settings side by side: which hits they share, and how far each moved. */
 
-import { element, find } from "./dom.js";
+import { element, find } from "../dom.js";
 import { total } from "./timings.js";
 
 /** Mark the hits of both columns, with one scale for both bars; without two results all marks go. */

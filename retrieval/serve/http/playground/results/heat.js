@@ -1,6 +1,6 @@
 /** Late interaction made visible: which passage token each query token matched best, and how strongly. */
 
-import { element, isolated, score } from "./dom.js";
+import { element, isolated, score } from "../dom.js";
 import { marked } from "./spans.js";
 
 /** Matches of an explanation, passage tokens numbered in the order of the text; title tokens come first. */

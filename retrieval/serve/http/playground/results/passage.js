@@ -1,7 +1,7 @@
 /** One passage in full, with the quote of a citation marked in it. */
 
-import * as api from "./api.js";
-import { element, fillFacts, find, isolated, number } from "./dom.js";
+import * as api from "../service/api.js";
+import { element, fillFacts, find, isolated, number } from "../dom.js";
 import { marked, quoteSpan } from "./spans.js";
 
 let fetching = null;

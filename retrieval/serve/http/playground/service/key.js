@@ -1,6 +1,6 @@
 /** The API key: asked for when the service wants one, kept for this tab only. */
 
-import { find } from "./dom.js";
+import { find } from "../dom.js";
 
 const NAME = "corpusmill.key";
 let asking = null;

@@ -1,6 +1,6 @@
 /** Milliseconds by stage as a bar, and the colours of stages. */
 
-import { element, milliseconds } from "./dom.js";
+import { element, milliseconds } from "../dom.js";
 
 const NAMES = {
   filter: "filter", encode: "encode", dense: "dense", lexical: "lexical", fusion: "fusion", hybrid: "fused",

@@ -1,6 +1,6 @@
 /** Hits as cards: rank, passage, what each stage made of it, and on demand why it was found. */
 
-import { element, isolated, score } from "./dom.js";
+import { element, isolated, score } from "../dom.js";
 import { heatText, linkTokens } from "./heat.js";
 import { openPassage } from "./passage.js";
 import { stageClass, stageName } from "./timings.js";

@@ -1,15 +1,19 @@
 """Embedding: passages/s and tokens/s of our encoder against SentenceTransformer.encode as a user calls it.
 
 All contenders run in one process and take turns on the same chunks of the corpus, so that what else
-the machine does weighs on all of them alike. Model loading is not counted, tokenizing is.
+the machine does weighs on all of them alike. Model loading is not counted, tokenizing is. Ours runs in the
+precision that it chooses for this machine, and in float32.
 
     python benchmarks/build/embedding.py --corpus CORPUS.parquet --passages 20000 --json embedding.json
+    python benchmarks/build/embedding.py --corpus CORPUS.parquet --passages 400 --chunk 100 --shape bge-m3
 """
 
 import argparse
 import json
 import os
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -21,16 +25,20 @@ import pyarrow.parquet as pq
 import torch
 from sentence_transformers import SentenceTransformer
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.build.shapes import SHAPES, save_shape
 from retrieval.models import resolve_model_side
 from retrieval.models.encoders import Encoder
 from retrieval.settings import ModelSettings
 
 Vectors = npt.NDArray[np.float32]
 Encode = Callable[[list[str], list[str]], Vectors]
-FLOAT32, BFLOAT16, OURS = (
+FLOAT32, BFLOAT16, OURS, OURS_FLOAT32 = (
     "sentence-transformers float32",
     "sentence-transformers bfloat16",
     "corpusmill encoder",
+    "corpusmill encoder float32",
 )
 
 
@@ -48,6 +56,7 @@ def contenders(settings: ModelSettings, threads: int) -> tuple[dict[str, Encode]
     """Functions (titles, texts) -> vectors of each contender, models loaded."""
     folder = str(resolve_model_side(settings, "passage").folder)
     ours = Encoder.open(settings, sides={"passage"}, threads=threads)
+    full = settings.model_copy(update={"dtype": "float32"})
 
     def library(dtype: torch.dtype) -> Encode:
         model = SentenceTransformer(folder, device=ours.device, model_kwargs={"dtype": dtype})
@@ -59,6 +68,7 @@ def contenders(settings: ModelSettings, threads: int) -> tuple[dict[str, Encode]
         FLOAT32: library(torch.float32),
         BFLOAT16: library(torch.bfloat16),
         OURS: ours.encode_passages,
+        OURS_FLOAT32: Encoder.open(full, sides={"passage"}).encode_passages,
     }, ours
 
 
@@ -120,6 +130,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=20_000)
     parser.add_argument("--chunk", type=int, default=2_000, help="passages before the next contender's turn")
     parser.add_argument("--model", default=ModelSettings().name)
+    parser.add_argument("--shape", choices=SHAPES, help="random weights in the shape of a model instead")
     parser.add_argument("--batch-tokens", type=int, help="token budget of our batches")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -127,9 +138,10 @@ def main() -> None:
     data = pq.read_table(options.corpus, columns=["title", "text"]).slice(0, options.passages).to_pydict()
     titles: list[str] = [title or "" for title in data["title"]]
     texts: list[str] = data["text"]
-    encoders, ours = contenders(
-        ModelSettings(name=options.model, batch_tokens=options.batch_tokens), options.threads
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        name = str(save_shape(options.shape, Path(folder))) if options.shape else options.model
+        settings = ModelSettings(name=name, batch_tokens=options.batch_tokens)
+        encoders, ours = contenders(settings, options.threads)
     tokens = len(ours.tokenize_passages(titles, texts).ids)
     rows = measure(encoders, titles, texts, options.chunk)
     table = report(rows, len(texts), tokens)

@@ -6,9 +6,6 @@ from .encoder_side import LoadedSide as LoadedSide
 from .model_folder import TASKS as TASKS
 from .model_folder import Side as Side
 from .model_folder import read_layout as read_layout
-from .packed_bert import can_pack as can_pack
-from .packed_bert import open_packed_bert as open_packed_bert
-from .packed_bert import pack_rows as pack_rows
 from .tokenizer import Tokenizer as Tokenizer
 from .tokenizer import Tokens as Tokens
 from .tokenizer import check_unicode as check_unicode

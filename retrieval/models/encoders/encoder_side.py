@@ -1,4 +1,4 @@
-"""One loaded side of a model: from tokens to vectors, by its own modules or as packed BERT."""
+"""One loaded side of a model: from tokens to vectors, by its own modules or over packed rows."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from retrieval.errors import ModelError
 from retrieval.models.batches import Rows, length_sorted_batches, run_splitting
 from retrieval.models.encoders.model_folder import TASKS, ModelLayout
-from retrieval.models.encoders.packed_bert import PackedBert, can_pack, open_packed_bert, pack_rows, pool
 from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
+from retrieval.models.packed import POOLINGS, PackedModel, open_packed, pack_rows, pool
 
 # Accents, case, CJK, punctuation and an unknown character: where two tokenizers of one model differ.
 _PROBES = ["The naïve Café, 42% of IT'S\tprice\n— 東京 한국 ﬁ Ünïcode…", "a", "word " * 20 + "🙂 end."]
@@ -37,14 +37,14 @@ class LoadedSide:
         modules = _modules_of(model, self.layout)
         self.transformer: Any = modules[0]
         self.tail: list[nn.Module] = [module.to(device).float() for module in modules[1:]]
-        self.packed: PackedBert | None = None
+        self.packed: PackedModel | None = None
         with model.tokenizer_lock:
             _check_tokenizer(self.transformer.tokenizer, tokenizer)
         self._prompt_tokens = 0 if self.layout.include_prompt else tokenizer.prompt_tokens()
         pools = len(self.layout.modules) > 1 and self.layout.modules[1] == "Pooling"
-        plain = pools and self.layout.pooling in ("mean", "cls") and not self._prompt_tokens
-        if plain and can_pack(self.transformer.auto_model):
-            self.packed = open_packed_bert(self.transformer.auto_model, batch_tokens)
+        plain = pools and self.layout.pooling in POOLINGS and not self._prompt_tokens
+        if plain:
+            self.packed = open_packed(self.transformer.auto_model, batch_tokens)
 
     @torch.inference_mode()
     def encode(self, tokens: Tokens) -> npt.NDArray[np.float32]:
@@ -70,8 +70,8 @@ class LoadedSide:
             vectors = vectors[:, : self.layout.truncate_dim]
         return vectors.float().cpu().numpy()
 
-    def _pool_packed(self, packed: PackedBert, tokens: Tokens, rows: Rows) -> dict[str, Any]:
-        batch = pack_rows(tokens, rows, self.device, packed.dtype)
+    def _pool_packed(self, packed: PackedModel, tokens: Tokens, rows: Rows) -> dict[str, Any]:
+        batch = pack_rows(tokens.ids, tokens.offsets, rows, self.device, packed.dtype)
         return {"sentence_embedding": pool(packed(batch), batch, self.layout.pooling)}
 
     def padded(self, tokens: Tokens, rows: Rows) -> dict[str, Any]:

@@ -18,16 +18,14 @@ from retrieval.models.encoders import (
     Side,
     Tokenizer,
     Tokens,
-    can_pack,
     choose_device,
     choose_dtype,
-    open_packed_bert,
-    pack_rows,
     read_layout,
 )
 from retrieval.models.late_interaction.token_encoder import Token, TokenEncoder, spans_in_text
 from retrieval.models.late_interaction.token_vectors import TokenVectors, Vectors
 from retrieval.models.loading import load_model
+from retrieval.models.packed import open_packed, pack_rows
 from retrieval.models.resolved_model import ResolvedModel, resolve_model_side
 from retrieval.models.trust import Trust
 from retrieval.settings import ModelSettings
@@ -85,9 +83,7 @@ class _Hidden:
 
     def __init__(self, side: LoadedSide) -> None:
         self.side = side
-        self._packed = side.packed
-        if self._packed is None and can_pack(side.transformer.auto_model):
-            self._packed = open_packed_bert(side.transformer.auto_model, side.batch_tokens)
+        self._packed = open_packed(side.transformer.auto_model, side.batch_tokens)
         self._width = int(side.transformer.get_embedding_dimension())
 
     @torch.inference_mode()
@@ -105,7 +101,7 @@ class _Hidden:
         side = self.side
         lengths = tokens.lengths[rows]
         if self._packed is not None:
-            batch = pack_rows(tokens, rows, side.device, self._packed.dtype)
+            batch = pack_rows(tokens.ids, tokens.offsets, rows, side.device, self._packed.dtype)
             hidden = self._packed(batch)
             widths = np.concatenate([np.full(run.rows, run.length) for run in batch.runs])
             starts = np.cumsum(widths) - widths

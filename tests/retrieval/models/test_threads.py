@@ -64,7 +64,7 @@ def passages(number: int) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize(
-    "make", [model_folder, lambda folder: model_folder(folder, kind="mpnet"), router_folder],
+    "make", [model_folder, lambda folder: model_folder(folder, kind="electra"), router_folder],
     ids=["packed", "padded", "router"],
 )  # fmt: skip
 def test_bi_encoders(tmp_path: Path, make: Callable[[Path], Path]) -> None:

@@ -8,7 +8,7 @@ import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
-from transformers import BertConfig, BertForSequenceClassification, BertModel, MPNetConfig, MPNetModel
+from transformers import CONFIG_MAPPING, AutoModel, BertConfig, BertForSequenceClassification
 
 from retrieval.models.resolved_model import resolve_model
 
@@ -21,17 +21,16 @@ _TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "spe
 
 
 def transformer_folder(folder: Path, *, kind: str = "bert", seed: int = 0, **config: Any) -> Path:
-    """A random transformer of 2 layers and 32 dimensions with the packaged tokenizer, safetensors."""
+    """A random transformer of 2 layers and 32 dimensions with the packaged tokenizer, safetensors.
+
+    kind: a model type of transformers; `config` sets what else its configuration has.
+    """
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {
         "vocab_size": 30522, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
         "intermediate_size": 64, "max_position_embeddings": 70, "initializer_range": 0.3, "pad_token_id": 0,
     }  # fmt: skip
-    made = (
-        MPNetModel(MPNetConfig(**sizes | config))
-        if kind == "mpnet"
-        else BertModel(BertConfig(**sizes | config))
-    )
+    made = AutoModel.from_config(CONFIG_MAPPING[kind](**sizes | config))
     made.save_pretrained(folder)
     packaged = resolve_model("all-MiniLM-L6-v2").folder
     for name in _TOKENIZER_FILES:

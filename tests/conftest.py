@@ -13,6 +13,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
+# Half the layers of the default encoder, for tests that are not of an encoder.
+SMALL_MODEL = "all-MiniLM-L6-v2"
 TOPICS = ("volcanoes", "glaciers", "bridges", "violins", "bees", "comets", "rivers", "clocks")
 
 
@@ -81,6 +83,7 @@ def build(ray_session: None) -> Callable[..., Any]:
             "corpus": {"paths": [str(path) for path in (corpus if isinstance(corpus, list) else [corpus])]},
             "index": {"path": str(index)},
             "dense": {"tune_queries": 20},
+            "model": {"name": SMALL_MODEL},
         }
         for name, section in sections.items():
             values.setdefault(name, {}).update(section)

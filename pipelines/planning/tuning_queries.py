@@ -30,10 +30,13 @@ def read_queries(path: str, most: int) -> list[str]:
     return texts
 
 
-def draw_queries(titles: list[str], texts: list[str], wanted: int, rng: np.random.Generator) -> list[str]:
-    """Single sentences of random passages; at most `wanted`, and none that is a whole passage."""
+def draw_queries(
+    titles: list[str], texts: list[str], wanted: int, rng: np.random.Generator
+) -> tuple[list[str], list[int]]:
+    """Single sentences of random passages, and which these are; at most `wanted`, none a whole passage."""
     drawn = []
-    for row in rng.permutation(len(texts))[:wanted]:
+    rows = rng.permutation(len(texts))[:wanted].tolist()
+    for row in rows:
         spans = sentences(texts[row])
         found = [texts[row][start:end].strip() for start, end in spans]
         fitting = [text for text in found if SENTENCE_WORDS[0] <= len(text.split()) <= SENTENCE_WORDS[1]]
@@ -41,4 +44,4 @@ def draw_queries(titles: list[str], texts: list[str], wanted: int, rng: np.rando
         if len(spans) < 2 and not titles[row]:
             words = words[: max(1, len(words) // 2)]  # the whole passage would be a corpus vector
         drawn.append(" ".join(words[: SENTENCE_WORDS[1]])[:MAX_QUERY_CHARACTERS])
-    return drawn
+    return drawn, rows

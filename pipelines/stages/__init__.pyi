@@ -5,11 +5,8 @@ from .committing import make_manifest as make_manifest
 from .duplicates import find_duplicates as find_duplicates
 from .embed import embed_parts as embed_parts
 from .lexical import build_lexical as build_lexical
-from .quantizer import trained_quantizer as trained_quantizer
 from .read import open_chunker as open_chunker
 from .read import read_slices as read_slices
-from .sampling import build_background as build_background
 from .shards import build_dense as build_dense
 from .shards import build_passages as build_passages
 from .token_codes import store_tokens as store_tokens
-from .tuning import tune_search as tune_search

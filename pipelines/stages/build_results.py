@@ -5,10 +5,9 @@ from typing import Any
 
 from pipelines.parts import Part, PartRange, SliceResult
 from pipelines.planning import Plan
+from pipelines.stages.fitting import Trained, Tuning
 from pipelines.stages.lexical import Lexical
-from pipelines.stages.quantizer import Trained
 from pipelines.stages.token_codes import StoredTokens
-from pipelines.stages.tuning import Tuning
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pipelines.planning import Plan, next_version
 from pipelines.runtime import Lease, Progress, own_version
 from pipelines.stages.build_results import BuildResults
 from pipelines.stages.costs import cost, stage_costs
-from pipelines.stages.tuning import Tuning
+from pipelines.stages.fitting import Tuning
 from pipelines.upkeep import verify_on_workers
 from retrieval.dense import DenseSettings
 from retrieval.errors import IndexBusy
@@ -23,7 +23,7 @@ def commit(
     """Verify every artefact, then make the version exist. Before this it does not, after it it is whole."""
     store = build.store
     verify_on_workers(store, manifest, build.dense.plugins, progress, workers)
-    manifest.costs.append(cost(progress, "verify", [], 0))
+    manifest.costs.extend(cost(progress, stage, [], 0) for stage in ("weigh", "verify"))
     lease.check()
     data = manifest.to_bytes()
     if not store.create(version_key(manifest.version), data):

@@ -24,7 +24,7 @@ from pipelines.runtime import (
     run_stage,
     write_marker,
 )
-from pipelines.stages.quantizer import Trained
+from pipelines.stages.fitting import Trained
 from retrieval.dense import Quantizer, gpu_count
 from retrieval.dense.making import build_piece, merge_pieces
 from retrieval.format import Manifest, ShardRecord, ShardVectors, part_schema, write_passages

@@ -111,6 +111,7 @@ class Manifest(_Record):
     token_codec: list[FileRecord] = []
     cross_encoder: shapes.CrossEncoding = {}
     search: shapes.Searching = {}
+    fusion: shapes.Fusing = {}  # whether the build fitted the weights of `search`, and why
     recall: shapes.Recall
     costs: list[StageCost]
     warnings: list[str]

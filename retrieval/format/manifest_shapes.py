@@ -120,6 +120,13 @@ class _Recall(Shape):
     table: list[_RecallRow]
 
 
+class _Fusing(Shape):
+    """Whether the build fitted the weights of the fusion, and why."""
+
+    fitted: bool
+    reason: str
+
+
 Dense = Annotated[dict[str, Any], AfterValidator(_dense)]  # its type checks the rest when it is opened
 Embedding = Annotated[dict[str, Any], like(_Embedding)]
 Training = Annotated[dict[str, Any], like(_Training)]
@@ -127,4 +134,5 @@ Lexical = Annotated[dict[str, Any], like(_Lexical, or_empty=True)]
 LateInteraction = Annotated[dict[str, Any], like(_LateInteraction, or_empty=True)]
 CrossEncoding = Annotated[dict[str, Any], like(_CrossEncoder, or_empty=True)]
 Searching = Annotated[dict[str, Any], like(SearchSettings)]
+Fusing = Annotated[dict[str, Any], like(_Fusing, or_empty=True)]
 Recall = Annotated[dict[str, Any], like(_Recall)]

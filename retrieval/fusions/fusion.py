@@ -14,13 +14,15 @@ class Signal:
 
     `scores`: float32 (q, c), -inf where it has none. `ranks`: int64 (q, c), places in the list that it found,
     from 1; 0 for what others found. `background`: float32 (q,), its score of a passage that has nothing to do
-    with the query. `weight`: at least 0.
+    with the query. `weight`: at least 0. `perfect`: the score of the query itself as a passage, None where
+    scores have no such end.
     """
 
     scores: "np.ndarray"
     ranks: "np.ndarray"
     background: "np.ndarray"
     weight: float
+    perfect: float | None = None
 
 
 # Of a signal and the settings by name: what it adds to each candidate, float64 (q, c), weight included.

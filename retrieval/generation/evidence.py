@@ -1,7 +1,7 @@
 """How well each sentence of the passages fits a text: MaxSim of token vectors, all passages encoded once.
 
-The model is always the packaged all-MiniLM-L6-v2, whatever model the index has: thresholds were measured
-with it, and it is there wherever corpusmill is.
+The model is always the same packaged one, whatever model the index has: thresholds were measured with it, and
+it is there wherever corpusmill is.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval.deadline import look
-from retrieval.errors import ModelError
 from retrieval.models.cross_encoders import CrossEncoder
 from retrieval.models.late_interaction import TokenEncoder, TokenVectors, open_token_encoder
 from retrieval.settings import CrossEncoderSettings, LateInteractionSettings, ModelSettings
 from retrieval.text import sentences
 
+MODEL = "all-MiniLM-L6-v2"
 Scores = npt.NDArray[np.float32]
 # Bytes of consecutive sentences that are encoded together: they stay within the window of 256 tokens in
 # any script, so that no sentence but a giant is cut.
@@ -45,8 +45,7 @@ class Sentence:
 class Judge:
     """The models that judge passages, loaded. Safe to use from several threads.
 
-    `cross_encoder` is None where the extra `rerank` is not installed: support is then judged by the token
-    vectors alone.
+    `cross_encoder` is None where support is judged by the token vectors alone.
     """
 
     def __init__(self, tokens: TokenEncoder, cross_encoder: CrossEncoder | None) -> None:
@@ -56,12 +55,9 @@ class Judge:
     @classmethod
     def open(cls, *, cross_encoder: bool = True, threads: int | None = None) -> "Judge":
         """Load the packaged models; `threads` bounds what they compute with on a CPU. Raises ModelError."""
-        packaged = ModelSettings()
+        packaged = ModelSettings(name=MODEL)
         tokens = open_token_encoder(LateInteractionSettings(), packaged, threads=threads)
-        try:
-            pairs = CrossEncoder.open(CrossEncoderSettings(), threads=threads) if cross_encoder else None
-        except ModelError:  # an extra, and the judge says which of its two calibrations it uses
-            pairs = None
+        pairs = CrossEncoder.open(CrossEncoderSettings(), threads=threads) if cross_encoder else None
         return cls(tokens, pairs)
 
     def read(self, question: str, passages: Sequence[Readable]) -> "Evidence":

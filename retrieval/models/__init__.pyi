@@ -1,4 +1,5 @@
 from .checks import read_model_json as read_model_json
+from .conversions import converted as converted
 from .files import opened_model as opened_model
 from .files import publish as publish
 from .files import use_files as use_files

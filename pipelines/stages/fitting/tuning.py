@@ -14,7 +14,7 @@ from pipelines.config import LocatedModel, RaySettings
 from pipelines.parts import Part, PartRange, read_part
 from pipelines.planning import draw_queries
 from pipelines.runtime import GO_ON, Progress, Step, Task, Usage, has_gpus, result_of, run_stage
-from pipelines.stages.quantizer import Trained
+from pipelines.stages.fitting.quantizer import Trained
 from retrieval.dense import DenseSettings, DenseShard, Quantizer
 from retrieval.dense.making import (
     ShardResult,
@@ -29,15 +29,42 @@ from retrieval.models.encoders import Encoder
 from retrieval.storage import FileRecord, Store
 
 PARTS_SAMPLED = 50
+SENTENCES = 200  # that tell how much each half of a search finds
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Sentences of passages: `texts`, their vectors (n, d) float32 as queries, ids (n, 1) of the passages."""
+
+    texts: list[str]
+    vectors: np.ndarray
+    passages: np.ndarray
+
+    def first(self, most: int) -> "Drawn":
+        """The first of them."""
+        return Drawn(self.texts[:most], self.vectors[:most], self.passages[:most])
+
+    def with_given(
+        self, given: tuple[list[str], np.ndarray] | None
+    ) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Texts and vectors with those of other queries behind them, and the passages."""
+        texts, vectors = given or ([], self.vectors[:0])
+        return [*self.texts, *texts], np.concatenate([self.vectors, vectors]), self.passages
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Tuned parameters with the recall table, where the queries came from, and the encoder's description."""
+    """Tuned parameters with the recall table, where the queries came from, and the encoder's description.
+
+    `given`: texts and vectors (q, d) float32 of the user's queries, or None. `drawn`: sentences, whether they
+    tuned the search or not.
+    """
 
     tuned: Tuned
     queries: str
     encoder: dict[str, Any]
+    given: tuple[list[str], np.ndarray] | None
+    drawn: Drawn
 
 
 def tune_search(
@@ -52,7 +79,8 @@ def tune_search(
     settings = trained.settings
     with progress.stage("tune", "shard", len(shards)):
         gpus = 1 if has_gpus(workers) else 0
-        queries, description, usage = _encode(store, model, settings, parts, given, gpus, workers)
+        drawn, own, description, usage = _encode(store, model, settings, parts, given, gpus, workers)
+        queries = drawn.vectors if own is None else own
         progress.usages.setdefault("tune", []).append(usage)
         points = trained.kind.grid(trained.spec, settings.recall_k)
         tasks = [
@@ -73,7 +101,9 @@ def tune_search(
     source = f"the {len(queries)} first queries of {settings.query_file}" if given else (
         f"{len(queries)} sentences drawn from passages, embedded as queries"
     )  # fmt: skip
-    return Tuning(tuned, source, description)
+    return Tuning(
+        tuned, source, description, None if given is None else (given, queries), drawn.first(SENTENCES)
+    )
 
 
 def evaluate(task: Task, store: Store, trained: Trained, queries: np.ndarray) -> Task:
@@ -111,35 +141,40 @@ def _unpack(task: Task) -> ShardResult:
 def _encode(
     store: Store, model: LocatedModel, settings: DenseSettings, parts: list[Part], given: list[str] | None,
     gpus: int, workers: RaySettings,
-) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:  # fmt: skip
-    """Queries (q, d) float32, the encoder's description, and what a task used for them.
+) -> tuple[Drawn, np.ndarray | None, dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """Drawn sentences, vectors (q, d) float32 of given queries, the encoder's description, a task's usage.
 
     The driver loads no model.
     """
     rng = np.random.default_rng(settings.seed)
-    chosen = rng.choice(len(parts), min(PARTS_SAMPLED, len(parts)), replace=False)
-    sample = [parts[number].plain() for number in sorted(chosen)]
+    chosen = sorted(rng.choice(len(parts), min(PARTS_SAMPLED, len(parts)), replace=False).tolist())
+    bases = np.cumsum([0, *(part.rows for part in parts)])
+    sample = [(parts[number].plain(), int(bases[number])) for number in chosen]
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=workers.task_retries)(_embed_queries)
     device = "auto" if gpus else "cpu"
     return result_of("tune", remote.remote(store, model, settings, sample, given, device))
 
 
 def _embed_queries(
-    store: Store, model: LocatedModel, settings: DenseSettings, parts: list[dict[str, Any]],
+    store: Store, model: LocatedModel, settings: DenseSettings, parts: list[tuple[dict[str, Any], int]],
     given: list[str] | None, device: Literal["auto", "cpu"],
-) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:  # fmt: skip
+) -> tuple[Drawn, np.ndarray | None, dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """parts: each with the id of its first passage."""
     usage = Usage()
-    texts = given
-    if texts is None:
-        wanted = settings.tune_queries
-        rng = np.random.default_rng(settings.seed)
-        drawn: list[str] = []
-        share = -(-wanted // len(parts))
-        for part in parts:
-            table = read_part(store, part["passages"]["key"], ["title", "text"], part["rows"])
-            drawn += draw_queries(table["title"].to_pylist(), table["text"].to_pylist(), share, rng)
-        texts = drawn[:wanted]
+    wanted = settings.tune_queries if given is None else SENTENCES
+    rng = np.random.default_rng(settings.seed)
+    texts: list[str] = []
+    passages: list[int] = []
+    share = -(-wanted // len(parts))
+    for part, base in parts:
+        table = read_part(store, part["passages"]["key"], ["title", "text"], part["rows"])
+        found, rows = draw_queries(table["title"].to_pylist(), table["text"].to_pylist(), share, rng)
+        texts += found
+        passages += [base + row for row in rows]
+    texts, passages = texts[:wanted], passages[:wanted]
     threads = len(os.sched_getaffinity(0))
     opened = model.here().model_copy(update={"device": device})
     encoder = Encoder.open(opened, sides={"query"}, threads=threads, trust=model.trust)
-    return encoder.encode_queries(texts), encoder.description, usage.values()
+    drawn = Drawn(texts, encoder.encode_queries(texts), np.array(passages, np.int64)[:, None])
+    own = None if given is None else encoder.encode_queries(given)
+    return drawn, own, encoder.description, usage.values()

@@ -19,7 +19,7 @@ from pipelines.runtime import (
     result_of,
     write_marker,
 )
-from pipelines.stages.sampling import sample_vectors
+from pipelines.stages.fitting.sampling import sample_vectors
 from retrieval.dense import DenseSettings, DenseType, dense_type
 from retrieval.dense.making import choose_dense, train_quantizer
 from retrieval.format import DenseSpec, Manifest

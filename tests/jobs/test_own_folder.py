@@ -18,6 +18,7 @@ import ray
 
 from retrieval.errors import ModelError
 from retrieval.models.resolved_model import resolve_model
+from retrieval.settings import ModelSettings
 from tests.conftest import make_documents, write_jsonl
 from tests.tools.build_tools import passages, vectors
 from tests.tools.hostile.planted import imported, plant
@@ -118,8 +119,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folders: set[Path] = set()
     with (root / "log").open("wb") as log:
         build = subprocess.Popen(
-            words, cwd=trapped, env={**environment, "HOME": str(home)}, stdout=log, stderr=log
-        )
+            words, cwd=trapped, stdout=log, stderr=log,
+            env={**environment, "HOME": str(home), "CORPUSMILL_CACHE": str(root / "cache")},
+        )  # fmt: skip
         try:
             while build.poll() is None:
                 sockets |= listening(build.pid)
@@ -143,7 +145,7 @@ def test_a_build_imports_nothing_from_its_folder(
 ) -> None:
     assert built.code == 0, built.output
     assert imported(built.trapped) == ""
-    build(built.corpus, tmp_path / "elsewhere")
+    build(built.corpus, tmp_path / "elsewhere", model={"name": ModelSettings().name})
     assert passages(built.index).equals(passages(tmp_path / "elsewhere"))
     np.testing.assert_array_equal(vectors(built.index), vectors(tmp_path / "elsewhere"))
 

@@ -127,12 +127,15 @@ def weights_of(success: tuple[float, float], drawn: int, difference: np.ndarray)
         reason = f"{failing} search finds {share:.0%} of what the other half finds by sentences of passages"
         return _fitted(weight if failing == "dense" else 1 - weight, reason, measured)
     if len(difference) < LEAST_QUERIES:
-        text = f"dense.query_file gives {len(difference)} queries that tell, and it takes {LEAST_QUERIES}"
+        text = (
+            "equal weights: both halves find passages by their sentences, and dense.query_file, which could "
+            f"tell more, gives {len(difference)} queries of the {LEAST_QUERIES} that it takes"
+        )
         return {"fitted": False, "reason": text, **measured}
     mean, error = float(difference.mean()), float(difference.std() / len(difference) ** 0.5)
     measured |= {"queries": len(difference), "confirmation": round(mean, 4), "error": round(error, 4)}
     if abs(mean - EVEN) <= SURE * error:
-        text = f"both halves confirm what the other finds alike ({mean:+.3f}, even is {EVEN})"
+        text = f"equal weights: both halves confirm what the other finds alike ({mean:+.3f}, even is {EVEN})"
         return {"fitted": False, "reason": text, **measured}
     better = "dense" if mean > EVEN else "lexical"
     reason = f"what {better} search finds is confirmed more by the other half ({mean:+.3f}, even is {EVEN})"

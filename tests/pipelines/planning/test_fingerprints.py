@@ -10,6 +10,7 @@ from pipelines.config import BuildConfig, validate
 from pipelines.planning import make_plan
 from pipelines.planning.resolve import resolve_build
 from retrieval.storage import Store
+from tests.conftest import SMALL_MODEL
 
 PASSAGES = {"parts", "version"}
 # What a new value makes anew. Vectors are named by what the encoder sees, so other passages leave the folder.
@@ -54,7 +55,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ]
     corpus = folder / "corpus.jsonl"
     corpus.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return {"corpus": {"paths": [str(corpus)]}, "index": {"path": str(folder / "index")}}
+    # Beside this one, token vectors are those of the encoder itself.
+    model = {"name": SMALL_MODEL}
+    return {"corpus": {"paths": [str(corpus)]}, "index": {"path": str(folder / "index")}, "model": model}
 
 
 def fingerprints(config: BuildConfig) -> dict[str, Any]:

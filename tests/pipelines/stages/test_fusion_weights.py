@@ -118,7 +118,7 @@ def test_an_encoder_that_knows_nothing_gets_less(
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [
-        ({}, "gives 0 queries that tell"),
+        ({}, "gives 0 queries"),
         ({"search": {"dense_weight": 2}}, "sets the weights"),
         ({"search": {"fusion": "rrf"}}, "rrf"),
         ({"lexical": {"enabled": False}}, "no lexical"),

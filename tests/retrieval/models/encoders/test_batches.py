@@ -17,12 +17,13 @@ from retrieval.models.batches import length_sorted_batches
 from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.encoders.tokenizer import Tokenizer, Tokens
 from retrieval.settings import ModelSettings
+from tests.conftest import SMALL_MODEL
 from tests.tools.samples.encoder_models import TEXTS, TITLES, model_folder
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.open(ModelSettings())
+    return Tokenizer.open(ModelSettings(name=SMALL_MODEL))
 
 
 def test_batches_cover_every_row_once_under_the_budget() -> None:

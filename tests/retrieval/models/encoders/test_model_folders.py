@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from retrieval.errors import ModelError
+from retrieval.models.places import DEFAULT_MODEL
 from retrieval.models.resolved_model import model_card, resolve_model
 from retrieval.models.trust import Trust
 from retrieval.settings import ModelSettings
@@ -43,7 +44,7 @@ def test_fingerprint_follows_what_decides_the_vectors(model: Path, tmp_path: Pat
 
 def test_model_card_names_both_models(model: Path) -> None:
     card = model_card(ModelSettings(query_name=str(model)))
-    assert [card[side]["name"] for side in ("passage", "query")] == ["all-MiniLM-L6-v2", str(model)]
+    assert [card[side]["name"] for side in ("passage", "query")] == [DEFAULT_MODEL, str(model)]
     assert len(card["query"]["fingerprint"]) == 64 != card["passage"]["fingerprint"]
 
 

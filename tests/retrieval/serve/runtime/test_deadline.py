@@ -224,6 +224,6 @@ def test_an_answer_comes_when_the_time_is_over(service: Service, name: str) -> N
     asked = {**asked, "k": 40} if "explain" in asked else asked
     service.post(path, {**asked, "timeout_ms": 200})  # what is loaded at first use is loaded to its end
     start = time.monotonic()
-    found = service.post(path, {**asked, "timeout_ms": 100})
+    found = service.post(path, {**asked, "timeout_ms": 50})  # a fast machine needs 80 for an answer
     assert found.status_code == 504, found.text[:300]
     assert time.monotonic() - start < 0.5

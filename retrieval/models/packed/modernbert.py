@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from retrieval.deadline import look
-from retrieval.models.packed.attention import angles, attend, rotate
+from retrieval.models.packed.attention import angles, attend, by_rows, rotate
 from retrieval.models.packed.products import product
 from retrieval.models.packed.rows import Packed, Run
 
@@ -80,4 +80,4 @@ class _Layer:
         query, key = (rotate(part, *turns) for part in (projected[:, 0], projected[:, 1]))
         hidden = self.out(attend(query, key, projected[:, 2], runs, masks), hidden)
         up, gate = self.up(self.mlp_norm(hidden), None).chunk(2, dim=-1)
-        return self.down(F.gelu(up) * gate, hidden)
+        return self.down(by_rows(lambda u, g: F.gelu(u) * g, up, gate), hidden)

@@ -51,9 +51,11 @@ def _fused(weight: Tensor, bias: Tensor | None, activation: str, expected_tokens
 
 
 def _onednn_pays(weight: Tensor) -> bool:
-    """Whether oneDNN's own weight layout can be used: low precision on a CPU that computes in it."""
+    """Whether oneDNN's own weight layout can be used: a CPU, and a precision that it computes in."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
+    if weight.dtype == torch.float32:
+        return True
     if weight.dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return weight.dtype == torch.float16 and bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from retrieval.deadline import look
-from retrieval.models.packed.attention import angles, attend, rotate
+from retrieval.models.packed.attention import angles, attend, by_rows, rotate
 from retrieval.models.packed.products import product
 from retrieval.models.packed.rows import Packed, Run
 
@@ -41,8 +41,7 @@ class PackedQwen3:
         for layer in self.layers:
             look()
             hidden = layer(hidden, batch.runs, turns)
-        found: Tensor = self.last_norm(hidden)
-        return found
+        return by_rows(self.last_norm, hidden)
 
 
 class _Layer:
@@ -62,9 +61,10 @@ class _Layer:
         self.mlp_norm: nn.Module = layer.post_attention_layernorm
 
     def __call__(self, hidden: Tensor, runs: list[Run], turns: tuple[Tensor, Tensor]) -> Tensor:
-        projected = self.project(self.attention_norm(hidden), None).unflatten(1, (-1, self.width))
+        projected = self.project(by_rows(self.attention_norm, hidden), None).unflatten(1, (-1, self.width))
         query, key, value = projected.split(self.parts, dim=1)
-        query, key = rotate(self.query_norm(query), *turns), rotate(self.key_norm(key), *turns)
+        query = rotate(by_rows(self.query_norm, query), *turns)
+        key = rotate(by_rows(self.key_norm, key), *turns)
         hidden = self.out(attend(query, key, value, runs, [None] * len(runs), causal=True), hidden)
-        gate, up = self.up(self.mlp_norm(hidden), None).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up, hidden)
+        gate, up = self.up(by_rows(self.mlp_norm, hidden), None).chunk(2, dim=-1)
+        return self.down(by_rows(lambda g, u: F.silu(g) * u, gate, up), hidden)

@@ -147,8 +147,9 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
         plan, results, parts, shards, passages, lexical, tokens, background, trained, dense, tuning
     )
     manifest = with_fitted_weights(
-        make_manifest(work, progress), store, tuning, progress, workers, build.dense.plugins
-    )
+        make_manifest(work, progress), plan.config.search, store, tuning, progress, workers,
+        build.dense.plugins,
+    )  # fmt: skip
     return commit(manifest, build, lease, progress, workers)
 
 

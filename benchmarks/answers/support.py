@@ -25,8 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 from retrieval.format import Passage
 from retrieval.generation import (
-    BY_CROSS_ENCODER,
-    BY_TOKENS,
+    CALIBRATION,
     Calibration,
     Evidence,
     Judge,
@@ -163,23 +162,22 @@ def main() -> None:
 
 
 def report(values: np.ndarray, truth: np.ndarray, half: np.ndarray, chance: np.ndarray) -> None:
-    """Calibrations found beside those in the code."""
+    """The calibration found beside the one in the code."""
     print(f"{truth.sum()} supported, {(~truth).sum()} not, of which {chance.sum()} hold the answer's words")
     for place, name in enumerate(("best sentence's MaxSim", "largest cosine", "cross-encoder")):
         print(f"{name:<24} alone: AUC {roc_auc_score(truth[~half], values[~half, place]):.3f}")
-    for name, width, used in (("BY_TOKENS", 2, BY_TOKENS), ("BY_CROSS_ENCODER", 3, BY_CROSS_ENCODER)):
-        found = fit(values[:, :width], truth, half)
-        chances = values[:, :width] @ np.array(found.weights)
-        strict = ~half & ~chance
-        print(f"{name} = {found}")
-        print(
-            f"  held-out AUC {roc_auc_score(truth[~half], chances[~half]):.3f}, without passages that hold "
-            f"the answer's words {roc_auc_score(truth[strict], chances[strict]):.3f}; in the code: {used}"
-        )
+    found = fit(values, truth, half)
+    chances = values @ np.array(found.weights)
+    strict = ~half & ~chance
+    print(f"CALIBRATION = {found}")
+    print(
+        f"  held-out AUC {roc_auc_score(truth[~half], chances[~half]):.3f}, without passages that hold "
+        f"the answer's words {roc_auc_score(truth[strict], chances[strict]):.3f}; in the code: {CALIBRATION}"
+    )
 
 
 def transfer(args: argparse.Namespace, judge: Judge) -> None:
-    """What the calibrations in the code do with questions of another collection."""
+    """What the calibration in the code does with questions of another collection."""
     rows = read_lines(args.transfer, args.sample // 2)
     found = search(args.transfer_index or args.index, [row["question"] for row in rows], K)
     labels = np.array(
@@ -194,14 +192,13 @@ def transfer(args: argparse.Namespace, judge: Judge) -> None:
             for row, passages in zip(rows, found, strict=True)
         ]
     )
-    for name, used in (("BY_TOKENS", BY_TOKENS), ("BY_CROSS_ENCODER", BY_CROSS_ENCODER)):
-        chances = np.array([used.probability(row[: len(used.weights)]) for row in values])
-        called = chances >= used.threshold
-        ranks = f"AUC {roc_auc_score(labels, chances):.3f}, " if 0 < labels.sum() < len(labels) else ""
-        print(
-            f"{args.transfer.name}, {name}: {ranks}answers {called[labels].mean():.3f} of {labels.sum()} "
-            f"supported, refuses {(~called[~labels]).mean():.3f} of {(~labels).sum()} others"
-        )
+    chances = np.array([CALIBRATION.probability(row) for row in values])
+    called = chances >= CALIBRATION.threshold
+    ranks = f"AUC {roc_auc_score(labels, chances):.3f}, " if 0 < labels.sum() < len(labels) else ""
+    print(
+        f"{args.transfer.name}: {ranks}answers {called[labels].mean():.3f} of {labels.sum()} "
+        f"supported, refuses {(~called[~labels]).mean():.3f} of {(~labels).sum()} others"
+    )
 
 
 if __name__ == "__main__":

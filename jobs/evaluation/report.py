@@ -7,6 +7,7 @@ from jobs.evaluation.collections import Evaluations
 from jobs.evaluation.evaluate import Comparison, Evaluation
 from jobs.evaluation.fit_fusion import Fit
 from jobs.evaluation.measuring import ALPHA, ANSWER_DEPTHS, ANSWER_RECALL, DOCUMENT_MEASURES, ROUNDS
+from pipelines.runtime import counted
 
 REQUIRED = (*DOCUMENT_MEASURES, ANSWER_RECALL)
 
@@ -131,7 +132,8 @@ def collections_summary(every: Evaluations) -> str:
         said.append(
             f"{one.stage} over {one.against} {one.difference:+.4f} (p = {one.p_corrected:.2g}{where})"
         )
-    return f"{every.measure}, {len(every.found)} collections: {'; '.join(said) or 'nothing to compare'}."
+    over = counted(len(every.found), "collection")
+    return f"{every.measure}, {over}: {'; '.join(said) or 'nothing to compare'}."
 
 
 def collections_lines(every: Evaluations) -> Iterator[str]:

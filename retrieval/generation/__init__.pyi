@@ -9,7 +9,6 @@ from .prompt import Prompt as Prompt
 from .prompt import estimate_tokens as estimate_tokens
 from .prompt import make_prompt as make_prompt
 from .settings import GenerationSettings as GenerationSettings
-from .support import BY_CROSS_ENCODER as BY_CROSS_ENCODER
-from .support import BY_TOKENS as BY_TOKENS
+from .support import CALIBRATION as CALIBRATION
 from .support import Calibration as Calibration
 from .support import support_features as support_features

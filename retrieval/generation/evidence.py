@@ -43,22 +43,18 @@ class Sentence:
 
 
 class Judge:
-    """The models that judge passages, loaded. Safe to use from several threads.
+    """The models that judge passages, loaded. Safe to use from several threads."""
 
-    `cross_encoder` is None where support is judged by the token vectors alone.
-    """
-
-    def __init__(self, tokens: TokenEncoder, cross_encoder: CrossEncoder | None) -> None:
+    def __init__(self, tokens: TokenEncoder, cross_encoder: CrossEncoder) -> None:
         self.tokens = tokens
         self.cross_encoder = cross_encoder
 
     @classmethod
-    def open(cls, *, cross_encoder: bool = True, threads: int | None = None) -> "Judge":
+    def open(cls, *, threads: int | None = None) -> "Judge":
         """Load the packaged models; `threads` bounds what they compute with on a CPU. Raises ModelError."""
         packaged = ModelSettings(name=MODEL)
         tokens = open_token_encoder(LateInteractionSettings(), packaged, threads=threads)
-        pairs = CrossEncoder.open(CrossEncoderSettings(), threads=threads) if cross_encoder else None
-        return cls(tokens, pairs)
+        return cls(tokens, CrossEncoder.open(CrossEncoderSettings(), threads=threads))
 
     def read(self, question: str, passages: Sequence[Readable]) -> "Evidence":
         """Encode the passages and compare their sentences with the question."""

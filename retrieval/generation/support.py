@@ -35,12 +35,9 @@ class Calibration:
 
 # Features: similarity of the best sentence, largest cosine, and the cross-encoder's score of that sentence.
 # The cosine says how much the passages are about the question's subject at all, and counts against it: what
-# the sentence has beyond its subject is what answers. Held-out AUC 0.860 and 0.881; MaxSim alone has 0.833,
-# the cosine alone 0.673, the cross-encoder alone 0.869.
-BY_TOKENS = Calibration(
-    weights=(22.774, -8.206), bias=-9.344, threshold=0.55, precision=0.816, recall=0.702, refused=0.841
-)
-BY_CROSS_ENCODER = Calibration(
+# the sentence has beyond its subject is what answers. Held-out AUC 0.881; MaxSim alone has 0.833, the cosine
+# alone 0.673, the cross-encoder alone 0.869.
+CALIBRATION = Calibration(
     weights=(8.832, -5.204, 0.312), bias=-3.547, threshold=0.6, precision=0.859, recall=0.714, refused=0.883
 )
 
@@ -54,20 +51,17 @@ class Support:
 
 
 def support_features(evidence: Evidence) -> np.ndarray:
-    """(2,) float64, or (3,) where the judge has a cross-encoder."""
+    """What the calibration weighs: (3,) float64."""
     best = int(evidence.scores.argmax())
-    values = [float(evidence.scores[best]), evidence.cosine]
-    if evidence.judge.cross_encoder is not None:
-        sentence = evidence.sentences[best]
-        title = evidence.passages[sentence.passage].title
-        shown = f"{title}. {evidence.text_of(sentence)}" if title else evidence.text_of(sentence)
-        values.append(float(evidence.judge.cross_encoder.scores([(evidence.question, shown)])[0]))
-    return np.array(values)
+    sentence = evidence.sentences[best]
+    title = evidence.passages[sentence.passage].title
+    shown = f"{title}. {evidence.text_of(sentence)}" if title else evidence.text_of(sentence)
+    read = float(evidence.judge.cross_encoder.scores([(evidence.question, shown)])[0])
+    return np.array([float(evidence.scores[best]), evidence.cosine, read])
 
 
 def support(evidence: Evidence) -> Support:
     """How likely the passages support an answer; 0 where they hold no sentence."""
-    calibration = BY_TOKENS if evidence.judge.cross_encoder is None else BY_CROSS_ENCODER
     if not evidence.sentences:
-        return Support(0.0, calibration.threshold)
-    return Support(calibration.probability(support_features(evidence)), calibration.threshold)
+        return Support(0.0, CALIBRATION.threshold)
+    return Support(CALIBRATION.probability(support_features(evidence)), CALIBRATION.threshold)

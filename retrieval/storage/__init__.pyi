@@ -1,5 +1,6 @@
 from .copies import damaged_copy as damaged_copy
 from .copies import default_cache as default_cache
+from .copies import file_digest as file_digest
 from .copies import sha256_of as sha256_of
 from .copies import sweep_cache as sweep_cache
 from .errors import storage_errors as storage_errors

@@ -56,11 +56,13 @@ class Bests:
 
 
 def with_fitted_weights(
-    manifest: Manifest, store: Store, tuning: Tuning, progress: Progress, workers: RaySettings,
-    plugins: tuple[str, ...],
+    manifest: Manifest, settings: SearchSettings, store: Store, tuning: Tuning, progress: Progress,
+    workers: RaySettings, plugins: tuple[str, ...],
 ) -> Manifest:  # fmt: skip
-    """The manifest, not yet written, with weights of the fusion and the reason for them."""
-    settings = SearchSettings.model_validate(manifest.search)
+    """The manifest, not yet written, with weights of the fusion and the reason for them.
+
+    settings: as the configuration has them; weights that it sets stay.
+    """
     reason = _why_not(manifest, settings)
     if reason:
         return manifest.model_copy(update={"fusion": {"fitted": False, "reason": reason}})
@@ -82,13 +84,11 @@ def with_fitted_weights(
 
 
 def _why_not(manifest: Manifest, settings: SearchSettings) -> str:
-    defaults = SearchSettings()
     if not manifest.lexical:
         return "there is no lexical index"
     if not FUSIONS[settings.fusion].complete:
         return f"the fusion {settings.fusion} has no weights of scores"
-    own = (settings.dense_weight, settings.lexical_weight)
-    if own != (defaults.dense_weight, defaults.lexical_weight):
+    if settings.model_fields_set & {"dense_weight", "lexical_weight"}:
         return "the configuration sets the weights"
     return ""
 

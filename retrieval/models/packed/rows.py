@@ -1,5 +1,6 @@
-"""A batch of rows as one row of tokens, and what is pooled of it."""
+"""A batch of rows as one row of tokens, what is pooled of it, and how work on its tokens is cut."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -11,6 +12,8 @@ from torch import Tensor
 # Rows are padded to a multiple of this many tokens: torch's attention on a CPU computes the remainder
 # of a vector register element by element, which at 135 tokens takes 1.5 times as long as 144 whole ones.
 _ALIGN = 16
+
+_BLOCK = 131_072  # elements whose temporaries stay in the caches of a CPU; buffers for all are mapped anew
 
 POOLINGS = ("mean", "cls", "lasttoken")
 
@@ -85,3 +88,12 @@ def pool(hidden: Tensor, batch: Packed, mode: str) -> Tensor:
         start, row = stop, row + run.rows
     pooled = torch.cat(blocks)
     return pooled / batch.lengths[:, None] if mode == "mean" else pooled
+
+
+def by_rows(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """A function of each token's row of all inputs; on a CPU in blocks of them, many times as fast."""
+    if inputs[0].device.type != "cpu":
+        return function(*inputs)
+    rows = max(1, _BLOCK // max(1, inputs[0][0].numel()))
+    parts = zip(*(tensor.split(rows) for tensor in inputs), strict=True)
+    return torch.cat([function(*part) for part in parts])

@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 # Stage, which entry of it in a run (`read` is entered again to drop duplicates), results before the end.
 KILLS = [
     ("read", 1, 4), ("duplicates", 1, 1), ("read", 2, 1), ("embed", 1, 4), ("passages", 1, 2),
-    ("train", 1, 1), ("pieces", 1, 2), ("merge", 1, 1), ("tune", 1, 1), ("verify", 1, 1), ("commit", 1, 1),
+    ("train", 1, 1), ("pieces", 1, 2), ("merge", 1, 1), ("tune", 1, 1), ("weigh", 1, 1), ("verify", 1, 1),
+    ("commit", 1, 1),
 ]  # fmt: skip
 GONE_SECONDS = 60  # after which nothing of a killed build may live
 

@@ -120,6 +120,7 @@ def test_an_encoder_that_knows_nothing_gets_less(
     [
         ({}, "gives 0 queries"),
         ({"search": {"dense_weight": 2}}, "sets the weights"),
+        ({"search": {"lexical_weight": 1.0}}, "sets the weights"),
         ({"search": {"fusion": "rrf"}}, "rrf"),
         ({"lexical": {"enabled": False}}, "no lexical"),
     ],

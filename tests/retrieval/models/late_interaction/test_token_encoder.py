@@ -14,7 +14,14 @@ from retrieval.models.late_interaction.opening import open_token_encoder
 from retrieval.models.late_interaction.resolve_model import late_card
 from retrieval.models.late_interaction.token_encoder import TokenEncoder
 from retrieval.settings import LateInteractionSettings, ModelSettings
-from tests.tools.samples.encoder_models import TEXTS, TITLES, model_folder, router_folder
+from tests.tools.samples.encoder_models import (
+    PACKED,
+    TEXTS,
+    TITLES,
+    model_folder,
+    packed_folder,
+    router_folder,
+)
 from tests.tools.samples.late_models import DIMENSION, LAYOUTS, QUERY_LENGTH, native
 
 QUERY = "naïve Café: least squares, 42?"
@@ -45,9 +52,10 @@ def hidden(folder, text: str, length: int) -> tuple[np.ndarray, list[str]]:
     )
 
 
-@pytest.mark.parametrize("kind", ["bert", "electra"])
+@pytest.mark.parametrize("kind", ["electra", *PACKED])
 def test_a_bare_encoder_gives_its_hidden_states_without_punctuation(tmp_path, kind):
-    folder = model_folder(tmp_path / "model", kind=kind)
+    make = packed_folder if kind in PACKED else model_folder
+    folder = make(tmp_path / "model", kind=kind)
     encoder = open_late(settings(folder))
     titles, texts = [*TITLES, "T", "", ""], [*TEXTS, *MARKED]
     found = encoder.encode_passages(titles, texts)

@@ -11,41 +11,27 @@ from transformers import AutoModel
 from retrieval.models.encoders.encoder import Encoder
 from retrieval.models.packed import open_packed
 from retrieval.settings import ModelSettings
-from tests.tools.samples.encoder_models import JOINED, TEXTS, TITLES, model_folder, transformer_folder
+from tests.tools.samples.encoder_models import (
+    JOINED,
+    PACKED,
+    TEXTS,
+    TITLES,
+    packed_folder,
+    transformer_folder,
+)
 
 # A padding token that stands in a text itself is counted in no position of RoBERTa's.
 LONG = ["river [PAD] city [PAD] " + "matrix vector " * 12, "city " * 300, "[PAD]"]
-# The window of near tokens is shorter than the padding that rows get.
-NEAR = {
-    "local_attention": 16, "global_attn_every_n_layers": 2, "num_hidden_layers": 5,
-    "hidden_activation": "gelu",
-}  # fmt: skip
-GROUPED = {"num_key_value_heads": 2, "head_dim": 16}
-KINDS = {
-    "bert": {},
-    "roberta": {"pad_token_id": 0},
-    "xlm-roberta": {"pad_token_id": 1},
-    "mpnet": {"pad_token_id": 1},
-    "modernbert": NEAR,
-    "modernbert-biased": NEAR | {"attention_bias": True, "mlp_bias": True, "norm_bias": True},
-    "qwen3": GROUPED,
-    "qwen3-biased": GROUPED | {"attention_bias": True},
-}
 MODELS = [
     (kind, pooling)
-    for kind in KINDS
+    for kind in PACKED
     for pooling in (("lasttoken", "mean") if kind.startswith("qwen3") else ("mean", "cls"))
 ]
 
 
-def saved(folder: Path, kind: str, pooling: str = "mean") -> Path:
-    config = {"initializer_range": 0.1} | KINDS[kind]
-    return model_folder(folder, kind=kind.removesuffix("-biased"), pooling=pooling, config=config)
-
-
 @pytest.mark.parametrize(("kind", "pooling"), MODELS)
 def test_vectors_are_those_of_the_library(tmp_path: Path, kind: str, pooling: str) -> None:
-    folder = saved(tmp_path / "model", kind, pooling)
+    folder = packed_folder(tmp_path / "model", kind, pooling)
     encoder = Encoder.open(ModelSettings(name=str(folder), dtype="float32", device="cpu"))
     assert encoder._sides["passage"].packed is not None
     ours = encoder.encode_passages([*TITLES, *[""] * len(LONG)], [*TEXTS, *LONG])
@@ -55,10 +41,10 @@ def test_vectors_are_those_of_the_library(tmp_path: Path, kind: str, pooling: st
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PACKED)
 def test_low_precision_is_near(tmp_path: Path, kind: str) -> None:
     """On a CPU that computes in bfloat16 by products that have other layouts."""
-    folder = saved(tmp_path / "model", kind)
+    folder = packed_folder(tmp_path / "model", kind)
     low, high = (
         Encoder.open(ModelSettings(name=str(folder), dtype=dtype, device="cpu"))
         for dtype in ("bfloat16", "float32")
@@ -94,7 +80,7 @@ def test_a_class_of_the_same_name_is_another_model(tmp_path: Path) -> None:
 
 def test_the_model_itself_stays_as_it_was(tmp_path: Path) -> None:
     """Its weights may be views of common ones now: of the same values."""
-    made = AutoModel.from_pretrained(transformer_folder(tmp_path / "model", kind="qwen3", **GROUPED))
+    made = AutoModel.from_pretrained(transformer_folder(tmp_path / "model", kind="qwen3", **PACKED["qwen3"]))
     ids = torch.arange(20)[None] + 1000
     with torch.inference_mode():
         before = made(ids).last_hidden_state

@@ -172,7 +172,7 @@ def test_a_build_on_a_cluster_imports_nothing_from_its_folder(
     assert imported(trapped) == ""
     assert built["documents"] == 6
     assert ray.get_runtime_context().gcs_address == address  # it goes on
-    build(corpus, tmp_path / "elsewhere")
+    build(corpus, tmp_path / "elsewhere", model={"name": ModelSettings().name})
     assert passages(tmp_path / "index").equals(passages(tmp_path / "elsewhere"))
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import mteb
 from mteb.models.model_meta import ModelMeta
 
-from jobs.evaluation.dataset import Query
 from jobs.evaluation.ranking import rank_queries
 from jobs.evaluation.stages import STAGES
 from pipelines.config import validate
 from pipelines.index import build
+from pipelines.judged import Query
 from retrieval.search import Searcher
 
 

@@ -96,8 +96,8 @@ class ModelSettings(Settings):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Precision of the encoder. auto: bfloat16 on a CPU with AMX or AVX512-BF16, "
-        "bfloat16 or float16 on a GPU, else float32.",
+        description="Precision of the encoder. auto: bfloat16 or float16 on a GPU, bfloat16 on a CPU that "
+        "computes it faster than float32 (AMX, or AVX512-BF16 without AVX512-FP16), else float32.",
     )
     device: Annotated[Literal["auto", "cpu", "cuda"], CountsFor()] = Field(
         "auto", description="Where the encoder runs."

@@ -16,10 +16,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jobs.evaluation.dataset import Dataset, read_beir
 from jobs.evaluation.measuring import ALPHA, document_measures, holm, randomisation_test
 from jobs.evaluation.ranking import rank_queries
 from jobs.evaluation.stages import Stage
+from pipelines.judged import Dataset, read_beir
 from retrieval.fusions import FUSIONS
 from retrieval.search import Searcher
 

@@ -20,8 +20,8 @@ from retrieval.rerankers import RERANKERS
 from retrieval.storage import Store
 
 if TYPE_CHECKING:
-    from jobs.evaluation.dataset import Dataset
     from jobs.evaluation.evaluate import Evaluation
+    from pipelines.judged import Dataset
     from retrieval.search import Searcher
 
 _RERANKED = [one.stage for one in RERANKERS.values() if one.rank is not None]
@@ -129,7 +129,7 @@ def _print(asked: _Asked, values: dict[str, Any], lines: Iterable[str]) -> None:
 def _evaluate(asked: _Asked) -> None:
     require("evaluate", "ir_measures", "regex")
     from jobs.evaluation import plot as plots
-    from jobs.evaluation.dataset import read_beir, read_questions
+    from pipelines.judged import read_beir, read_questions
 
     if bool(asked.beir) == (asked.queries is not None):
         raise ConfigError(
@@ -210,8 +210,8 @@ def _over_collections(asked: _Asked) -> None:
     """Each collection in turn, and what holds over all of them."""
     from jobs.evaluation import collections as many
     from jobs.evaluation import plot as plots
-    from jobs.evaluation.dataset import read_beir
     from jobs.evaluation.report import collections_json, collections_lines
+    from pipelines.judged import read_beir
 
     named = many.collections_of(asked.beir, asked.indexes, asked.where)
     # Wrong ones are told before hours of work.

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.evaluation.dataset import Dataset
 from jobs.evaluation.measuring import (
     ALPHA,
     ANSWER_RECALL,
     QRELS,
     answer_measures,
     document_measures,
-    first_answers,
     holm,
     randomisation_test,
     write_qrels,
@@ -23,6 +21,7 @@ from jobs.evaluation.measuring import (
 from jobs.evaluation.ranking import Ranked, rank_queries, seconds_per_query
 from jobs.evaluation.stages import SLOW, Stage, comparisons
 from jobs.terminal import duration
+from pipelines.judged import Dataset, first_answers
 from pipelines.parts import read_part
 from retrieval.errors import CorpusmillError, InputError
 from retrieval.search import Searcher, check_queries

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jobs.evaluation.dataset import Dataset
 from jobs.evaluation.measuring import ALPHA, document_measures, randomisation_test
 from jobs.evaluation.ranking import documents_of
+from pipelines.judged import Dataset
 from retrieval.errors import ConfigError
 from retrieval.fusions import FUSIONS
 from retrieval.search import Searcher

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.evaluation.dataset import Query
 from jobs.evaluation.measuring import Run, strictly_decreasing
 from jobs.evaluation.stages import SLOW, Stage
+from pipelines.judged import Query
 from retrieval.search import MAX_K, Searcher
 
 DOCUMENTS = 100

@@ -31,7 +31,7 @@ FLOORS = {
         "distributed",
     ],
     "pipelines": [
-        "chunking", "config", "extraction", "sources", "runtime", "planning", "parts", "upkeep", "stages",
+        "chunking", "config", "judged", "extraction", "sources", "runtime", "planning", "parts", "upkeep", "stages",
         "index",
     ],
     "jobs": [

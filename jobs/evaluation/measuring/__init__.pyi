@@ -1,4 +1,3 @@
-from .answers import first_answers as first_answers
 from .measures import ANSWER_DEPTHS as ANSWER_DEPTHS
 from .measures import ANSWER_RECALL as ANSWER_RECALL
 from .measures import DOCUMENT_MEASURES as DOCUMENT_MEASURES

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import ir_measures
 import numpy as np
 
-from jobs.evaluation.dataset import Query
-from jobs.evaluation.measuring.answers import recall_at
 from jobs.evaluation.measuring.runs import Run
+from pipelines.judged import Query, recall_at
 
 DOCUMENT_MEASURES = ("nDCG@10", "R@20", "R@100", "RR@10")
 ANSWER_RECALL = "answer_recall@20"

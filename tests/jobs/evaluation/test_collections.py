@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from jobs.evaluation.collections import compare_over_all
-from jobs.evaluation.dataset import Dataset, Query
 from jobs.evaluation.evaluate import Comparison, Evaluation, StageResult
+from pipelines.judged import Dataset, Query
 from tests.conftest import make_documents, write_jsonl
 from tests.tools.samples.judged_questions import question, write_questions
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from jobs.evaluation.dataset import Query, read_beir, read_questions
-from jobs.evaluation.measuring.answers import first_answers, recall_at, token_sequence
 from jobs.evaluation.measuring.measures import document_measures
 from jobs.evaluation.measuring.runs import strictly_decreasing, write_qrels, write_run
 from jobs.evaluation.measuring.significance import holm, randomisation_test
+from pipelines.judged import Query, first_answers, read_beir, read_questions, recall_at, token_sequence
 from retrieval.errors import ConfigError, InputError
 
 HEADER = "query-id\tcorpus-id\tscore\n"

@@ -10,9 +10,9 @@ from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models.models_protocols import SearchProtocol
 
-from jobs.evaluation.dataset import read_beir
 from jobs.evaluation.evaluate import evaluate
 from jobs.evaluation.stages import STAGES
+from pipelines.judged import read_beir
 from retrieval.search import Searcher
 from retrieval.storage import Store
 from tests.conftest import make_documents

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import regex
 
-from jobs.evaluation.dataset import Query
+from pipelines.judged.dataset import Query
 
 TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
 DEPTH = 100  # passages looked at

@@ -1,0 +1,5 @@
+"""Queries with judgements or answers, as people have them: what is evaluated and trained with."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

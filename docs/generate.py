@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md, configs/schema.json, and the rooms in docs/architecture.md.
+"""Writes docs/configuration.md, the schemas in configs/, and the rooms in docs/architecture.md.
 
     python docs/generate.py
 
@@ -14,11 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipelines.config import BuildConfig
+from pipelines.training import TrainConfig
 from retrieval.serve import Autoscaling, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/configuration.md")
 SCHEMA = Path("configs/schema.json")
+TRAIN_SCHEMA = Path("configs/train-schema.json")
 ARCHITECTURE = Path("docs/architecture.md")
 ROOMS_BEGIN = "<!-- rooms: written by docs/generate.py from the first line of each __init__.py -->\n"
 ROOMS_END = "<!-- end of rooms -->\n"
@@ -60,21 +62,38 @@ application, as in [`deploy/serve.yaml`](../deploy/serve.yaml). Keys are never p
 """
 
 
+TRAINING = """# A training
+
+The configuration of `corpusmill train` and `corpusmill mine`, which [training.md](training.md) explains;
+[`configs/train-schema.json`](../configs/train-schema.json) is the same as a JSON Schema. Needed are `index`,
+`output` and one source of `examples`.
+"""
+
+
 def reference() -> str:
     """The page, in Markdown."""
     build = BuildConfig.model_json_schema()
     definitions = build["$defs"]
     sections = [HEAD]
-    for name, field in BuildConfig.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            sections += section(name, field.annotation, definitions)
-        else:
-            default = shown(field.get_default(call_default_factory=True))
-            told = f"{type_of(build['properties'][name])}; default {default}"
-            sections.append(f"## {name}\n\n{field.description}\n\n{told[0].upper()}{told[1:]}.\n")
+    sections += keys_of(BuildConfig, build, definitions)
     service = ServeSettings.model_json_schema()
-    definitions = service["$defs"] | {"ServeSettings": service}
-    return "\n".join([*sections, SERVICE, *section("serve", ServeSettings, definitions)])
+    sections += [SERVICE, *section("serve", ServeSettings, service["$defs"] | {"ServeSettings": service})]
+    training = TrainConfig.model_json_schema()
+    return "\n".join([*sections, TRAINING, *keys_of(TrainConfig, training, training["$defs"], "train.")])
+
+
+def keys_of(config: Any, schema: dict[str, Any], definitions: dict[str, Any], front: str = "") -> list[str]:
+    """A section for each key of a configuration. front: of the titles."""
+    sections: list[str] = []
+    for name, field in config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            sections += section(f"{front}{name}", field.annotation, definitions)
+        else:
+            needed = field.is_required()
+            default = "**needed**" if needed else shown(field.get_default(call_default_factory=True))
+            told = f"{type_of(schema['properties'][name])}; {default if needed else f'default {default}'}"
+            sections.append(f"## {front}{name}\n\n{field.description}\n\n{told[0].upper()}{told[1:]}.\n")
+    return sections
 
 
 def section(place: str, model: Any, definitions: dict[str, Any]) -> list[str]:
@@ -142,9 +161,9 @@ def shown_plainly(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def schema() -> str:
-    """The JSON Schema of the configuration file."""
-    return json.dumps(BuildConfig.model_json_schema(), indent=2) + "\n"
+def schema(config: type[BaseModel]) -> str:
+    """The JSON Schema of a configuration file."""
+    return json.dumps(config.model_json_schema(), indent=2) + "\n"
 
 
 def architecture() -> str:
@@ -167,7 +186,10 @@ def rooms() -> str:
 
 def main() -> None:
     """Write the files."""
-    contents = ((REFERENCE, reference()), (SCHEMA, schema()), (ARCHITECTURE, architecture()))
+    contents = (
+        (REFERENCE, reference()), (SCHEMA, schema(BuildConfig)), (TRAIN_SCHEMA, schema(TrainConfig)),
+        (ARCHITECTURE, architecture()),
+    )  # fmt: skip
     for path, content in contents:
         (ROOT / path).write_text(content, "utf-8")
         print(f"wrote {path}")

@@ -25,6 +25,7 @@ from jobs.commands import queries
 from jobs.evaluation import command as evaluation
 from jobs.extras import EXTRAS, missing, require
 from jobs.terminal import BuildView, err, set_aside, show, tell
+from jobs.training import EXAMPLES, mine, train_app
 from pipelines.config import load_config
 from retrieval.errors import ConfigError, CorpusmillError
 
@@ -98,6 +99,8 @@ def _show_built(index: str, built: "Built", json_: bool) -> None:
 for command in (queries.search, queries.ask, queries.serve, queries.key):
     app.command(epilog=queries.EXAMPLES[command.__name__])(command)
 app.command(epilog=evaluation.EXAMPLE)(evaluation.evaluate)
+app.command(epilog=EXAMPLES["mine"])(mine)
+app.add_typer(train_app, name="train")
 
 
 @app.command(epilog="Example: corpusmill status indexes/articles --json")
@@ -183,7 +186,11 @@ def prune(
     run(work)
 
 
-@app.command(epilog="Example: corpusmill submit configs/billion.yaml --address http://127.0.0.1:8265")
+@app.command(
+    epilog="""Examples:
+corpusmill submit configs/billion.yaml --address http://127.0.0.1:8265
+corpusmill submit configs/train-dpr.yaml --train dpr --shared-disk"""
+)
 def submit(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).")],
     address: Annotated[
@@ -195,13 +202,19 @@ def submit(
     env: Annotated[
         list[str] | None, typer.Option(help="Variable of this shell to pass on; not for secrets.")
     ] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Run a training of this configuration: dpr, colbert or rag.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Run a build as a Ray job on a cluster; print how to follow and resume it."""
-    from jobs.commands import submit_build as submit_job
+    """Run a build, or a training, as a Ray job on a cluster; print how to follow and resume it."""
+    from jobs.commands import submit_build, submit_training
 
     def work() -> None:
-        job = submit_job(config, address, shared_disk=shared_disk, env=env or ())
+        if train is not None:
+            job = submit_training(config, train, address, shared_disk=shared_disk, env=env or ())
+        else:
+            job = submit_build(config, address, shared_disk=shared_disk, env=env or ())
         steps = {"follow": job.follow, "status": job.status, "stop": job.stop, "resume": job.resume}
         if json_:
             show_json({"submission_id": job.submission_id, "address": job.address, **steps})

@@ -4,7 +4,13 @@ from importlib.util import find_spec
 
 from retrieval.errors import ConfigError
 
-EXTRAS = {"faiss": "cpu", "ir_measures": "evaluate", "regex": "evaluate", "matplotlib": "plot"}
+EXTRAS = {
+    "faiss": "cpu",
+    "ir_measures": "evaluate",
+    "regex": "evaluate",
+    "matplotlib": "plot",
+    "peft": "train",
+}
 
 
 def require(what: str, *modules: str) -> None:

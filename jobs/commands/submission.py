@@ -3,8 +3,6 @@
 import os
 import re
 import shlex
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -12,30 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import BaseModel
 
+from jobs.commands.packaging import CONFIG_NAME, SubmitError, working_directory
 from pipelines.config import BuildConfig, load_config
-from retrieval.errors import BuildFailed, ConfigError, CorpusmillError
+from retrieval.errors import BuildFailed, ConfigError
 from retrieval.models import is_local_folder
 
-PACKAGES = ("retrieval", "pipelines", "jobs")
-CONFIG_NAME = "config.yaml"
 ENTRYPOINT = f"python -m jobs build {CONFIG_NAME}"
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # where `ray dashboard cluster.yaml` forwards to
 SERVER_VARIABLE = "RAY_API_SERVER_ADDRESS"
-MAX_PACKAGE_BYTES = 20_000_000
 READY_SECONDS = 60.0
 NO_AGENT = "No available agent"
 _SECRET = re.compile(r"secret|password|passwd|token|credential|(^|_)key(_|$|id)", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*(://|::)", re.IGNORECASE)
-
-
-class SubmitError(CorpusmillError):
-    """The cluster cannot be reached, or refuses the job."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +79,22 @@ def submit_build(
     be reached or refuses the job.
     """
     config = cluster_config(load_config(config_path), shared_disk=shared_disk)
+    options = (str(config_path), *(["--shared-disk"] if shared_disk else []))
+    return send_job(config, config.index.path, options, address, env, entrypoint)
+
+
+def send_job(
+    config: BaseModel, place: str, options: tuple[str, ...], address: str | None, env: Iterable[str],
+    entrypoint: str,
+) -> Submission:  # fmt: skip
+    """Submit a configuration that a cluster can run. place: what the job is about, for its name.
+
+    options: of `corpusmill submit`, but for the variables `env`, to submit the same again.
+    """
     names = tuple(env)
     variables = passed_variables(names)
     address = job_server(address)
-    name = re.sub(r"[^a-z0-9]+", "-", config.index.path.rstrip("/").rsplit("/", 1)[-1].lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", place.rstrip("/").rsplit("/", 1)[-1].lower()).strip("-")
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     submission_id = f"corpusmill-{name or 'index'}-{started}-{uuid.uuid4().hex[:4]}"
     with working_directory(config) as folder, ray_errors(address):
@@ -101,11 +104,11 @@ def submit_build(
             entrypoint=entrypoint,
             submission_id=submission_id,
             runtime_env={"working_dir": str(folder), "env_vars": variables},
-            metadata={"corpusmill_index": config.index.path},
+            metadata={"corpusmill_index": place},
         )
         _when_ready(send)
-    options = [*(["--shared-disk"] if shared_disk else []), *(f"--env={name}" for name in names)]
-    return Submission(submission_id, address, entrypoint, (str(config_path), *options))
+    arguments = (*options, *(f"--env={name}" for name in names))
+    return Submission(submission_id, address, entrypoint, arguments)
 
 
 async def follow(submission: Submission, write: Callable[[str], Any]) -> str:
@@ -203,33 +206,6 @@ def job_server(address: str | None) -> str:
             "`ray dashboard cluster.yaml`.",
         )
     return address.rstrip("/")
-
-
-@contextmanager
-def working_directory(config: BuildConfig) -> Iterator[Path]:
-    """A temporary folder with the source files of our packages and the configuration, nothing else."""
-    with tempfile.TemporaryDirectory(prefix="corpusmill-submit-") as name:
-        folder = Path(name)
-        for package in PACKAGES:
-            spec = find_spec(package)
-            if spec is None or spec.origin is None:
-                raise SubmitError(f"the package {package} is not installed", hint="pip install corpusmill")
-            source = Path(spec.origin).parent
-            for path in sorted([*source.rglob("*.py"), *source.rglob("*.pyi")]):
-                target = folder / package / path.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-        values = config.model_dump(mode="json", exclude_unset=True)
-        (folder / CONFIG_NAME).write_text(
-            yaml.safe_dump(values, sort_keys=False, allow_unicode=True), "utf-8"
-        )
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        if size > MAX_PACKAGE_BYTES:
-            raise SubmitError(
-                f"the packages have {size:,} bytes, more than {MAX_PACKAGE_BYTES:,}",
-                hint=f"Something large lies beside the code of {', '.join(PACKAGES)}: move it out.",
-            )
-        yield folder
 
 
 @contextmanager

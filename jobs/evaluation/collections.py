@@ -102,7 +102,8 @@ def compare_over_all(found: dict[str, Evaluation]) -> Evaluations:
     for stage, against in pairs:
         scaled = []
         for one in found.values():
-            difference = one.stages[stage].values[every.measure] - one.stages[against].values[every.measure]
+            own, other = one.stages[stage], one.stages[against]
+            difference = own.decisive(every.measure) - other.decisive(every.measure)
             difference = difference[~np.isnan(difference)]
             scaled.append(difference / (len(difference) * len(found)))
         joined = np.concatenate(scaled)

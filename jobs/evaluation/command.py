@@ -2,17 +2,19 @@
 
 import contextlib
 import sys
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from jobs.arguments import AllowPickle, Json, Plugins, TrustCode, open_store, run, show_json
+from jobs.drawing import check_picture
+from jobs.evaluation.view import QueryView
 from jobs.extras import require
-from jobs.terminal import PLAIN_SECONDS, BuildView, duration, err, show, tell
+from jobs.terminal import BuildView, show, tell
 from pipelines.config import BuildConfig
 from retrieval.errors import ConfigError
 from retrieval.models import Trust
@@ -28,15 +30,22 @@ _RERANKED = [one.stage for one in RERANKERS.values() if one.rank is not None]
 _OPTIONAL = [one.stage for one in RERANKERS.values() if one.optional]
 EXAMPLE = """Examples:
 corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png
-corpusmill evaluate --beir data/scifact --beir data/fiqa --indexes indexes"""
+corpusmill evaluate --beir data/scifact --beir data/fiqa --indexes indexes
+corpusmill evaluate indexes/mine --compare 1 2 --beir data/scifact"""
 
 
 _Index = Annotated[
-    str | None,
+    list[str] | None,
     typer.Argument(
-        metavar="INDEX|CONFIG",
+        metavar="INDEX|CONFIG [BEFORE AFTER ...]",
         help="Folder or URL of an index, or a configuration; with several collections a configuration, "
-        "whose settings hold for all that are built.",
+        "whose settings hold for all that are built. With --compare: then its versions, or other indexes.",
+    ),
+]
+_Compare = Annotated[
+    bool,
+    typer.Option(
+        "--compare", help="Compare versions of the index by their numbers, or indexes, on the same queries."
     ),
 ]
 _Beir = Annotated[
@@ -94,6 +103,7 @@ class _Asked:
     plugins: list[str]
     json: bool
     fit: bool
+    compared: list[str]
 
     @property
     def several(self) -> bool:
@@ -103,18 +113,29 @@ class _Asked:
 
 
 def evaluate(
-    where: _Index = None, beir: _Beir = None, queries: _Queries = None, indexes: _Indexes = Path("indexes"),
-    split: _Split = "test", stages: _Stages = None, sample: _Sample = None, runs: _Runs = None,
-    plot: _Plot = None, fit_fusion: _Fit = False, trust_remote_code: TrustCode = False,
-    allow_pickle: AllowPickle = False, plugin: Plugins = None, json_: Json = False,
+    where: _Index = None, compare: _Compare = False, beir: _Beir = None, queries: _Queries = None,
+    indexes: _Indexes = Path("indexes"), split: _Split = "test", stages: _Stages = None,
+    sample: _Sample = None, runs: _Runs = None, plot: _Plot = None, fit_fusion: _Fit = False,
+    trust_remote_code: TrustCode = False, allow_pickle: AllowPickle = False, plugin: Plugins = None,
+    json_: Json = False,
 ) -> None:  # fmt: skip
     """Measure each stage of a search and test which differences are real; the first line says what helped."""
+    first, more = (where[0], where[1:]) if where else (None, [])
     asked = _Asked(
-        where=where, beir=beir or [], queries=queries, indexes=indexes, split=split, stages=stages,
-        sample=sample, runs=runs, plot=plot, trust=Trust(trust_remote_code, allow_pickle),
-        plugins=plugin or [], json=json_, fit=fit_fusion,
+        where=first, compared=more if compare else [], beir=beir or [], queries=queries, indexes=indexes,
+        split=split, stages=stages, sample=sample, runs=runs, plot=plot,
+        trust=Trust(trust_remote_code, allow_pickle), plugins=plugin or [], json=json_, fit=fit_fusion,
     )  # fmt: skip
-    run(lambda: _evaluate(asked))
+
+    def work() -> None:
+        if more and not compare:
+            raise ConfigError(
+                f"one index is evaluated, and {more[0]} is named too",
+                hint="corpusmill evaluate INDEX --compare BEFORE AFTER --beir FOLDER",
+            )
+        _evaluate(asked, compare)
+
+    run(work)
 
 
 def _print(asked: _Asked, values: dict[str, Any], lines: Iterable[str]) -> None:
@@ -126,9 +147,8 @@ def _print(asked: _Asked, values: dict[str, Any], lines: Iterable[str]) -> None:
         show(line)
 
 
-def _evaluate(asked: _Asked) -> None:
+def _evaluate(asked: _Asked, compare: bool) -> None:
     require("evaluate", "ir_measures", "regex")
-    from jobs.evaluation import plot as plots
     from pipelines.judged import read_beir, read_questions
 
     if bool(asked.beir) == (asked.queries is not None):
@@ -137,7 +157,7 @@ def _evaluate(asked: _Asked) -> None:
             hint="corpusmill evaluate INDEX --beir FOLDER, or --queries FILE for questions with answers",
         )
     if asked.plot is not None:
-        plots.check(asked.plot)
+        check_picture(asked.plot)
     if asked.several:
         if asked.fit:
             raise ConfigError(
@@ -147,15 +167,44 @@ def _evaluate(asked: _Asked) -> None:
         return
     if asked.where is None:
         raise ConfigError("no index is named", hint="corpusmill evaluate INDEX --queries FILE")
-    store = open_store(asked.where)
     dataset = read_questions(asked.queries) if asked.queries else read_beir(Path(asked.beir[0]), asked.split)
+    if compare:
+        _compare_all(asked, dataset)
+        return
+    store = open_store(asked.where)
     if asked.fit:
         _fit(asked, store, dataset)
     else:
         _show(asked, _evaluated(asked, store, dataset, asked.runs))
 
 
-def _evaluated(asked: _Asked, store: Store, dataset: "Dataset", runs: Path | None) -> "Evaluation":
+def _compare_all(asked: _Asked, dataset: "Dataset") -> None:
+    from jobs.evaluation import compare as comparing
+    from jobs.evaluation.seen import seen_queries
+
+    if asked.sample is not None:
+        dataset = dataset.sample(asked.sample)
+        asked = replace(asked, sample=None)
+    named = comparing.contenders(str(asked.where), asked.compared)
+
+    def seen(one: comparing.Contender) -> np.ndarray:
+        store = open_store(one.index)
+        with _searcher(asked, store, one.version) as searcher:
+            return seen_queries(searcher, store, dataset)
+
+    def evaluated(one: comparing.Contender, known: np.ndarray) -> "Evaluation":
+        tell(f"{one.name}:")
+        runs = asked.runs / one.name.replace("/", "_") if asked.runs is not None else None
+        return _evaluated(asked, open_store(one.index), dataset, runs, one.version, known)
+
+    found = comparing.compare(named, seen, evaluated)
+    _print(asked, comparing.compared_json(found), comparing.compared_lines(found))
+
+
+def _evaluated(
+    asked: _Asked, store: Store, dataset: "Dataset", runs: Path | None, version: int | None = None,
+    seen: "np.ndarray | None" = None,
+) -> "Evaluation":  # fmt: skip
     """One collection by the stages that are asked for."""
     from jobs.evaluation.evaluate import evaluate as run_evaluation
     from jobs.evaluation.stages import choose
@@ -167,11 +216,11 @@ def _evaluated(asked: _Asked, store: Store, dataset: "Dataset", runs: Path | Non
             runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{runs} cannot be a folder for run files: {error.strerror}") from error
-    with _searcher(asked, store) as searcher, QueryView() as view:
+    with _searcher(asked, store, version) as searcher, QueryView() as view:
         chosen, notes = choose(asked.stages, searcher.manifest, searcher.settings)
         for note in notes:
             tell(note)
-        return run_evaluation(searcher, store, dataset, chosen, runs=runs, say=tell, progress=view)
+        return run_evaluation(searcher, store, dataset, chosen, runs=runs, say=tell, progress=view, seen=seen)
 
 
 def _fit(asked: _Asked, store: Store, dataset: "Dataset") -> None:
@@ -183,12 +232,12 @@ def _fit(asked: _Asked, store: Store, dataset: "Dataset") -> None:
     _print(asked, found.as_json(), fit_lines(found))
 
 
-def _searcher(asked: _Asked, store: Store) -> "Searcher":
+def _searcher(asked: _Asked, store: Store, version: int | None = None) -> "Searcher":
     from retrieval.search import Searcher
 
     return Searcher.open(
-        store.url, options=store.options, say=tell, trust_remote_code=asked.trust.remote_code,
-        allow_pickle=asked.trust.pickle, plugins=asked.plugins,
+        store.url, options=store.options, version=version, say=tell,
+        trust_remote_code=asked.trust.remote_code, allow_pickle=asked.trust.pickle, plugins=asked.plugins,
     )  # fmt: skip
 
 
@@ -242,39 +291,3 @@ def _build(config: BuildConfig) -> None:
         from pipelines.index import build
 
         build(config, "corpusmill evaluate ..., as before", view)
-
-
-class QueryView:
-    """Progress of a stage in queries; silent on one of less than two seconds."""
-
-    def __init__(self) -> None:
-        self._stage = ""
-        self._began = self._said = 0.0
-        self._open = False  # a line on the terminal is not ended yet
-
-    def __enter__(self) -> "QueryView":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """`done` of `total` queries are ranked by a stage."""
-        now = time.monotonic()
-        if stage != self._stage:
-            self._end()
-            self._stage, self._began, self._said = stage, now, now
-        if now - self._said < (2.0 if err.is_terminal else PLAIN_SECONDS):
-            return
-        self._said = now
-        left = duration((now - self._began) / done * (total - done) if done else None)
-        line = f"{stage}: {done:,} of {total:,} queries, ETA {left}"
-        self._open = err.is_terminal
-        print(
-            f"\r{line}" if self._open else line, end="" if self._open else "\n", file=sys.stderr, flush=True
-        )
-
-    def _end(self) -> None:
-        if self._open:
-            print(file=sys.stderr)
-            self._open = False

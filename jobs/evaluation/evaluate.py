@@ -19,6 +19,7 @@ from jobs.evaluation.measuring import (
     write_run,
 )
 from jobs.evaluation.ranking import Ranked, rank_queries, seconds_per_query
+from jobs.evaluation.seen import seen_queries
 from jobs.evaluation.stages import SLOW, Stage, comparisons
 from jobs.terminal import duration
 from pipelines.judged import Dataset, first_answers
@@ -32,14 +33,28 @@ Progress = Callable[[str, int, int], None]  # name of the stage, queries done, q
 
 @dataclass(frozen=True)
 class StageResult:
-    """`values`: each measure by query, float64 (q,), NaN where a query has nothing to measure."""
+    """`values`: each measure by query, float64 (q,), NaN where a query has nothing to measure.
+
+    `seen`: (q,) bool, whether a model was trained with a positive of the query: such are told apart.
+    """
 
     values: dict[str, np.ndarray]
     queries_per_second: float
+    seen: np.ndarray
+
+    def decisive(self, measure: str) -> np.ndarray:
+        """The measure by query (q,), NaN for queries that are not looked at: those with seen positives."""
+        return np.where(self.seen & ~self.seen.all(), np.nan, self.values[measure])
 
     def mean(self, measure: str) -> float:
-        """The measure over the queries that have it."""
-        return float(np.nanmean(self.values[measure]))
+        """The measure over the queries that have it, without those with seen positives."""
+        return float(np.nanmean(self.decisive(measure)))
+
+    def mean_over(self, measure: str, rows: np.ndarray) -> float | None:
+        """The same over some queries (q,) bool; None where none of them has it."""
+        own = self.values[measure][rows]
+        own = own[~np.isnan(own)]
+        return float(own.mean()) if len(own) else None
 
 
 @dataclass(frozen=True)
@@ -72,13 +87,17 @@ class Evaluation:
     stages: dict[str, StageResult] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # by query; all False: none is
 
 
 def evaluate(
     searcher: Searcher, store: Store, dataset: Dataset, stages: Sequence[Stage], *,
     runs: Path | None = None, say: Callable[[str], None], progress: Progress,
+    seen: np.ndarray | None = None,
 ) -> Evaluation:  # fmt: skip
     """Evaluate stages; run files are written to the folder `runs`.
+
+    seen: (q,) bool, queries with positives that a model was trained with; default: as the index's models say.
 
     Raises InputError where a query cannot be searched for, or where the index holds no judged document.
     Memory: the results of one stage, and a few numbers for each query and stage.
@@ -86,6 +105,9 @@ def evaluate(
     _check_queries(dataset)
     found = Evaluation(dataset, "nDCG@10" if dataset.qrels else ANSWER_RECALL, None)
     found.warnings += dataset.warnings
+    found.seen = seen_queries(searcher, store, dataset) if seen is None else seen
+    if len(found.seen) and found.seen.all():
+        found.warnings.append("every query has positives that the model was trained with: none is unseen")
     if dataset.qrels:
         found.matched = _matched(searcher, store, dataset)
         if found.matched < 1:
@@ -108,12 +130,12 @@ def evaluate(
             depths[stage.name] = ranked.depths
         if runs is not None:
             write_run(runs / f"{stage.name}.txt", ranked.documents, stage.name)
-        found.stages[stage.name] = _measure(searcher, dataset, ranked)
+        found.stages[stage.name] = _measure(searcher, dataset, ranked, found.seen)
     found.comparisons = _compare(found, comparisons(stages))
     return found
 
 
-def _measure(searcher: Searcher, dataset: Dataset, ranked: Ranked) -> StageResult:
+def _measure(searcher: Searcher, dataset: Dataset, ranked: Ranked, seen: np.ndarray) -> StageResult:
     values: dict[str, np.ndarray] = {}
     if dataset.qrels:
         values |= document_measures(dataset.queries, dataset.qrels, ranked.documents)
@@ -123,7 +145,7 @@ def _measure(searcher: Searcher, dataset: Dataset, ranked: Ranked) -> StageResul
             return {number: passage.text for number, passage in searcher.passages(ids).items()}
 
         values |= answer_measures(first_answers(dataset.queries, ranked.passages, texts))
-    return StageResult(values, len(dataset.queries) / ranked.seconds)
+    return StageResult(values, len(dataset.queries) / ranked.seconds, seen)
 
 
 def _compare(found: Evaluation, pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
@@ -133,7 +155,7 @@ def _compare(found: Evaluation, pairs: Sequence[tuple[str, str]]) -> list[Compar
     tested = []
     for measure in measures:
         for stage, against in pairs:
-            difference = found.stages[stage].values[measure] - found.stages[against].values[measure]
+            difference = found.stages[stage].decisive(measure) - found.stages[against].decisive(measure)
             difference = difference[~np.isnan(difference)]
             tested.append((stage, against, measure, float(difference.mean()), randomisation_test(difference)))
     corrected = holm([test[-1] for test in tested])

@@ -3,10 +3,19 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from jobs.evaluation.collections import Evaluations
 from jobs.evaluation.evaluate import Comparison, Evaluation
 from jobs.evaluation.fit_fusion import Fit
-from jobs.evaluation.measuring import ALPHA, ANSWER_DEPTHS, ANSWER_RECALL, DOCUMENT_MEASURES, ROUNDS
+from jobs.evaluation.measuring import (
+    ALPHA,
+    ANSWER_DEPTHS,
+    ANSWER_RECALL,
+    ANSWER_RR,
+    DOCUMENT_MEASURES,
+    ROUNDS,
+)
 from pipelines.runtime import counted
 
 REQUIRED = (*DOCUMENT_MEASURES, ANSWER_RECALL)
@@ -22,6 +31,7 @@ def as_json(found: Evaluation) -> dict[str, Any]:
         "summary": summary(found),
         "judged_documents_in_index": found.matched,
         "stages": stage_values(found),
+        "positives": parts_of(found),
         "significance": {
             "test": f"paired randomisation test, two-sided, {ROUNDS} rounds, seed 0; Holm's correction",
             "alpha": ALPHA,
@@ -36,7 +46,8 @@ def as_json(found: Evaluation) -> dict[str, Any]:
 
 def stage_values(found: Evaluation) -> dict[str, dict[str, float | None]]:
     """Means by stage and measure."""
-    measures = list(dict.fromkeys([*REQUIRED, *(f"answer_recall@{depth}" for depth in ANSWER_DEPTHS)]))
+    answers = [f"answer_recall@{depth}" for depth in ANSWER_DEPTHS]
+    measures = list(dict.fromkeys([*REQUIRED, *answers, ANSWER_RR]))
     return {
         name: {
             **{measure: result.mean(measure) if measure in result.values else None for measure in measures},
@@ -56,8 +67,16 @@ def summary(found: Evaluation) -> str:
                 f"p = {comparison.p_corrected:.2g})"
             )
     said = "; ".join(f"{verdict}: {', '.join(named)}" for verdict, named in groups.items() if named)
-    where = f"{found.measure} on {found.dataset.name}, {len(found.dataset.queries):,} queries"
+    where = f"{found.measure} on {found.dataset.name}, {told_queries(found)}"
     return f"{where}: {said or 'one stage, nothing to compare'}."
+
+
+def told_queries(found: Evaluation) -> str:
+    """How many queries decide."""
+    count, seen = len(found.dataset.queries), int(found.seen.sum())
+    if not seen or seen == count:
+        return f"{count:,} queries"
+    return f"{count - seen:,} of {count:,} queries whose positives no model was trained with"
 
 
 def as_lines(found: Evaluation) -> Iterator[str]:
@@ -77,6 +96,7 @@ def as_lines(found: Evaluation) -> Iterator[str]:
     for stage, values in stages.items():
         cells = zip(names, widths, strict=True)
         yield f"{stage:<18}" + "".join(f"{_cell(name, values[name]):>{width}}" for name, width in cells)
+    yield from part_lines(found)
     if found.comparisons:
         yield ""
         yield f"{'difference':<36}{'measure':<18}{'mean':>9}{'p':>9}{'p, Holm':>9}"
@@ -90,6 +110,32 @@ def as_lines(found: Evaluation) -> Iterator[str]:
         yield f"* significant at {ALPHA}: paired randomisation test, corrected for the number of comparisons"
     for warning in found.warnings:
         yield f"Warning: {warning}."
+
+
+def parts_of(found: Evaluation) -> dict[str, Any] | None:
+    """The deciding measure over queries with unseen and with seen positives; None where none is seen."""
+    if not found.seen.any():
+        return None
+    return {
+        name: {
+            "queries": int(rows.sum()),
+            "stages": {stage: one.mean_over(found.measure, rows) for stage, one in found.stages.items()},
+        }
+        for name, rows in (("unseen", ~found.seen), ("seen", found.seen), ("all", np.ones_like(found.seen)))
+    }
+
+
+def part_lines(found: Evaluation) -> Iterator[str]:
+    """The deciding measure by seen and unseen positives, where a model was trained with some."""
+    parts = parts_of(found)
+    if parts is None:
+        return
+    yield ""
+    yield f"{found.measure + ' by positives':<30}" + "".join(f"{stage:>18}" for stage in found.stages)
+    for name, part in parts.items():
+        cells = "".join(f"{_cell('', part['stages'][stage]):>18}" for stage in found.stages)
+        told = f"{name}, {part['queries']:,} queries"
+        yield f"{told:<30}" + cells
 
 
 def fit_lines(found: Fit) -> Iterator[str]:

@@ -1,17 +1,16 @@
 """The configuration file of a build: one YAML file, every key validated, every default here."""
 
-import difflib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipelines.chunking import ChunkSettings
 from pipelines.config.corpus_settings import CorpusSettings
+from pipelines.config.reading import START, absolute_path, own_models, read_yaml, validated
 from retrieval.dense import DenseSettings
-from retrieval.errors import ConfigError
 from retrieval.plugins import all_plugin_names
 from retrieval.settings import (
     CrossEncoderSettings,
@@ -134,66 +133,17 @@ def load_config(path: str | Path) -> BuildConfig:
     Raises ConfigError that names the file, the key, and the nearest valid key or value.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"there is no configuration file {path}",
-            hint="Start from configs/laptop.yaml, or: corpusmill build --corpus PATH --index PATH",
-        ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{path} cannot be read as YAML: {error}",
-            hint="A corpus is named so: corpusmill build --corpus PATH --index PATH",
-        ) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no keys", hint="It needs corpus.paths and index.path at least.")
-    return _relative_to(validate(values, str(path)), path.resolve().parent)
+    found = validate(read_yaml(path, START, "It needs corpus.paths and index.path at least."), str(path))
+    return _relative_to(found, path.resolve().parent)
 
 
 def validate(values: dict[str, Any], where: str) -> BuildConfig:
     """Values as a configuration; raises ConfigError that names every wrong key."""
-    try:
-        return BuildConfig.model_validate(values)
-    except ValidationError as error:
-        lines = list(dict.fromkeys(_explain(item) for item in error.errors()))
-        raise ConfigError(
-            f"{where}: " + ("\n  ".join(["", *lines]) if len(lines) > 1 else lines[0]).lstrip(" "),
-            hint="Every setting is listed in docs/configuration.md and configs/schema.json.",
-        ) from error
-
-
-def _explain(item: Any) -> str:
-    # pydantic names the alternatives of a union too, such as dict[str,...]: no key of a file looks so.
-    place = [str(step) for step in item["loc"] if "[" not in str(step)]
-    key = ".".join(place)
-    if item["type"] == "extra_forbidden":
-        known = _keys_at(place[:-1])
-        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.0)
-        return f"unknown key {key}; the nearest one is {'.'.join([*place[:-1], *near])}"
-    if item["type"] == "missing":
-        return f"{key} is missing and has no default"
-    given = repr(item["input"])
-    return f"{key}: {item['msg']} (it is {given if len(given) <= 300 else given[:300] + '...'})"
-
-
-def _keys_at(place: list[str]) -> list[str]:
-    model: Any = BuildConfig
-    for step in place:
-        model = model.model_fields[step].annotation
-    return list(model.model_fields)
+    return validated(BuildConfig, values, where)
 
 
 def _relative_to(config: BuildConfig, folder: Path) -> BuildConfig:
-    def absolute(value: str) -> str:
-        return value if "://" in value or "::" in value else str(folder / Path(value).expanduser())
-
-    def own_folder(model: ModelSettings) -> ModelSettings:
-        names = {name: getattr(model, name) for name in ("name", "query_name")}
-        # Other names may be Hugging Face names.
-        local = {name: absolute(value) for name, value in names.items() if value and value[0] in ".~"}
-        return model.model_copy(update=local)
-
+    absolute, own_folder = partial(absolute_path, folder), partial(own_models, folder)
     update: dict[str, Any] = {
         "corpus": config.corpus.model_copy(
             update={"paths": [absolute(path) for path in config.corpus.paths]}
@@ -208,14 +158,3 @@ def _relative_to(config: BuildConfig, folder: Path) -> BuildConfig:
     if config.dense.query_file:
         update["dense"] = config.dense.model_copy(update={"query_file": absolute(config.dense.query_file)})
     return config.model_copy(update=update)
-
-
-def without_credentials(url: str) -> str:
-    """A URL without user and password, and over HTTP without its query, which may be a signature."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    if scheme.startswith("http"):
-        rest = rest.partition("?")[0]
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

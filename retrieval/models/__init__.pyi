@@ -6,6 +6,7 @@ from .files import use_files as use_files
 from .layer_checks import look_between_layers as look_between_layers
 from .loaded import LOADED as LOADED
 from .loading import TRANSFORMERS as TRANSFORMERS
+from .resolved_model import ResolvedModel as ResolvedModel
 from .resolved_model import is_local_folder as is_local_folder
 from .resolved_model import model_card as model_card
 from .resolved_model import resolve_model as resolve_model

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs.commands.packaging import SubmitError, working_directory
 from jobs.commands.submission import (
     ENTRYPOINT,
-    SubmitError,
     cluster_config,
     job_server,
     passed_variables,
     submit_build,
-    working_directory,
 )
 from pipelines.config.build_settings import BuildConfig
 from retrieval.errors import ConfigError

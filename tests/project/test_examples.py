@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from pipelines.config.build_settings import BuildConfig
+from pipelines.training import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+TRAININGS = sorted((ROOT / "configs").glob("train-*.yaml"))
+CONFIGS = sorted({*(ROOT / "configs").glob("*.yaml")} - {*TRAININGS})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -24,6 +26,16 @@ def test_configurations_are_valid_and_name_their_schema(path: Path) -> None:
     config = BuildConfig.model_validate(yaml.safe_load(text))
     # What a shard is made of must fit into it.
     assert config.index.part_passages <= config.index.piece_passages <= config.index.shard_passages
+
+
+@pytest.mark.parametrize("path", TRAININGS, ids=lambda path: path.stem)
+def test_configurations_of_trainings_are_valid_and_name_their_schema(path: Path) -> None:
+    text = path.read_text()
+    assert text.splitlines()[0] == "# yaml-language-server: $schema=train-schema.json"
+    TrainConfig.model_validate(yaml.safe_load(text))
+    stored = json.loads((ROOT / "configs" / "train-schema.json").read_text())
+    assert stored == TrainConfig.model_json_schema(), "run: make docs"
+    jsonschema.validate(yaml.safe_load(text), stored)
 
 
 def test_the_three_scales_are_there() -> None:

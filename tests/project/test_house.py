@@ -31,12 +31,12 @@ FLOORS = {
         "distributed",
     ],
     "pipelines": [
-        "chunking", "config", "judged", "extraction", "sources", "runtime", "planning", "parts", "upkeep", "stages",
-        "index",
+        "chunking", "config", "judged", "extraction", "sources", "runtime", "planning", "parts", "upkeep",
+        "stages", "index", "training",
     ],
     "jobs": [
-        "own_folder", "harmless", "extras", "terminal", "arguments", "commands", "evaluation", "cli",
-        "__main__",
+        "own_folder", "harmless", "extras", "drawing", "terminal", "arguments", "commands", "evaluation",
+        "training", "cli", "__main__",
     ],
 }  # fmt: skip
 MOST_FILES = 12

@@ -1,5 +1,6 @@
 from .measures import ANSWER_DEPTHS as ANSWER_DEPTHS
 from .measures import ANSWER_RECALL as ANSWER_RECALL
+from .measures import ANSWER_RR as ANSWER_RR
 from .measures import DOCUMENT_MEASURES as DOCUMENT_MEASURES
 from .measures import answer_measures as answer_measures
 from .measures import document_measures as document_measures

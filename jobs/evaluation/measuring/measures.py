@@ -10,7 +10,8 @@ from pipelines.judged import Query, recall_at
 
 DOCUMENT_MEASURES = ("nDCG@10", "R@20", "R@100", "RR@10")
 ANSWER_RECALL = "answer_recall@20"
-ANSWER_DEPTHS = (20, 100)
+ANSWER_DEPTHS = (1, 5, 20, 100)
+ANSWER_RR = "answer_RR@10"
 _PARSED = {ir_measures.parse_measure(name): name for name in DOCUMENT_MEASURES}
 
 
@@ -26,5 +27,9 @@ def document_measures(
 
 
 def answer_measures(ranks: np.ndarray) -> dict[str, np.ndarray]:
-    """Answer recall by query from ranks of first answers (q,), NaN where a query carries no answer."""
-    return {f"answer_recall@{depth}": recall_at(ranks, depth) for depth in ANSWER_DEPTHS}
+    """Answer recall and reciprocal ranks by query from ranks of first answers (q,), NaN without an answer."""
+    reciprocal = np.where(np.isnan(ranks), np.nan, np.where(ranks <= 10, 1 / ranks, 0.0))
+    return {
+        **{f"answer_recall@{depth}": recall_at(ranks, depth) for depth in ANSWER_DEPTHS},
+        ANSWER_RR: reciprocal,
+    }

@@ -1,6 +1,6 @@
 """The encoder: passages and queries in, float32 vectors out, as the model's own library computes them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -205,7 +205,7 @@ def choose_dtype(settings: ModelSettings, device: str) -> torch.dtype:
     return torch.bfloat16 if _fast_bfloat16(torch.cpu.get_capabilities()) else torch.float32
 
 
-def _fast_bfloat16(capabilities: dict[str, Any]) -> bool:
+def _fast_bfloat16(capabilities: Mapping[str, Any]) -> bool:
     """Whether a CPU multiplies bfloat16 faster than float32.
 
     Those with AVX512-FP16 do so in AMX alone: where that is hidden, as some virtual machines do, bfloat16

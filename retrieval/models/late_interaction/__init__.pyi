@@ -1,4 +1,5 @@
 from .opening import open_token_encoder as open_token_encoder
+from .resolve_model import is_checkpoint as is_checkpoint
 from .resolve_model import late_card as late_card
 from .resolve_model import late_model as late_model
 from .resolve_model import settings_of_index as settings_of_index

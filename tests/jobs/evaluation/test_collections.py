@@ -103,7 +103,10 @@ def made(name: str, values: dict[str, list[float]]) -> Evaluation:
     """An evaluation with these figures by stage and query."""
     queries = [Query(f"q{number}", "text") for number in range(len(values["dense"]))]
     found = Evaluation(Dataset(name, queries), "nDCG@10", None)
-    found.stages = {stage: StageResult({"nDCG@10": np.array(own)}, 1.0) for stage, own in values.items()}
+    found.stages = {
+        stage: StageResult({"nDCG@10": np.array(own)}, 1.0, np.zeros(len(own), bool))
+        for stage, own in values.items()
+    }
     difference = np.array(values["hybrid"]) - np.array(values["dense"])
     found.comparisons = [Comparison("hybrid", "dense", "nDCG@10", float(difference.mean()), 0.001, 0.001)]
     return found

@@ -1,0 +1,5 @@
+"""Training what retrieves and what writes, on an index's own passages."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from .example import Example as Example
+from .example import ExampleFile as ExampleFile
+from .example import TrainingPassage as TrainingPassage
+from .example import read_examples as read_examples
+from .preparing import DEV as DEV
+from .preparing import REPORT as REPORT
+from .preparing import TRAIN as TRAIN
+from .preparing import local_copy as local_copy
+from .preparing import prepare as prepare

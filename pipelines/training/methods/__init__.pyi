@@ -1,0 +1,2 @@
+from .bank import make_bank as make_bank
+from .opening import open_method as open_method

@@ -1,0 +1,85 @@
+"""Stored vectors of an index that a query tower is trained against: nothing is embedded again."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.training.examples import Example, TrainingPassage
+from retrieval.search import Searcher
+from retrieval.storage import Store
+
+BANK = "examples/bank.npz"
+
+
+@dataclass(frozen=True)
+class Bank:
+    """`ids` (m,) int64, sorted; `vectors` (m, d) float16; `documents` (m,) uint64, hashes of their ids.
+
+    `drawn` (n,): places of the passages that every query is told from.
+    """
+
+    ids: np.ndarray
+    vectors: np.ndarray
+    documents: np.ndarray
+    drawn: np.ndarray
+
+    def of(self, passages: Sequence[TrainingPassage]) -> Tensor:
+        """Vectors (p, d) float32 of passages of the examples."""
+        places = np.searchsorted(self.ids, [passage.id for passage in passages])
+        return torch.from_numpy(self.vectors[places].astype(np.float32))
+
+    def drawn_vectors(self) -> Tensor:
+        """(n, d) float32."""
+        return torch.from_numpy(self.vectors[self.drawn].astype(np.float32))
+
+    def allowed(self, batch: Sequence[Example]) -> Tensor:
+        """Which drawn passages are of documents that are not relevant: (q, n) bool."""
+        own = self.documents[self.drawn]
+        rows = []
+        for example in batch:
+            relevant = {_hash(doc_id) for doc_id in (*example.relevant, example.positive.doc_id)}
+            rows.append(~np.isin(own, np.fromiter(relevant, np.uint64)))
+        return torch.from_numpy(np.stack(rows))
+
+
+def make_bank(searcher: Searcher, examples: Iterable[Example], drawn: int, seed: int, output: Store) -> None:
+    """Write the vectors of all passages of the examples, and of `drawn` others, to the output."""
+    wanted = {passage.id for example in examples for passage in (example.positive, *example.negatives)}
+    total = searcher.manifest.passages
+    rng = np.random.default_rng(seed)
+    count = min(drawn, total)
+    more = rng.permutation(total)[:count] if total <= 10_000_000 else rng.integers(0, total, count)
+    ids = np.unique(np.concatenate([np.fromiter(wanted, np.int64, len(wanted)), more.astype(np.int64)]))
+    vectors = stored_vectors(searcher, ids)
+    names = searcher.doc_ids(ids[None])
+    documents = np.fromiter((_hash(names[number]) for number in ids.tolist()), np.uint64, len(ids))
+    places = np.searchsorted(ids, np.unique(more))
+    with output.writing(BANK) as write, Path(write.path).open("wb") as file:
+        np.savez(file, ids=ids, vectors=vectors, documents=documents, drawn=places)
+
+
+def read_bank(path: Path) -> Bank:
+    """The bank of a file that `make_bank` wrote."""
+    with np.load(path, allow_pickle=False) as found:
+        return Bank(found["ids"], found["vectors"], found["documents"], found["drawn"])
+
+
+def stored_vectors(searcher: Searcher, ids: np.ndarray) -> np.ndarray:
+    """Vectors (n, d) float16 of passage ids (n,), as the index holds them."""
+    found = np.zeros((len(ids), searcher.spec.dimension), np.float16)
+    for shard in searcher.shards.shards:
+        rows = shard.local(ids)
+        there = np.flatnonzero(rows >= 0)
+        if len(there):
+            found[there] = shard.vectors.take(rows[there])
+    return found
+
+
+def _hash(doc_id: str) -> int:
+    digest = hashlib.blake2b(doc_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

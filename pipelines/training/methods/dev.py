@@ -1,0 +1,53 @@
+"""Measures on dev while training: dev queries rank a pool of their own passages and each other's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipelines.training.examples import Example, TrainingPassage
+from pipelines.training.methods.batch import allowed_of
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All positives and hard negatives of the dev examples, each once.
+
+    `targets` (q,): the column of each query's positive. `allowed` (q, p): False for other passages that are
+    relevant too, which count neither for nor against.
+    """
+
+    passages: list[TrainingPassage]
+    targets: Tensor
+    allowed: Tensor
+
+    @classmethod
+    def of(cls, dev: Sequence[Example]) -> "Pool":
+        """The pool of some examples."""
+        columns: dict[str, int] = {}
+        passages: list[TrainingPassage] = []
+        for example in dev:
+            for passage in (example.positive, *example.negatives):
+                if passage.passage_id not in columns:
+                    columns[passage.passage_id] = len(passages)
+                    passages.append(passage)
+        targets = torch.tensor([columns[example.positive.passage_id] for example in dev], dtype=torch.int64)
+        return cls(passages, targets, allowed_of(dev, passages))
+
+
+def ranks_in_pool(scores: Tensor, pool: Pool) -> Tensor:
+    """Rank from 1 of each query's positive among the passages that are not relevant: (q,) int64."""
+    allowed, targets = pool.allowed.to(scores.device), pool.targets.to(scores.device)
+    own = scores.gather(1, targets[:, None])
+    return 1 + ((scores >= own) & allowed).sum(1)
+
+
+def rank_measures(ranks: Tensor) -> dict[str, float]:
+    """MRR@10 and recall@1 and @5 of ranks (q,)."""
+    value = ranks.double()
+    return {
+        "MRR@10": float(torch.where(value <= 10, 1 / value, 0.0).mean()),
+        "recall@1": float((value <= 1).double().mean()),
+        "recall@5": float((value <= 5).double().mean()),
+    }

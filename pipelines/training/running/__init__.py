@@ -1,0 +1,5 @@
+"""Running a training: its batches, loop, checkpoints, and the workers that share it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,54 @@
+"""One worker of a training: it opens the method and runs the loop. Ray Train starts as many as are asked."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.training.examples import TRAIN, ExampleFile, local_copy
+from pipelines.training.export import OUTCOME, export
+from pipelines.training.methods import open_method
+from pipelines.training.running import Checkpoints, Loop, Metrics, World
+from pipelines.training.settings import TrainConfig
+from retrieval.format import read_manifest
+from retrieval.search import Models
+from retrieval.storage import Store, default_cache
+
+
+def train_worker(kind: str, config: TrainConfig, threads: int) -> dict[str, Any]:
+    """Train to the end, from the newest checkpoint, and export the best: what came out, as JSON.
+
+    It is the same in every worker of torch.distributed, or in one process without any.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(config.training.seed)
+    world, output = World(), Store(config.output)
+    index = Store(config.index.path, config.index.storage_options)
+    manifest = read_manifest(index, config.index.version)
+    embedding = Models(index, manifest, default_cache(index), threads).embedding
+    with tempfile.TemporaryDirectory(prefix="corpusmill-") as name:
+        folder = Path(name)
+        method = open_method(kind, config, manifest.dense["metric"], embedding, folder)
+        checkpoints = Checkpoints(output)
+        examples = ExampleFile(local_copy(output, TRAIN, folder))
+        device = "cuda" if config.ray.gpus else "cpu"
+        loop = Loop(method, examples, config.training, checkpoints, lambda _values: None, world, device)
+        if world.rank == 0:
+            metrics = Metrics(output, loop.state.step)
+            loop.report = metrics
+        loop.run()
+        outcome = loop.outcome()
+        if world.rank == 0:
+            metrics.write()
+            loop.take_best()
+            outcome |= export(method, config, kind, manifest, outcome, folder)
+            output.put_json(OUTCOME, outcome)
+    return outcome
+
+
+def ray_worker(values: dict[str, Any]) -> None:
+    """As Ray Train calls it."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    train_worker(values["kind"], values["config"], values["threads"])

@@ -1,0 +1,176 @@
+"""End to end: the loss is that of transformers where it is right, both sides learn, models load."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+
+from pipelines.training.losses import marginal_loss
+from pipelines.training.methods.rag import EndToEnd
+from pipelines.training.models import TrainedGenerator
+from pipelines.training.running import World
+from pipelines.training.settings import RagSettings
+from retrieval.generation import Prompt
+from retrieval.generation.generators import model_folder as generator_folder
+from retrieval.search import Searcher
+from tests.conftest import write_jsonl
+from tests.pipelines.training.trained import examples, tower
+from tests.tools.samples.encoder_models import model_folder, transformer_folder
+
+
+def generator(folder: Path, kind: str) -> Path:
+    """A small random generator with the packaged tokenizer."""
+    transformer_folder(folder)  # for its tokenizer
+    (folder / "model.safetensors").unlink()
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 30522, "pad_token_id": 0, "eos_token_id": 102}
+    if kind == "causal":
+        config = LlamaConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=2048, **sizes,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(folder)
+    else:
+        shape = {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 2, "num_heads": 4}
+        made = T5ForConditionalGeneration(T5Config(decoder_start_token_id=0, **shape, **sizes))
+        made.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"
+    text = settings.read_text().replace('"sep_token"', '"eos_token": "[SEP]", "sep_token"')
+    settings.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["causal", "two-sided"])
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generator(tmp_path_factory.mktemp("generator") / "g", request.param)
+
+
+def prompt(text: str) -> Prompt:
+    return Prompt(text, (), 1, False, 0)
+
+
+def test_log_probabilities_are_those_of_the_model_alone(written: Path) -> None:
+    """Of prompts of different lengths in one batch: padding changes nothing."""
+    made = TrainedGenerator(str(written), lora_rank=None)
+    answer = made.answer_ids("in the year 1500", 16)
+    prompts = [
+        prompt("rivers were seen"),
+        prompt("of violins and of much else, a longer prompt it is"),
+        prompt("x"),
+    ]
+    together = made(prompts, answer)
+    assert together.shape == (3, len(answer))
+    for row, one in enumerate(prompts):
+        torch.testing.assert_close(made([one], answer)[0], together[row], atol=1e-4, rtol=1e-4)
+    if not made.two_sided:
+        ids = [*made.tokenizer(prompts[0].text, split_special_tokens=True)["input_ids"], *answer]
+        logits = made.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        start = len(ids) - len(answer)
+        wanted = torch.stack([logits[start - 1 + place, token] for place, token in enumerate(answer)])
+        torch.testing.assert_close(together[0], wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_by_token_it_is_what_transformers_marginalises() -> None:
+    """`RagTokenForGeneration.marginalize` over the same logits and document scores."""
+    from transformers import RagTokenForGeneration
+
+    logits, scores = torch.randn(4, 5, 30), torch.randn(1, 4)
+    target = torch.randint(0, 30, (5,))
+    theirs = RagTokenForGeneration.marginalize(
+        type("Own", (), {"config": type("C", (), {"n_docs": 4})})(), logits, scores, n_docs=4
+    )
+    wanted = -sum(theirs[0, place, token] for place, token in enumerate(target))
+    tokens = logits.log_softmax(-1).gather(2, target.expand(4, -1)[..., None]).squeeze(2)
+    torch.testing.assert_close(marginal_loss(scores[0], tokens, "token"), wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [None, 4])
+def test_what_is_saved_is_what_was_trained_and_no_adapter(
+    written: Path, rank: int | None, tmp_path: Path
+) -> None:
+    made = TrainedGenerator(str(written), lora_rank=rank)
+    with torch.no_grad():
+        for number, one in enumerate(made.trained().values()):
+            one.add_(0.05 * torch.randn(one.shape, generator=torch.Generator().manual_seed(number)))
+    assert bool(rank) == all("lora" in name for name in made.trained())
+    assert not any("lm_head" in name or "embed" in name for name in made.trained()) or rank is None
+    answer, asked = made.answer_ids("place 7", 8), [prompt("where were rivers seen?")]
+    wanted = made(asked, answer)
+    made.save(tmp_path / "saved")
+    torch.testing.assert_close(made(asked, answer), wanted, atol=1e-4, rtol=1e-4)  # it goes on as it was
+    assert not list((tmp_path / "saved").glob("adapter*"))
+    assert generator_folder(str(tmp_path / "saved")) == tmp_path / "saved"
+    again = TrainedGenerator(str(tmp_path / "saved"), lora_rank=None)
+    torch.testing.assert_close(again(asked, answer), wanted, atol=1e-3, rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def searcher(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    root = tmp_path_factory.mktemp("rag")
+    model_folder(root / "m")
+    corpus = write_jsonl(
+        root / "c.jsonl",
+        [
+            {"_id": one.positive.doc_id, "title": one.positive.title, "text": one.positive.text}
+            for one in examples(16)
+        ],
+    )
+    build(corpus, root / "index", model={"name": str(root / "m"), "dtype": "float32"})
+    with Searcher.open(str(root / "index")) as opened:
+        yield opened, root / "m"
+
+
+def method(searcher: Any, written: Path, **settings: Any) -> EndToEnd:
+    opened, encoder = searcher
+    values = {"passages": 3, "lora_rank": None, **settings}
+    asked = [
+        type(one)(**{**vars(one), "answers": (str(1500 + number),)}) for number, one in enumerate(examples(6))
+    ]
+    return EndToEnd(
+        tower(encoder), TrainedGenerator(str(written), lora_rank=values["lora_rank"]), opened, asked,
+        RagSettings(**values),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("likelihood", ["sequence", "token"])
+def test_both_sides_get_gradients_and_the_loss_falls(searcher: Any, written: Path, likelihood: str) -> None:
+    made = method(searcher, written, likelihood=likelihood)
+    batch = made._dev[:2]
+    optimizer = torch.optim.Adam(made.parameters().values(), lr=3e-3)
+    losses = []
+    for step in range(6):
+        optimizer.zero_grad()
+        values = made.step(batch, 0, step, World())
+        losses.append(values["loss"])
+        assert 0 <= values["prior_entropy"] <= math.log(3) + 1e-4
+        for side in ("query", "generator"):
+            own = [one.grad for name, one in made.parameters().items() if name.startswith(side)]
+            assert any(grad is not None and float(grad.abs().max()) > 0 for grad in own), side
+        optimizer.step()
+    assert losses[-1] < losses[0]
+
+
+def test_the_retriever_may_be_frozen_at_first(searcher: Any, written: Path) -> None:
+    made = method(searcher, written, freeze_retriever_steps=2)
+    made.step(made._dev[:1], 0, 1, World())
+    own = {name: one.grad for name, one in made.parameters().items()}
+    assert all(grad is None for name, grad in own.items() if name.startswith("query"))
+    made.step(made._dev[:1], 0, 2, World())
+    assert any(one.grad is not None for name, one in made.parameters().items() if name.startswith("query"))
+
+
+def test_collapse_is_told(searcher: Any, written: Path) -> None:
+    made = method(searcher, written, prior_scale=100_000.0)
+    values: dict[str, float] = {}
+    for step in range(50):
+        if step % 10 == 0:
+            values = made.step(made._dev[:1], 0, step, World())
+        else:
+            made._entropies.append(0.0)
+    assert values["prior_entropy"] < 0.05
+    made._entropies.extend([0.0] * 50)
+    assert made.step(made._dev[:1], 0, 50, World())["collapsed"] == 1.0

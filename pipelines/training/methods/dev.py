@@ -14,8 +14,8 @@ from pipelines.training.methods.batch import allowed_of
 class Pool:
     """All positives and hard negatives of the dev examples, each once.
 
-    `targets` (q,): the column of each query's positive. `allowed` (q, p): False for other passages that are
-    relevant too, which count neither for nor against.
+    `targets` (q,): the column of each query's positive. `allowed` (q, p): False for it and for other passages
+    that are relevant too, or hold an answer.
     """
 
     passages: list[TrainingPassage]
@@ -37,9 +37,10 @@ class Pool:
 
 
 def ranks_in_pool(scores: Tensor, pool: Pool) -> Tensor:
-    """Rank from 1 of each query's positive among the passages that are not relevant: (q,) int64."""
+    """Rank from 1 of the first passage that is relevant to each query, or holds its answer: (q,) int64."""
     allowed, targets = pool.allowed.to(scores.device), pool.targets.to(scores.device)
-    own = scores.gather(1, targets[:, None])
+    own = scores.masked_fill(allowed, float("-inf")).amax(1, keepdim=True)
+    own = torch.maximum(own, scores.gather(1, targets[:, None]))
     return 1 + ((scores >= own) & allowed).sum(1)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 from pipelines.training.losses import marginal_loss
 from pipelines.training.methods.rag import EndToEnd
@@ -18,30 +17,8 @@ from retrieval.generation import Prompt
 from retrieval.generation.generators import model_folder as generator_folder
 from retrieval.search import Searcher
 from tests.conftest import write_jsonl
-from tests.pipelines.training.trained import examples, tower
-from tests.tools.samples.encoder_models import model_folder, transformer_folder
-
-
-def generator(folder: Path, kind: str) -> Path:
-    """A small random generator with the packaged tokenizer."""
-    transformer_folder(folder)  # for its tokenizer
-    (folder / "model.safetensors").unlink()
-    torch.manual_seed(1)
-    sizes = {"vocab_size": 30522, "pad_token_id": 0, "eos_token_id": 102}
-    if kind == "causal":
-        config = LlamaConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            max_position_embeddings=2048, **sizes,
-        )  # fmt: skip
-        LlamaForCausalLM(config).save_pretrained(folder)
-    else:
-        shape = {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 2, "num_heads": 4}
-        made = T5ForConditionalGeneration(T5Config(decoder_start_token_id=0, **shape, **sizes))
-        made.save_pretrained(folder)
-    settings = folder / "tokenizer_config.json"
-    text = settings.read_text().replace('"sep_token"', '"eos_token": "[SEP]", "sep_token"')
-    settings.write_text(text)
-    return folder
+from tests.pipelines.training.trained import examples, generator, tower
+from tests.tools.samples.encoder_models import model_folder
 
 
 @pytest.fixture(scope="module", params=["causal", "two-sided"])

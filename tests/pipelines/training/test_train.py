@@ -1,6 +1,5 @@
-"""Whole trainings on an index, by Ray Train: what comes out, and what is refused."""
+"""Whole trainings on an index, by Ray Train: what comes out of each kind."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,82 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.config import validated
-from pipelines.training import TrainConfig, mine, train
-from pipelines.training.errors import TrainingFailed
+from pipelines.training import mine, train
 from pipelines.training.examples import read_examples
 from pipelines.training.running import read_metrics
-from retrieval.errors import ConfigError, InputError
+from retrieval.errors import ConfigError
 from retrieval.format import read_manifest
 from retrieval.models.late_interaction import open_token_encoder
 from retrieval.search import Searcher
 from retrieval.settings import LateInteractionSettings, ModelSettings
 from retrieval.storage import Store
 from tests.conftest import write_jsonl
-from tests.pipelines.training.trained import TOPICS
+from tests.pipelines.training.whole import DOCUMENTS, config, run
 from tests.tools.samples.encoder_models import model_folder
-
-DOCUMENTS = 48
-STEPS = {
-    "epochs": 6,
-    "batch": 8,
-    "learning_rate": 1e-3,
-    "evaluations": 2,
-    "frozen_layers": 0,
-    "max_tokens": 48,
-}
-
-
-def documents() -> list[dict[str, Any]]:
-    return [
-        {
-            "_id": f"d{number}",
-            "title": f"{TOPICS[number % 8]} number {number}",
-            "text": f"In year {1500 + number} people saw {TOPICS[number % 8]} by place {number * 7 % 13}. "
-            f"They wrote of {TOPICS[(number + 3) % 8]} too, and of what they had for supper on day {number}.",
-        }
-        for number in range(DOCUMENTS)
-    ]
-
-
-@pytest.fixture(scope="module")
-def made(build: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a corpus, judgements, questions, a small random model, and an index of these."""
-    root = tmp_path_factory.mktemp("trained")
-    corpus = write_jsonl(root / "beir/corpus.jsonl", documents())
-    model_folder(root / "m")
-    asked = [
-        {
-            "_id": f"q{number}",
-            "text": f"who saw {TOPICS[number % 8]} in {1500 + number}?",
-            "answers": [f"year {1500 + number}"],
-        }
-        for number in range(DOCUMENTS)
-    ]
-    write_jsonl(root / "beir/queries.jsonl", asked)
-    (root / "beir/qrels").mkdir()
-    lines = [f"q{number}\td{number}\t1\n" for number in range(DOCUMENTS)]
-    (root / "beir/qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines))
-    build(corpus, root / "index", model={"name": str(root / "m")})
-    return root
-
-
-def config(made: Path, output: Path, **sections: Any) -> TrainConfig:
-    values: dict[str, Any] = {
-        "index": {"path": str(made / "index")}, "output": str(output),
-        "examples": {"beir": str(made / "beir"), "dev_share": 0.2}, "training": STEPS,
-    }  # fmt: skip
-    for name, section in sections.items():
-        own = values.get(name)
-        values[name] = {**own, **section} if isinstance(own, dict) and isinstance(section, dict) else section
-    return validated(TrainConfig, values, "test")
-
-
-def run(kind: str, made_config: TrainConfig) -> tuple[dict[str, Any], list[str]]:
-    messages: list[str] = []
-    trained = train(kind, made_config, lambda event: messages.append(event.get("message", "")))
-    assert trained.changed
-    return trained.outcome, messages
 
 
 def test_mined_examples_are_disjoint_and_no_negative_is_relevant(made: Path, tmp_path: Path) -> None:
@@ -211,47 +146,3 @@ def test_colbert_of_a_smaller_width_goes_into_an_index(
     )  # fmt: skip
     with Searcher.open(str(tmp_path / "index")) as searcher:
         assert searcher("who saw rivers in 1500?", 3, rerank="late-interaction").hits
-
-
-@pytest.mark.parametrize(
-    ("sections", "kind", "error", "message"),
-    [
-        ({"examples": {"dev_split": "dev"}}, "dpr", ConfigError, "has no split dev"),
-        ({"colbert": {"width": 64}}, "colbert", ConfigError, "colbert.width is 64, and the encoder has 32"),
-        ({"training": {"frozen_layers": 9}}, "dpr", ConfigError, "the model has 2 layers"),
-        ({"ray": {"workers": 99}}, "dpr", ConfigError, "99 workers need 99 CPUs"),
-        ({"training": {"batch": 65_536, "max_tokens": 8192}}, "dpr", ConfigError, "GB are free"),
-        ({"examples": {"beir": None, "titles": 30}}, "rag", TrainingFailed, "no dev example has an answer"),
-    ],
-    ids=["split", "width", "layers", "workers", "memory", "answers"],
-)
-def test_what_cannot_be_is_said(
-    sections: dict[str, Any], kind: str, error: type[Exception], message: str, made: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(error, match=message):
-        train(kind, config(made, tmp_path / "out", **sections), lambda _event: None)
-
-
-def test_positives_of_another_collection_are_refused(made: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(made / "beir", other)
-    (other / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\telsewhere\t1\n")
-    with pytest.raises(InputError, match="holds none of the 1 positives, such as 'elsewhere'"):
-        mine(config(made, tmp_path / "out", examples={"beir": str(other)}), lambda _event: None)
-
-
-def test_an_empty_split_is_refused(made: Path, tmp_path: Path) -> None:
-    one = tmp_path / "one"
-    shutil.copytree(made / "beir", one)
-    (one / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
-    with pytest.raises(InputError, match="the split dev is empty"):
-        mine(config(made, tmp_path / "out", examples={"beir": str(one)}), lambda _event: None)
-
-
-def test_metrics_and_progress_are_lines_of_json(made: Path, tmp_path: Path) -> None:
-    run("dpr", config(made, tmp_path / "out", training={"epochs": 1}))
-    lines = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
-    steps = [line["step"] for line in lines if "loss" in line]
-    assert steps == list(range(1, len(steps) + 1))
-    assert {"loss", "learning_rate", "examples_per_second", "eta_seconds"} <= set(lines[1])
-    assert [line["dev"]["MRR@10"] for line in lines if "dev" in line]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 from pipelines.training.examples import Example, ExampleFile, TrainingPassage
 from pipelines.training.examples.example import write_examples
@@ -14,6 +15,7 @@ from pipelines.training.running import Checkpoints, Loop, World
 from pipelines.training.settings import StepSettings
 from retrieval.settings import ModelSettings
 from retrieval.storage import Store
+from tests.tools.samples.encoder_models import transformer_folder
 
 TOPICS = ["rivers", "violins", "comets", "bread", "glaciers", "chess", "lighthouses", "bees"]
 
@@ -84,3 +86,25 @@ def loop(method: Any, file: ExampleFile, output: Path, **settings: Any) -> Loop:
     )
     made.told = told  # type: ignore[attr-defined]
     return made
+
+
+def generator(folder: Path, kind: str) -> Path:
+    """A small random generator with the packaged tokenizer."""
+    transformer_folder(folder)  # for its tokenizer
+    (folder / "model.safetensors").unlink()
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 30522, "pad_token_id": 0, "eos_token_id": 102}
+    if kind == "causal":
+        config = LlamaConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=2048, **sizes,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(folder)
+    else:
+        shape = {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 2, "num_heads": 4}
+        made = T5ForConditionalGeneration(T5Config(decoder_start_token_id=0, **shape, **sizes))
+        made.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"
+    text = settings.read_text().replace('"sep_token"', '"eos_token": "[SEP]", "sep_token"')
+    settings.write_text(text)
+    return folder

@@ -121,6 +121,8 @@ def rows(method: str, found: dict[str, Any]) -> list[str]:
     lines = []
     for one in next(iter(found["compared"]["differences"].values())):
         stage, measure = one["stage"], one["measure"]
+        if measure != found["compared"]["measure"]:
+            continue
         for part in after["positives"] or ["all"]:
             pair = [value_of(side, stage, measure, part) for side in (before, after)]
             cells = [method, stage, part, *(f"{value:.4f}" for value in pair), f"{one['p']:.2g}"]
@@ -139,7 +141,10 @@ def deciding(method: str, found: dict[str, Any]) -> dict[str, Any]:
     """The difference of the method's own stage."""
     stage = STAGES.get(method, "dense")
     return next(
-        one for own in found["compared"]["differences"].values() for one in own if one["stage"] == stage
+        one
+        for own in found["compared"]["differences"].values()
+        for one in own
+        if one["stage"] == stage and one["measure"] == found["compared"]["measure"]
     )
 
 

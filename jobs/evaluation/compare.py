@@ -1,15 +1,18 @@
 """Versions of an index, or indexes, on the same queries: each stage before and after."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from jobs.evaluation.evaluate import Comparison, Evaluation
-from jobs.evaluation.measuring import ALPHA, ROUNDS, holm, randomisation_test
+from jobs.evaluation.measuring import ALPHA, ANSWER_RR, ROUNDS, holm, randomisation_test
 from jobs.evaluation.report import as_json, told_queries
 from retrieval.errors import ConfigError
+
+ANSWER_AT_5 = "answer_recall@5"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ class Compared:
     def first(self) -> Evaluation:
         """Before."""
         return next(iter(self.found.values()))
+
+    @property
+    def measures(self) -> list[str]:
+        """What is tested: the deciding measure, and with answers where the first of them stands."""
+        more = [ANSWER_AT_5, ANSWER_RR] if self.first.dataset.has_answers else []
+        return list(dict.fromkeys([self.first.measure, *more]))
 
 
 def contenders(index: str, named: list[str]) -> list[Contender]:
@@ -63,18 +72,18 @@ def compare(
     """
     seen = np.any([seen_of(one) for one in named], axis=0)
     result = Compared({one.name: evaluate(one, seen) for one in named})
-    first, measure = result.first, result.first.measure
-    tested = []
+    first, before = result.first, named[0].name
+    tested: list[tuple[str, Comparison]] = []
     for name, one in [*result.found.items()][1:]:
-        for stage in [stage for stage in one.stages if stage in first.stages]:
+        shared = [stage for stage in one.stages if stage in first.stages]
+        for measure, stage in product(result.measures, shared):
             difference = one.stages[stage].decisive(measure) - first.stages[stage].decisive(measure)
             difference = difference[~np.isnan(difference)]
-            tested.append((name, stage, float(difference.mean()), randomisation_test(difference)))
-    corrected = holm([p for *_, p in tested])
-    before = named[0].name
-    for (name, stage, mean, p), adjusted in zip(tested, corrected, strict=True):
-        found = Comparison(stage, before, measure, mean, p, adjusted)
-        result.comparisons.setdefault(name, []).append(found)
+            p = randomisation_test(difference)
+            tested.append((name, Comparison(stage, before, measure, float(difference.mean()), p, p)))
+    corrected = holm([found.p for _, found in tested])
+    for (name, found), adjusted in zip(tested, corrected, strict=True):
+        result.comparisons.setdefault(name, []).append(replace(found, p_corrected=adjusted))
     return result
 
 
@@ -97,26 +106,30 @@ def compared_lines(result: Compared) -> Iterator[str]:
     yield f"{first.measure} on {first.dataset.name}, {told_queries(first)}"
     yield ""
     width = max(12, *(len(name) + 2 for name in result.found))
-    yield f"{'stage':<22}{'positives':<11}" + "".join(f"{name:>{width}}" for name in result.found)
-    for stage in first.stages:
+    titles = "".join(f"{name:>{width}}" for name in result.found)
+    yield f"{'stage':<19}{'measure':<17}{'positives':<11}{titles}"
+    for stage, measure in product(first.stages, result.measures):
         for part, rows in _rows(first.seen):
-            values = [
-                found.stages[stage].mean_over(first.measure, rows) if stage in found.stages else None
-                for found in result.found.values()
-            ]
-            cells = "".join(f"{'-' if value is None else format(value, '.4f'):>{width}}" for value in values)
-            yield f"{stage:<22}{part:<11}{cells}"
+            cells = "".join(f"{value:>{width}}" for value in _values(result, stage, measure, rows))
+            yield f"{stage:<19}{measure:<17}{part:<11}{cells}"
     yield ""
-    yield f"{'difference':<44}{'mean':>9}{'p':>9}{'p, Holm':>9}"
+    yield f"{'difference':<60}{'mean':>9}{'p':>9}{'p, Holm':>9}"
     for name, own in result.comparisons.items():
         for one in own:
-            told = f"{one.stage}: {name} - {one.against}"
+            told = f"{one.stage}, {one.measure}: {name} - {one.against}"
             mark = " *" if one.significant else ""
-            yield f"{told:<44}{one.difference:>+9.4f}{one.p:>9.2g}{one.p_corrected:>9.2g}{mark}"
+            yield f"{told:<60}{one.difference:>+9.4f}{one.p:>9.2g}{one.p_corrected:>9.2g}{mark}"
     yield f"* significant at {ALPHA}: paired randomisation test, corrected for the number of comparisons"
     for name, found in result.found.items():
         for warning in found.warnings:
             yield f"Warning: {name}: {warning}."
+
+
+def _values(result: Compared, stage: str, measure: str, rows: np.ndarray) -> Iterator[str]:
+    """A measure of each contender over some queries, as it is shown."""
+    for found in result.found.values():
+        value = found.stages[stage].mean_over(measure, rows) if stage in found.stages else None
+        yield "-" if value is None else f"{value:.4f}"
 
 
 def _rows(seen: np.ndarray) -> list[tuple[str, np.ndarray]]:

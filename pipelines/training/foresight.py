@@ -6,7 +6,6 @@ from pipelines.training.settings import TrainConfig
 from retrieval.errors import ConfigError
 from retrieval.models import read_model_json, resolve_model_side
 from retrieval.settings import ModelSettings
-from retrieval.storage import Store
 
 # Bytes of activations of a token in a trained layer of width h, in float32, are about this many times h:
 # states, query, key, value, the inner layer and what its functions keep. Measured: benchmarks/training.py.
@@ -23,12 +22,15 @@ def step_bytes(config: TrainConfig, hidden: int, layers: int, examples: int) -> 
     return tokens * trained * hidden * _BYTES_PER_HIDDEN
 
 
-def check_memory(kind: str, config: TrainConfig, output: Store) -> None:
-    """Raises ConfigError where a step of a CPU worker would take more memory than there is."""
+def check_memory(kind: str, config: TrainConfig, embedding: ModelSettings) -> None:
+    """Raises ConfigError where a step of a CPU worker would take more memory than there is.
+
+    embedding: of the index.
+    """
     if config.ray.gpus or config.ray.address or kind == "rag":
         return
-    name = config.model or ModelSettings()
-    card = read_model_json(resolve_model_side(name, "query").folder / "config.json") or {}
+    model = resolve_model_side(config.model or embedding, "query")
+    card = read_model_json(model.folder / "config.json") or {}
     hidden, layers = int(card.get("hidden_size") or 0), int(card.get("num_hidden_layers") or 0)
     steps = config.training
     own = -(-steps.batch // config.ray.workers)

@@ -18,6 +18,7 @@ from pipelines.training.errors import TrainingFailed
 from pipelines.training.examples import DEV, REPORT, TRAIN, local_copy, prepare, read_examples
 from pipelines.training.export import OUTCOME
 from pipelines.training.foresight import check_memory
+from pipelines.training.index_model import index_model
 from pipelines.training.methods import make_bank
 from pipelines.training.running import PROGRESS
 from pipelines.training.settings import TrainConfig
@@ -57,7 +58,7 @@ def train(kind: str, config: TrainConfig, listener: Listener) -> Trained:
         return Trained(done, changed=False)
     if not output.exists(REPORT):
         _prepare(kind, config, output, listener)
-    check_memory(kind, config, output)
+    check_memory(kind, config, index_model(config)[1])
     with connected(RaySettings(address=config.ray.address)):
         _run(kind, config, output, listener)
     outcome = output.read_json(OUTCOME)

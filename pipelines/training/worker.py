@@ -9,12 +9,11 @@ import torch
 
 from pipelines.training.examples import TRAIN, ExampleFile, local_copy
 from pipelines.training.export import OUTCOME, export
+from pipelines.training.index_model import index_model
 from pipelines.training.methods import open_method
 from pipelines.training.running import Checkpoints, Loop, Metrics, World
 from pipelines.training.settings import TrainConfig
-from retrieval.format import read_manifest
-from retrieval.search import Models
-from retrieval.storage import Store, default_cache
+from retrieval.storage import Store
 
 
 def train_worker(kind: str, config: TrainConfig, threads: int) -> dict[str, Any]:
@@ -25,9 +24,7 @@ def train_worker(kind: str, config: TrainConfig, threads: int) -> dict[str, Any]
     torch.set_num_threads(threads)
     torch.manual_seed(config.training.seed)
     world, output = World(), Store(config.output)
-    index = Store(config.index.path, config.index.storage_options)
-    manifest = read_manifest(index, config.index.version)
-    embedding = Models(index, manifest, default_cache(index), threads).embedding
+    manifest, embedding = index_model(config)
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as name:
         folder = Path(name)
         method = open_method(kind, config, manifest.dense["metric"], embedding, folder)

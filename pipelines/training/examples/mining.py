@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -129,14 +130,18 @@ class Miner:
     ) -> Iterator[Example]:
         relevant = tuple(dict.fromkeys([*one.documents, *(passage.doc_id for passage in positives)]))
         answers = [found for text in one.answers if (found := token_sequence(text))]
+        known: dict[int, bool] = {}
+
+        def negative(hit: TrainingPassage) -> bool:
+            if hit.id not in known:
+                known[hit.id] = hit.doc_id not in relevant and not _holds(hit, answers)
+            return known[hit.id]
+
         # Dev is measured with them even where none is trained with.
-        usable = [
-            hit
-            for hit in hits[self._settings.first_rank - 1 :]
-            if hit.doc_id not in relevant and not _holds(hit, answers)
-        ]
+        candidates = hits[self._settings.first_rank - 1 :]
         for positive in [*dict.fromkeys(positives)][: self._most]:
-            chosen = [hit for hit in usable if self._below(hit, positive)][: self._settings.count]
+            fitting = (hit for hit in candidates if self._below(hit, positive) and negative(hit))
+            chosen = list(islice(fitting, self._settings.count))
             title = positive.title.strip()
             group = title if self._group == "title" and title else positive.doc_id
             bare = [_untitled(p) if one.untitled else p for p in (positive, *chosen)]

@@ -45,8 +45,7 @@ class Refresher:
         """The searcher of a step: that of before, or of a version that is ready. Raises TrainingFailed."""
         if world.rank == 0 and step and step % self._every == 0 and not self._running():
             self._start(step, tower)
-        if self._failed is not None:
-            raise TrainingFailed(f"the index could not be made anew: {self._failed}") from self._failed
+        self._check()
         newest = world.most(self._version)
         if newest > searcher.manifest.version:
             searcher.close()
@@ -77,7 +76,12 @@ class Refresher:
         except (CorpusmillError, OSError, RuntimeError) as error:
             self._failed = error
 
-    def wait(self) -> None:
-        """Have a build that is under way end."""
+    def finish(self) -> None:
+        """Have a build that is under way end. Raises TrainingFailed where it failed."""
         if self._thread is not None:
             self._thread.join()
+        self._check()
+
+    def _check(self) -> None:
+        if self._failed is not None:
+            raise TrainingFailed(f"the index could not be made anew: {self._failed}") from self._failed

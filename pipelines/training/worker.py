@@ -10,7 +10,7 @@ import torch
 from pipelines.training.examples import TRAIN, ExampleFile, local_copy
 from pipelines.training.export import OUTCOME, export
 from pipelines.training.index_model import index_model
-from pipelines.training.methods import open_method
+from pipelines.training.methods import EndToEnd, open_method
 from pipelines.training.running import Checkpoints, Loop, Metrics, World
 from pipelines.training.settings import TrainConfig
 from retrieval.storage import Store
@@ -36,6 +36,8 @@ def train_worker(kind: str, config: TrainConfig, threads: int) -> dict[str, Any]
             metrics = Metrics(output, loop.state.step)
             loop.report = metrics
         loop.run()
+        if isinstance(method, EndToEnd):
+            method.finish()
         outcome = loop.outcome()
         if world.rank == 0:
             metrics.write()

@@ -129,6 +129,11 @@ class EndToEnd:
             f"recall@{self._settings.passages}": world.mean(found / max(1, count), count),
         }
 
+    def finish(self) -> None:
+        """After the last step: a new version of the index that is being built is committed."""
+        if self._refresher is not None:
+            self._refresher.finish()
+
     def export(self, folder: Path) -> dict[str, str]:
         """Write query encoder and generator; their keys and folders."""
         self.tower.save(folder / "query")

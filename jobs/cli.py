@@ -186,11 +186,7 @@ def prune(
     run(work)
 
 
-@app.command(
-    epilog="""Examples:
-corpusmill submit configs/billion.yaml --address http://127.0.0.1:8265
-corpusmill submit configs/train-dpr.yaml --train dpr --shared-disk"""
-)
+@app.command(epilog="Example: corpusmill submit configs/billion.yaml --address http://127.0.0.1:8265")
 def submit(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration file (YAML).")],
     address: Annotated[
@@ -203,7 +199,7 @@ def submit(
         list[str] | None, typer.Option(help="Variable of this shell to pass on; not for secrets.")
     ] = None,
     train: Annotated[
-        str | None, typer.Option(help="Run a training of this configuration: dpr, colbert or rag.")
+        str | None, typer.Option(help="Run a training of CONFIG instead: dpr, colbert or rag.")
     ] = None,
     json_: Json = False,
 ) -> None:

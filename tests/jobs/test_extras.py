@@ -59,4 +59,4 @@ def test_every_extra_that_is_named_exists_and_dev_holds_it() -> None:
     extras = project["optional-dependencies"]
     assert set(EXTRAS.values()) <= set(extras)
     dev = extras["dev"][0]
-    assert {"evaluate", "local-llm", "plot", "s3"} == set(dev[dev.index("[") + 1 : -1].split(","))
+    assert {"evaluate", "local-llm", "plot", "s3", "train"} == set(dev[dev.index("[") + 1 : -1].split(","))

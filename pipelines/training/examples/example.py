@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,9 @@ class Example:
 
     def line(self) -> str:
         """As JSON."""
-        values = asdict(self)
+        values = {
+            **vars(self), "positive": vars(self.positive), "negatives": [vars(one) for one in self.negatives],
+        }  # fmt: skip
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from pipelines.judged import token_sequence
 from pipelines.training.examples.example import Example, TrainingPassage
+from pipelines.training.examples.hits import Hits
 from pipelines.training.examples.lookup import passages_of
 from pipelines.training.examples.sources import Asked
 from pipelines.training.settings import NegativeSettings
@@ -18,7 +17,6 @@ from retrieval.search import Searcher, check_queries
 from retrieval.storage import Store
 
 _BATCH = 128  # queries searched in one call
-_FIELDS = ("passage_id", "doc_id", "title", "text")
 Progress = Callable[[int, int], None]  # queries done, queries
 
 
@@ -63,13 +61,11 @@ class Miner:
         for first in range(0, len(asked), _BATCH):
             batch = asked[first : first + _BATCH]
             ranked = self._ranked(batch)
-            places = self._fetch(batch, ranked, owned, numbers)
             for row, one in enumerate(batch):
-                hits = self._hits(ranked, row, places)
-                positives = list(self._positives(one, hits, owned, numbers, places))
+                hits = Hits(self._searcher, ranked.ids[row], ranked.scores[row])
+                positives = sorted(self._positives(one, hits, owned, numbers), key=hits.order)
                 if not positives:
                     found.dropped[_why_none(one)] += 1
-                positives.sort(key=lambda passage: (passage.rank or len(hits) + 1, passage.id))
                 found.examples += self._examples(one, positives, hits)
             progress(min(first + _BATCH, len(asked)), len(asked))
         return found
@@ -84,50 +80,20 @@ class Miner:
             [one.query for one in batch], self._settings.depth, mode=self._mode, rerank="none"
         )
 
-    def _fetch(
-        self, batch: Sequence[Asked], ranked: Any, owned: dict[str, list[int]], numbers: dict[str, int]
-    ) -> dict[int, dict[str, Any]]:
-        """Fields of all passages that the batch may need, by number."""
-        wanted = {number for number in ranked.ids.ravel().tolist() if number >= 0}
-        for one in batch:
-            wanted.update(number for doc_id in one.documents for number in owned.get(doc_id, ()))
-            wanted.update(numbers[key] for key in one.passages if key in numbers)
-        ids = np.array(sorted(wanted), np.int64)
-        return self._searcher.shards.fetch(ids, _FIELDS)
-
-    def _hits(self, ranked: Any, row: int, places: dict[int, dict[str, Any]]) -> list[TrainingPassage]:
-        pairs = zip(ranked.ids[row].tolist(), ranked.scores[row].tolist(), strict=True)
-        return [
-            TrainingPassage(id=number, **places[number], rank=rank, score=round(score, 6))
-            for rank, (number, score) in enumerate(pairs, start=1)
-            if number >= 0
-        ]
-
     def _positives(
-        self, one: Asked, hits: list[TrainingPassage], owned: dict[str, list[int]], numbers: dict[str, int],
-        places: dict[int, dict[str, Any]],
-    ) -> Iterator[TrainingPassage]:  # fmt: skip
+        self, one: Asked, hits: Hits, owned: dict[str, list[int]], numbers: dict[str, int]
+    ) -> Iterator[TrainingPassage]:
         """The clicked passages; of each relevant document its best passage; else the first with an answer."""
-        by_id = {hit.id: hit for hit in hits}
         answers = [found for text in one.answers if (found := token_sequence(text))]
-
-        def holds(passage: TrainingPassage) -> bool:
-            return not answers or any(answer in token_sequence(passage.text) for answer in answers)
-
-        def at(number: int) -> TrainingPassage:
-            return by_id.get(number) or TrainingPassage(id=number, **places[number])
-
-        yield from (at(numbers[key]) for key in one.passages if key in numbers)
+        yield from hits.at([numbers[key] for key in one.passages if key in numbers])
         for doc_id in one.documents:
-            own = [passage for passage in map(at, owned.get(doc_id, ())) if holds(passage)]
-            if own:
-                yield min(own, key=lambda passage: (passage.rank or len(hits) + 1, passage.id))
+            own = hits.at(owned.get(doc_id, []))
+            fitting = [passage for passage in own if not answers or _holds(passage, answers)]
+            yield from sorted(fitting, key=hits.order)[:1]
         if not one.documents and not one.passages:
-            yield from (hit for _, hit in zip(range(1), filter(holds, hits), strict=False))
+            yield from islice((hit for hit in hits.since(1) if _holds(hit, answers)), 1)
 
-    def _examples(
-        self, one: Asked, positives: list[TrainingPassage], hits: list[TrainingPassage]
-    ) -> Iterator[Example]:
+    def _examples(self, one: Asked, positives: list[TrainingPassage], hits: Hits) -> Iterator[Example]:
         relevant = tuple(dict.fromkeys([*one.documents, *(passage.doc_id for passage in positives)]))
         answers = [found for text in one.answers if (found := token_sequence(text))]
         known: dict[int, bool] = {}
@@ -138,9 +104,12 @@ class Miner:
             return known[hit.id]
 
         # Dev is measured with them even where none is trained with.
-        candidates = hits[self._settings.first_rank - 1 :]
         for positive in [*dict.fromkeys(positives)][: self._most]:
-            fitting = (hit for hit in candidates if self._below(hit, positive) and negative(hit))
+            fitting = (
+                hit
+                for hit in hits.since(self._settings.first_rank)
+                if self._below(hit, positive) and negative(hit)
+            )
             chosen = list(islice(fitting, self._settings.count))
             title = positive.title.strip()
             group = title if self._group == "title" and title else positive.doc_id

@@ -12,7 +12,6 @@ from retrieval.storage import Store
 
 OUTCOME = "outcome.json"
 SEEN = "trained_on.txt"  # groups of the positives that a model was trained with, one a line
-_SECTIONS = {"dpr": "model", "colbert": "late_interaction.model", "rag": "model"}
 
 
 def export(
@@ -33,7 +32,7 @@ def export(
             (folder / name / SEEN).write_text(group + "".join(f"{one}\n" for one in seen), encoding="utf-8")
     _upload(folder, output)
     places = {key: output.path(f"model/{name}") for key, name in named.items()}
-    return {"models": places, "configuration": _lines(kind, config, places)}
+    return {"models": places, "configuration": _lines(kind, manifest, places)}
 
 
 def _seen(examples: Path) -> list[str]:
@@ -48,7 +47,7 @@ def _upload(folder: Path, output: Store) -> None:
                 shutil.copyfile(path, write.path)
 
 
-def _lines(kind: str, config: TrainConfig, places: dict[str, str]) -> list[str]:
+def _lines(kind: str, manifest: Manifest, places: dict[str, str]) -> list[str]:
     """What to write into the configuration of a build, or of a service."""
     lines = []
     encoders = {key: value for key, value in places.items() if key != "generator"}
@@ -56,7 +55,8 @@ def _lines(kind: str, config: TrainConfig, places: dict[str, str]) -> list[str]:
         if kind == "colbert":
             lines.append(f"late_interaction: {{model: {{name: {places['name']}}}}}")
         else:
-            lines.append("model: {" + ", ".join(f"{key}: {value}" for key, value in encoders.items()) + "}")
+            named = {"name": manifest.model["settings"]["name"], **encoders}
+            lines.append("model: {" + ", ".join(f"{key}: {value}" for key, value in named.items()) + "}")
     if "generator" in places:
         lines.append(f"generation: {{kind: local, model: {places['generator']}}}")
     return lines

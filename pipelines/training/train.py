@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from pipelines.config import RaySettings
-from pipelines.runtime import connected
+from pipelines.runtime import connected, counted
 from pipelines.training.errors import TrainingFailed
 from pipelines.training.examples import DEV, REPORT, TRAIN, local_copy, prepare, read_examples
 from pipelines.training.export import OUTCOME
@@ -116,7 +116,9 @@ def _run(kind: str, config: TrainConfig, output: Store, listener: Listener) -> N
                 hint="Lower ray.workers, ray.cpus or ray.gpus.",
             )
     threads = own.threads or max(1, (os.cpu_count() or 1) // own.workers)
-    listener({"message": f"Training {kind} with {own.workers} workers of {threads} threads."})
+    listener(
+        {"message": f"Training {kind} with {counted(own.workers, 'worker')} of {counted(threads, 'thread')}."}
+    )
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(output, listener, done), daemon=True)
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as folder:

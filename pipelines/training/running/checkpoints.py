@@ -102,7 +102,7 @@ class Checkpoints:
 def _damaged(store: Store, key: str) -> IndexDamaged:
     return IndexDamaged(
         f"{store.url}/{key} cannot be read",
-        hint="Remove that folder: the checkpoint before it is taken then.",
+        hint="Remove its folder: the checkpoint before it is taken then.",
     )
 
 

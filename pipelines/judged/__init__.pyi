@@ -1,5 +1,7 @@
 from .answers import first_answers as first_answers
+from .answers import holds_any as holds_any
 from .answers import recall_at as recall_at
+from .answers import sequences_of as sequences_of
 from .answers import token_sequence as token_sequence
 from .dataset import Dataset as Dataset
 from .dataset import Query as Query

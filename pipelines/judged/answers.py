@@ -6,7 +6,7 @@ title is not looked at.
 """
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import regex
@@ -23,6 +23,19 @@ def token_sequence(text: str) -> str:
     """The tokens of a text, each with a space on both sides, so that a sequence can be found as a string."""
     tokens = TOKEN.findall(unicodedata.normalize("NFD", text))
     return f" {' '.join(tokens).lower()} " if tokens else ""
+
+
+def sequences_of(answers: Iterable[str]) -> list[str]:
+    """Token sequences of answers, without those that have no token."""
+    return [found for text in answers if (found := token_sequence(text))]
+
+
+def holds_any(text: str, answers: Sequence[str]) -> bool:
+    """Whether a text holds one of some token sequences."""
+    if not answers:
+        return False
+    tokens = token_sequence(text)
+    return any(answer in tokens for answer in answers)
 
 
 def first_answers(
@@ -47,7 +60,7 @@ def _search(
     ranks: np.ndarray,
 ) -> None:
     """Fill in the ranks that are infinite so far, where an answer is found."""
-    wanted = [[found for answer in query.answers if (found := token_sequence(answer))] for query in queries]
+    wanted = [sequences_of(query.answers) for query in queries]
     for start in range(0, ids.shape[1], STEP):
         window = ids[:, start : start + STEP]
         unanswered = np.flatnonzero(np.isinf(ranks))

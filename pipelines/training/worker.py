@@ -10,7 +10,7 @@ import torch
 from pipelines.training.examples import TRAIN, ExampleFile, local_copy
 from pipelines.training.export import OUTCOME, export
 from pipelines.training.index_model import index_model
-from pipelines.training.methods import EndToEnd, open_method
+from pipelines.training.methods import device_of, open_method
 from pipelines.training.running import Checkpoints, Loop, Metrics, World
 from pipelines.training.settings import TrainConfig
 from retrieval.storage import Store
@@ -23,21 +23,18 @@ def train_worker(kind: str, config: TrainConfig, threads: int) -> dict[str, Any]
     """
     torch.set_num_threads(threads)
     torch.manual_seed(config.training.seed)
-    world, output = World(), Store(config.output)
+    world, output = World(device_of(config)), Store(config.output)
     manifest, embedding = index_model(config)
     with tempfile.TemporaryDirectory(prefix="corpusmill-") as name:
         folder = Path(name)
         method = open_method(kind, config, manifest.dense["metric"], embedding, folder)
         checkpoints = Checkpoints(output)
         examples = ExampleFile(local_copy(output, TRAIN, folder))
-        device = "cuda" if config.ray.gpus else "cpu"
-        loop = Loop(method, examples, config.training, checkpoints, lambda _values: None, world, device)
+        loop = Loop(method, examples, config.training, checkpoints, lambda _values: None, world, world.device)
         if world.rank == 0:
             metrics = Metrics(output, loop.state.step)
             loop.report = metrics
         loop.run()
-        if isinstance(method, EndToEnd):
-            method.finish()
         outcome = loop.outcome()
         if world.rank == 0:
             metrics.write()

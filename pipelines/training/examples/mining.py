@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from pipelines.judged import token_sequence
+from pipelines.judged import holds_any, sequences_of
 from pipelines.training.examples.example import Example, TrainingPassage
 from pipelines.training.examples.hits import Hits
 from pipelines.training.examples.lookup import passages_of
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]  # queries done, queries
 
 @dataclass
 class Mined:
-    """`dropped`: queries that gave no example, by reason; `notes`: what else there is to say."""
+    """`dropped`: queries that gave no example, by reason."""
 
     examples: list[Example] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -84,23 +84,23 @@ class Miner:
         self, one: Asked, hits: Hits, owned: dict[str, list[int]], numbers: dict[str, int]
     ) -> Iterator[TrainingPassage]:
         """The clicked passages; of each relevant document its best passage; else the first with an answer."""
-        answers = [found for text in one.answers if (found := token_sequence(text))]
+        answers = sequences_of(one.answers)
         yield from hits.at([numbers[key] for key in one.passages if key in numbers])
         for doc_id in one.documents:
             own = hits.at(owned.get(doc_id, []))
-            fitting = [passage for passage in own if not answers or _holds(passage, answers)]
+            fitting = [passage for passage in own if not answers or holds_any(passage.text, answers)]
             yield from sorted(fitting, key=hits.order)[:1]
         if not one.documents and not one.passages:
-            yield from islice((hit for hit in hits.since(1) if _holds(hit, answers)), 1)
+            yield from islice((hit for hit in hits.since(1) if holds_any(hit.text, answers)), 1)
 
     def _examples(self, one: Asked, positives: list[TrainingPassage], hits: Hits) -> Iterator[Example]:
         relevant = tuple(dict.fromkeys([*one.documents, *(passage.doc_id for passage in positives)]))
-        answers = [found for text in one.answers if (found := token_sequence(text))]
+        answers = sequences_of(one.answers)
         known: dict[int, bool] = {}
 
         def negative(hit: TrainingPassage) -> bool:
             if hit.id not in known:
-                known[hit.id] = hit.doc_id not in relevant and not _holds(hit, answers)
+                known[hit.id] = hit.doc_id not in relevant and not holds_any(hit.text, answers)
             return known[hit.id]
 
         # Dev is measured with them even where none is trained with.
@@ -122,13 +122,6 @@ class Miner:
         if self._settings.margin is None or positive.score is None or hit.score is None:
             return True
         return hit.score <= self._settings.margin * positive.score
-
-
-def _holds(passage: TrainingPassage, answers: Sequence[str]) -> bool:
-    if not answers:
-        return False
-    text = token_sequence(passage.text)
-    return any(answer in text for answer in answers)
 
 
 def _untitled(passage: TrainingPassage) -> TrainingPassage:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +112,3 @@ def _of_titles(settings: ExampleSettings, store: Store, manifest: Manifest) -> I
                 yield Asked(f"t{key}", title[:MOST_QUERY_CHARACTERS], passages=(key,), untitled=True)
                 share -= 1
                 taken += 1
-
-
-Say = Callable[[str], None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.judged import token_sequence
+from pipelines.judged import sequences_of, token_sequence
 from pipelines.training.examples import Example, TrainingPassage
 
 
@@ -51,7 +51,7 @@ def in_batch(batch: Sequence[Example], epoch: int, per_step: int) -> InBatch:
 
 def allowed_of(batch: Sequence[Example], passages: Sequence[TrainingPassage]) -> Tensor:
     """Which passages may be negatives of which query: (q, p) bool."""
-    answers = [[found for text in example.answers if (found := token_sequence(text))] for example in batch]
+    answers = [sequences_of(example.answers) for example in batch]
     texts = [token_sequence(passage.text) for passage in passages] if any(answers) else []
     allowed = torch.ones((len(batch), len(passages)), dtype=torch.bool)
     for row, example in enumerate(batch):

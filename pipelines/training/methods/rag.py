@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipelines.judged import token_sequence
+from pipelines.judged import holds_any, sequences_of
 from pipelines.training.errors import TrainingFailed
 from pipelines.training.examples import Example
 from pipelines.training.losses import marginal_loss, prior_entropy
@@ -129,22 +129,21 @@ class EndToEnd:
             f"recall@{self._settings.passages}": world.mean(found / max(1, count), count),
         }
 
-    def finish(self) -> None:
-        """After the last step: a new version of the index that is being built is committed."""
+    def export(self, folder: Path) -> dict[str, str]:
+        """Write query encoder and generator; their keys and folders.
+
+        A new version of the index that is being built is committed first: the worker that exports builds it.
+        """
         if self._refresher is not None:
             self._refresher.finish()
-
-    def export(self, folder: Path) -> dict[str, str]:
-        """Write query encoder and generator; their keys and folders."""
         self.tower.save(folder / "query")
         self.generator.save(folder / "generator")
         return {"query_name": "query", "generator": "generator"}
 
 
 def _holds(example: Example, retrieved: Retrieved) -> bool:
-    answers = [found for text in example.answers if (found := token_sequence(text))]
-    texts = [token_sequence(passage.text) for passage in retrieved.passages]
-    return any(answer in text for answer in answers for text in texts)
+    answers = sequences_of(example.answers)
+    return any(holds_any(passage.text, answers) for passage in retrieved.passages)
 
 
 def open_rag(config: TrainConfig, dev: Sequence[Example], *, tower: Tower) -> EndToEnd:

@@ -109,7 +109,7 @@ class LateEncoder(nn.Module):
         return {name: one for name, one in self.named_parameters() if one.requires_grad}
 
     def save(self, folder: Path) -> None:
-        """As a folder that sentence-transformers' MultiVectorEncoder loads, and PyLate."""
+        """As a folder that sentence-transformers' MultiVectorEncoder loads."""
         self.model.save_pretrained(str(folder), create_model_card=False)
 
 

@@ -13,7 +13,9 @@ Item = TypeVar("Item")
 class World:
     """This worker among `size`; one alone exchanges nothing. Every worker makes the same calls in turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        """device: of what is exchanged; NCCL takes none of the CPU."""
+        self.device = device
         together = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if together else 0
         self.size = dist.get_world_size() if together else 1
@@ -46,7 +48,7 @@ class World:
         """The largest of the workers' numbers."""
         if self.size == 1:
             return number
-        value = torch.tensor([number])
+        value = torch.tensor([number], device=self.device)
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return int(value)
 
@@ -64,6 +66,6 @@ class World:
         """Mean of the workers' values by their weights; 0 where nobody has any."""
         if self.size == 1:
             return value
-        pair = torch.tensor([value * weight, weight], dtype=torch.float64)
+        pair = torch.tensor([value * weight, weight], dtype=torch.float64, device=self.device)
         dist.all_reduce(pair)
         return float(pair[0] / pair[1]) if pair[1] else 0.0

@@ -31,20 +31,22 @@ def test_what_cannot_be_is_said(
         train(kind, config(made, tmp_path / "out", **sections), lambda _event: None)
 
 
-def test_positives_of_another_collection_are_refused(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("q1\telsewhere\t1", "holds none of the 1 positives, such as 'elsewhere'"),
+        ("q1\td1\t1", "the split dev is empty"),
+    ],
+    ids=["another collection", "too few"],
+)
+def test_judgements_that_give_no_examples_are_refused(
+    row: str, message: str, made: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     shutil.copytree(made / "beir", other)
-    (other / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\telsewhere\t1\n")
-    with pytest.raises(InputError, match="holds none of the 1 positives, such as 'elsewhere'"):
+    (other / "qrels/train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{row}\n")
+    with pytest.raises(InputError, match=message):
         mine(config(made, tmp_path / "out", examples={"beir": str(other)}), lambda _event: None)
-
-
-def test_an_empty_split_is_refused(made: Path, tmp_path: Path) -> None:
-    one = tmp_path / "one"
-    shutil.copytree(made / "beir", one)
-    (one / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
-    with pytest.raises(InputError, match="the split dev is empty"):
-        mine(config(made, tmp_path / "out", examples={"beir": str(one)}), lambda _event: None)
 
 
 def test_a_model_without_a_tokenizer_is_refused(made: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from retrieval.errors import ConfigError
 from retrieval.settings import ModelSettings
 
 START = "Start from configs/laptop.yaml, or: corpusmill build --corpus PATH --index PATH"
-_HINT = "Every setting is listed in docs/configuration.md and configs/schema.json."
+_HINT = "Every setting is listed in docs/configuration.md, and in the schemas in configs/."
 Config = TypeVar("Config", bound=BaseModel)
 
 

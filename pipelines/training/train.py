@@ -15,7 +15,7 @@ import ray
 from pipelines.config import RaySettings
 from pipelines.runtime import connected, counted
 from pipelines.training.errors import TrainingFailed
-from pipelines.training.examples import DEV, REPORT, TRAIN, local_copy, prepare, read_examples
+from pipelines.training.examples import DEV, TRAIN, local_copy, prepare, read_examples
 from pipelines.training.export import OUTCOME
 from pipelines.training.foresight import check_memory
 from pipelines.training.index_model import index_model
@@ -29,7 +29,7 @@ from retrieval.settings import fingerprint
 from retrieval.storage import Store
 
 _POLL_SECONDS = 1.0
-_CLAIM = "training.json"
+_CLAIM, _PREPARED = "training.json", "examples/complete.json"
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -56,8 +56,9 @@ def train(kind: str, config: TrainConfig, listener: Listener) -> Trained:
     _claim(kind, config, output)
     if (done := output.read_json(OUTCOME)) is not None:
         return Trained(done, changed=False)
-    if not output.exists(REPORT):
+    if not output.exists(_PREPARED):  # what `mine` left may be of other settings, and has no bank
         _prepare(kind, config, output, listener)
+        output.put_json(_PREPARED, True)
     check_memory(kind, config, index_model(config)[1])
     with connected(RaySettings(address=config.ray.address)):
         _run(kind, config, output, listener)

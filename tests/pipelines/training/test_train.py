@@ -100,6 +100,7 @@ def test_both_sides_trained_make_a_better_index(
 def test_a_query_tower_alone_embeds_no_passage_again(
     made: Path, build: Callable[..., Any], tmp_path: Path
 ) -> None:
+    mine(config(made, tmp_path / "out"), lambda _event: None)  # looked at first, as people do
     outcome, _ = run("dpr", config(made, tmp_path / "out", towers="query"))
     assert set(outcome["models"]) == {"query_name"}
     index = tmp_path / "index"

@@ -1,3 +1,10 @@
+from .conditionals import CausalConditionals as CausalConditionals
+from .conditionals import Conditionals as Conditionals
+from .conditionals import EncoderDecoderConditionals as EncoderDecoderConditionals
+from .decoding import Decoded as Decoded
+from .decoding import decode_sequence as decode_sequence
+from .decoding import decode_token as decode_token
+from .decoding import stream_token as stream_token
 from .likelihood import log_prior as log_prior
 from .likelihood import sequence_likelihood as sequence_likelihood
 from .likelihood import token_likelihood as token_likelihood

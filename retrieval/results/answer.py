@@ -24,6 +24,31 @@ class Citation(Record):
 
 
 @dataclass(frozen=True)
+class Step(Record):
+    """A search for an answer. `reason`: question, follow-up, sub-question, hop (the best sentence joined to
+    the question) or uncertain (a draft was).
+
+    `passages`: ids of those found, best first. `text`: the sentence that the search was made of, or what was
+    answered from it; `probability`: of the draft's least likely token.
+    """
+
+    reason: str
+    query: str
+    version: int
+    passages: tuple[str, ...]
+    text: str | None = None
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class TokenWeight(Record):
+    """A piece of an answer, and the share of each passage in it, by number."""
+
+    text: str
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Answer(Record):
     """An answer with its citations.
 
@@ -31,7 +56,11 @@ class Answer(Record):
     that likelihood at even odds, 0 to 1. `extractive`: it consists of sentences of the passages.
     `removed_citations`: numbers of no given passage, taken out. `left_out`: passages that were found and did
     not fit into the prompt. `tokens`: that the generator wrote, or about as many. `version`, `coverage`: of
-    the search. `timings_ms`: of the search, and support, generation, first_token, citations.
+    the search. `timings_ms`: of the searches, and support, generation, first_token, citations.
+
+    `decode`: how it was written. Where several passages were read each by itself: `weights`, the share of each
+    in the answer, by number, `likelihood`, its natural logarithm, and by token `token_weights`. `steps`: the
+    searches, where there was more than one.
     """
 
     question: str
@@ -47,6 +76,11 @@ class Answer(Record):
     version: int
     coverage: Coverage
     timings_ms: dict[str, float]
+    decode: str = "prompt"
+    weights: tuple[float, ...] | None = None
+    likelihood: float | None = None
+    token_weights: tuple[TokenWeight, ...] | None = None
+    steps: tuple[Step, ...] | None = None
 
     @property
     def tokens_per_second(self) -> float:

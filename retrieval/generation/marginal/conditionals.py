@@ -22,9 +22,9 @@ class Conditionals:
 
     def __init__(self, model: Any, ends: Sequence[int]) -> None:
         """model: of transformers, in eval mode. ends: at least one token."""
-        self.end = ends[0]
+        self.end, self.device = ends[0], model.device
         self._model = model
-        self._ends = torch.tensor(list(ends), device=model.device)
+        self._ends = torch.tensor(list(ends), device=self.device)
         self._rows = torch.zeros(0, dtype=torch.int64)  # of each row of the cache: its passage
         self._cache: Any = None
 
@@ -106,11 +106,11 @@ class CausalConditionals(Conditionals):
 
         rows, shared = list(self._prompts), self._shared()
         self._cache = DynamicCache(config=self._model.config)
-        self._mask = torch.ones((1, 0), dtype=torch.int64, device=self._model.device)
+        self._mask = torch.ones((1, 0), dtype=torch.int64, device=self.device)
         for block in torch.tensor([rows[0][:shared]]).split(PREFILL_TOKENS, dim=1) if shared else ():
-            self._forward(block.to(self._model.device))
+            self._forward(block.to(self.device))
         if shared:
-            every = torch.zeros(len(rows), dtype=torch.int64, device=self._model.device)
+            every = torch.zeros(len(rows), dtype=torch.int64, device=self.device)
             self._cache, self._mask = selected(self._cache, every), self._mask[every]
         else:
             self._mask = self._mask.expand(len(rows), 0)
@@ -125,7 +125,7 @@ class CausalConditionals(Conditionals):
             ids.split(PREFILL_TOKENS, dim=1), mask.split(PREFILL_TOKENS, dim=1), strict=True
         ):
             look()
-            logits = self._forward(block.to(self._model.device), real.to(self._model.device), last=True)
+            logits = self._forward(block.to(self.device), real.to(self.device), last=True)
         return self._cache, self._mask, self._of(logits[:, -1])
 
     def _shared(self) -> int:
@@ -177,13 +177,13 @@ class EncoderDecoderConditionals(Conditionals):
             self._read = self._encoded()
         own, cross = DynamicCache(config=self._model.config), DynamicCache(config=self._model.config)
         self._cache = EncoderDecoderCache(own, cross)
-        self._rows = torch.arange(len(self._prompts), device=self._model.device)
+        self._rows = torch.arange(len(self._prompts), device=self.device)
         begin = torch.full_like(self._rows, self._model.config.decoder_start_token_id)
         return self._of(self._forward(begin[:, None])[:, -1])
 
     def _encoded(self) -> tuple[Tensor, Tensor]:
         width = max(map(len, self._prompts))
-        ids = torch.zeros((len(self._prompts), width), dtype=torch.int64, device=self._model.device)
+        ids = torch.zeros((len(self._prompts), width), dtype=torch.int64, device=self.device)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(self._prompts):
             ids[place, : len(row)] = torch.tensor(list(row))

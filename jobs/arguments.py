@@ -71,7 +71,7 @@ def open_store(where: str) -> Store:
 
 def generation(
     kind: str | None, model: str | None, base_url: str | None, api_key_env: str | None,
-    configured: "GenerationSettings | None" = None,
+    configured: "GenerationSettings | None" = None, decode: str | None = None, hops: int | None = None,
 ) -> "GenerationSettings":  # fmt: skip
     """The generator: as configured, but for what the command line names. Raises ConfigError."""
     from retrieval.generation import GenerationSettings
@@ -88,12 +88,14 @@ def generation(
     if named and chosen is not None and chosen.open is None:
         option = "--" + next(iter(named)).replace("_", "-")
         raise ConfigError(f"{option} is of a generator, and none is chosen", hint="Add: --generator local")
+    ways = {name: value for name, value in (("decode", decode), ("hops", hops)) if value is not None}
     try:
-        return GenerationSettings.model_validate(values | named)
+        return GenerationSettings.model_validate(values | named | ways)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"]) or "the generator"
-        raise ConfigError(f"{place}: {first['msg']}") from error
+        hint = "Add: --generator local" if decode and not kind else ""
+        raise ConfigError(f"{place}: {first['msg']}", hint=hint) from error
 
 
 def run(work: Callable[[], None]) -> None:

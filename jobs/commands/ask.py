@@ -1,7 +1,7 @@
 """One answer from an index in this process: search, then the answer as it is written."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -10,7 +10,8 @@ from rich.text import Text
 from jobs.harmless import MOST_FIELD, block, field
 from jobs.terminal import columns
 from retrieval.generation import GenerationSettings, Judge, open_generator, write_answer
-from retrieval.results import Answer
+from retrieval.generation.decodings import Need, Progress, search_and_write
+from retrieval.results import Answer, Result
 from retrieval.search import Searcher
 
 MOST_QUOTE = 1_000  # columns of a line of a quote
@@ -24,19 +25,36 @@ def ask(
 
     options: of Searcher. Raises CorpusmillError.
     """
-    found = searcher(question, **options)
-    generator = open_generator(settings)
-    judge = Judge.open()
+    return asyncio.run(Asking(searcher, settings).ask(question, write, **options))
 
-    async def run() -> Answer:
-        async with aclosing(write_answer(found, generator, judge, settings)) as deltas:
-            async for delta in deltas:
-                if isinstance(delta, Answer):
-                    return delta
-                write(delta)
+
+class Asking:
+    """An index, the generator and the judge, loaded once for many questions."""
+
+    def __init__(self, searcher: Searcher, settings: GenerationSettings) -> None:
+        """Raises ModelError, and ConfigError for a generator that runs in the service alone."""
+        self.searcher, self.settings = searcher, settings
+        self.generator = open_generator(settings)
+        self.judge = Judge.open()
+
+    async def ask(
+        self, question: str, write: Callable[[str], None] = lambda _text: None, **options: Any
+    ) -> Answer:
+        """As `ask`."""
+
+        async def search(query: str) -> Result:
+            return await asyncio.to_thread(self.searcher, query, **options)
+
+        def go_on(progress: Progress) -> AsyncGenerator[str | Need | Answer, None]:
+            return write_answer(progress, self.generator, self.judge, self.settings)
+
+        async with aclosing(search_and_write(question, (), search, go_on)) as events:
+            async for event in events:
+                if isinstance(event, Answer):
+                    return event
+                if isinstance(event, str):
+                    write(event)
         raise AssertionError("an answer always ends with the whole of it")
-
-    return asyncio.run(run())
 
 
 def citations(found: Answer) -> Iterator[Text]:

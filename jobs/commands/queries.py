@@ -19,6 +19,7 @@ from jobs.arguments import (
 from jobs.harmless import INDENT, BlockWriter
 from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
+from retrieval.generation.decodings.settings import LINES, Decode
 from retrieval.generation.kinds import KINDS
 from retrieval.settings import Mode, Rerank
 
@@ -39,6 +40,10 @@ def _generators(*, engines: bool) -> str:
     return " ".join(f"{one.name}: {one.line}." for one in KINDS.values() if engines or not one.engine)
 
 
+Decoding = Annotated[
+    Decode | None,
+    typer.Option(help=" ".join(f"{name}: {line}." for name, line in LINES.items()) + " Default: prompt."),
+]
 EXAMPLES = {
     "search": 'Example: corpusmill search indexes/articles "who wrote the origin of species" --explain',
     "ask": 'Example: corpusmill ask indexes/articles "who built the lighthouse?" --generator local',
@@ -95,6 +100,10 @@ def ask(
     model: Annotated[str | None, typer.Option(help="Folder or name of a local model.")] = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
+    decode: Decoding = None,
+    hops: Annotated[
+        int | None, typer.Option(min=1, max=6, help="Most searches in a row, for questions of several hops.")
+    ] = None,
     rerank: Reranker = None,
     filter_: Condition = None,
     trust_remote_code: TrustCode = False,
@@ -108,7 +117,7 @@ def ask(
     from retrieval.search import Searcher
 
     def work() -> None:
-        settings = generation(generator, model, base_url, api_key_env)
+        settings = generation(generator, model, base_url, api_key_env, decode=decode, hops=hops)
         store = open_store(where)
 
         writer = _answer_writer()

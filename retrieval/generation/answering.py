@@ -1,189 +1,154 @@
 """An answer from passages: are they enough, what do they say, and where does it stand."""
 
-import asyncio
-import math
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import ParamSpec, TypeVar
+from typing import Any
 
-from retrieval.deadline import Deadline, within
-from retrieval.errors import DeadlineExceeded, GenerationError
-from retrieval.format import Passage
-from retrieval.generation.citations import CitationFilter, attribute, cite, quote
+from retrieval.deadline import Deadline
+from retrieval.generation.citations import attribute, cite, quote
+from retrieval.generation.decodings import Need, Progress, Timed, Writing, begun, first_search, next_search
 from retrieval.generation.evidence import Evidence, Judge, Sentence
 from retrieval.generation.extractive import extract_answer
-from retrieval.generation.generators import Generator
-from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt, make_prompt
+from retrieval.generation.generators import Generator, Marginal
+from retrieval.generation.prompt import NOT_IN_PASSAGES
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import Support, support
-from retrieval.results import Answer, Citation, Hit, Result
-from retrieval.text import join_surrogate_stream
+from retrieval.results import Answer, Citation, Coverage, Hit, TokenWeight
 
 EXTRACTIVE = "extractive"
-P = ParamSpec("P")
-R = TypeVar("R")
+Events = AsyncGenerator[str | Need | Answer, None]
 
 
 async def write_answer(
-    found: Result, generator: Generator | None, judge: Judge, settings: GenerationSettings,
+    progress: Progress, generator: Generator | None, judge: Judge, settings: GenerationSettings,
     deadline: Deadline | None = None,
-) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
-    """The answer piece by piece as text, then the whole as `Answer`.
+) -> Events:  # fmt: skip
+    """The answer piece by piece as text, then the whole as `Answer`; or a search that it needs before.
 
-    `found`: the search whose query is the question; all of its hits are read, some 5 ms each. Without a
-    generator, and where it writes nothing, the passages' best sentences are the answer. Raises
-    GenerationError, also where `settings.timeout_s` pass, DeadlineExceeded, and what the models raise;
-    closing the iterator ends the work.
+    progress: with the searches so far, whose hits are all read, some 5 ms each; `search_and_write` goes on
+    from one to the next. Without a generator, and where it writes nothing, the passages' best sentences are
+    the answer. Raises GenerationError, also where `settings.timeout_s` pass, ConfigError for a decoding that
+    the generator cannot do, DeadlineExceeded, and what the models raise; closing the iterator ends the work.
     """
     own = Deadline(of=[deadline] if deadline else [])
+    timed = Timed(own, settings.timeout_s, progress.timings_ms)
     try:
-        async with aclosing(_answered(found, generator, judge, settings, own)) as deltas:
-            async for delta in deltas:
-                yield delta
+        async with aclosing(_answered(progress, generator, judge, settings, timed)) as events:
+            async for event in events:
+                if isinstance(event, Need):
+                    yield replace(event, progress=replace(event.progress, timings_ms=timed.ms))
+                    return
+                yield event
     finally:
         own.cancel()  # a thread may still judge
 
 
 async def _answered(
-    found: Result, generator: Generator | None, judge: Judge, settings: GenerationSettings,
-    deadline: Deadline,
-) -> AsyncGenerator[str | Answer, None]:  # fmt: skip
-    question, hits = found.query, found.hits
-    timings: dict[str, float] = {}
-    evidence, judged = await _judged(question, hits, judge, timings, deadline)
-    least = settings.support_threshold
-    name = generator.name if generator else EXTRACTIVE
-    refusal = _refusal(found, judged, name)
-    if not evidence.sentences or judged.score < (judged.threshold if least is None else least):
-        yield NOT_IN_PASSAGES
-        yield replace(refusal, timings_ms=_timings(found, timings))
+    progress: Progress, generator: Generator | None, judge: Judge, settings: GenerationSettings, timed: Timed
+) -> Events:
+    if not progress.steps:
+        yield await first_search(progress, generator, settings, timed.deadline)
         return
-    text, removed, left_out, tokens = "", 0, 0, 0
-    citations: list[Citation] = []
-    if generator is not None:
-        prompt = await _in_thread(
-            deadline, make_prompt, question, hits, generator.count_tokens, settings.context_tokens
-        )
-        checked = CitationFilter(prompt.passages)
-        deltas = _written(generator, prompt, settings, timings, deadline)
-        try:
-            async for delta in deltas:
-                if delta := checked.feed(delta if text else delta.lstrip()):
-                    text += delta
-                    yield delta
-        finally:
-            await deltas.aclose()
-        if rest := checked.finish():
-            text += rest
-            yield rest
-        removed, left_out = checked.removed, prompt.left_out
-        tokens = generator.count_tokens(text) if text else 0
-        start = time.perf_counter()
-        citations, more = await _in_thread(deadline, _cited, text, evidence, hits, prompt)
-        timings["citations"] = _since(start)
-        if more:
-            text += more
-            yield more
-    if not text.strip():
-        extracted = extract_answer(evidence)
-        name, text = EXTRACTIVE, extracted.text
-        citations = _quotes(extracted.sentences, hits)
-        yield text
-    yield replace(
-        refusal, answer=text, supported=True, generator=name, extractive=name == EXTRACTIVE,
-        citations=tuple(citations), removed_citations=removed, left_out=left_out, tokens=tokens,
-        timings_ms=_timings(found, timings),
-    )  # fmt: skip
-
-
-def _refusal(found: Result, judged: Support, generator: str) -> Answer:
-    """The answer where the passages hold none."""
-    return Answer(
-        question=found.query, answer=NOT_IN_PASSAGES, supported=False, support=round(judged.score, 4),
-        generator=generator, extractive=generator == EXTRACTIVE, citations=(), removed_citations=0,
-        left_out=0, tokens=0, version=found.version, coverage=found.coverage, timings_ms={},
-    )  # fmt: skip
-
-
-def _timings(found: Result, timings: dict[str, float]) -> dict[str, float]:
-    return {**found.timings_ms, **{name: round(value, 3) for name, value in timings.items()}}
-
-
-async def _judged(
-    question: str, passages: Sequence[Passage], judge: Judge, timings: dict[str, float], deadline: Deadline
-) -> tuple[Evidence, Support]:
-    """What the passages have to do with the question; its time goes into `timings`."""
-    start = time.perf_counter()
-    evidence = await _in_thread(deadline, judge.read, question, passages)
-    found = await _in_thread(deadline, support, evidence)
-    timings["support"] = _since(start)
-    return evidence, found
+    writing = begun(progress.steps, progress.text)
+    progress = progress if writing else progress.in_reading_order()
+    with timed.stage("support"):
+        evidence = await timed.in_thread(judge.read, progress.asked, progress.hits)
+    if not writing:
+        progress, need = await next_search(progress, evidence, generator, settings, timed.deadline)
+        if need is not None:
+            yield need
+            return
+    with timed.stage("support"):
+        judged = await timed.in_thread(support, evidence)
+    least = settings.support_threshold
+    refusal = _refusal(progress, judged, generator, settings)
+    if not writing and (
+        not evidence.sentences or judged.score < (judged.threshold if least is None else least)
+    ):
+        yield NOT_IN_PASSAGES
+        yield replace(refusal, timings_ms=_rounded(timed))
+        return
+    async with aclosing(_written(progress, evidence, refusal, generator, settings, timed)) as events:
+        async for event in events:
+            yield event
 
 
 async def _written(
-    generator: Generator,
-    prompt: Prompt,
-    settings: GenerationSettings,
-    timings: dict[str, float],
-    deadline: Deadline,
-) -> AsyncGenerator[str, None]:
-    """What the generator writes, within the settings' time; its times go into `timings`."""
-    start = time.perf_counter()
-    written = generator.stream(
-        prompt, max_tokens=settings.max_tokens, temperature=settings.temperature, stop=settings.stop
-    )
-    stream = join_surrogate_stream(written)  # whoever wrote it: what is no Unicode cannot be sent on
-    try:
-        while True:
-            deadline.check()
-            remaining, left = settings.timeout_s - (time.perf_counter() - start), deadline.left
-            try:
-                async with asyncio.timeout(min(remaining, left)):
-                    delta = await anext(stream)
-            except StopAsyncIteration:
-                break
-            except TimeoutError as error:
-                if left < remaining:
-                    raise DeadlineExceeded("the request took longer than it may") from error
-                raise GenerationError(
-                    f"{generator.name} did not finish within {settings.timeout_s:g} seconds",
-                    hint="Raise timeout_s, or lower max_tokens.",
-                ) from error
-            timings.setdefault("first_token", _since(start))
-            yield delta
-    finally:
-        await stream.aclose()
-        timings["generation"] = _since(start)
+    progress: Progress, evidence: Evidence, refusal: Answer, generator: Generator | None,
+    settings: GenerationSettings, timed: Timed,
+) -> Events:  # fmt: skip
+    """The answer of passages that support one."""
+    found = replace(refusal, answer="", supported=True)
+    if generator is not None:
+        written = Writing(progress, generator, settings, timed)
+        async with aclosing(written.write()) as deltas:
+            async for delta in deltas:
+                yield delta
+                if isinstance(delta, Need):
+                    return
+        with timed.stage("citations"):
+            citations, more = await timed.in_thread(
+                _cited, written.text, evidence, progress.hits, written.read
+            )
+        if more:
+            yield more
+        found = replace(
+            found, answer=written.text + more, citations=tuple(citations), tokens=written.tokens,
+            removed_citations=written.removed, left_out=written.left_out, **_shares(written.marginal),
+        )  # fmt: skip
+    if not found.answer.strip():
+        extracted = extract_answer(evidence)
+        yield extracted.text
+        found = replace(
+            found, answer=extracted.text, generator=EXTRACTIVE, extractive=True,
+            citations=tuple(_quotes(extracted.sentences, progress.hits)),
+        )  # fmt: skip
+    yield replace(found, timings_ms=_rounded(timed))
 
 
-async def _in_thread(deadline: Deadline, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What computes, under the deadline. Raises DeadlineExceeded."""
-
-    def working() -> R:
-        with within(deadline):
-            return work(*args, **kwargs)
-
-    deadline.check()
-    left = deadline.left
-    thread = asyncio.ensure_future(asyncio.to_thread(working))
-    try:
-        done, _ = await asyncio.wait([thread], timeout=None if math.isinf(left) else left)
-        if not done:
-            raise DeadlineExceeded("the request took longer than it may")
-        return thread.result()
-    finally:
-        thread.cancel()  # nobody reads what it still finds
+def _refusal(
+    progress: Progress, judged: Support, generator: Generator | None, settings: GenerationSettings
+) -> Answer:
+    """The answer where the passages hold none."""
+    name = generator.name if generator else EXTRACTIVE
+    searched = progress.steps
+    return Answer(
+        question=progress.question, answer=NOT_IN_PASSAGES, supported=False, support=round(judged.score, 4),
+        generator=name, extractive=generator is None, citations=(), removed_citations=0, left_out=0, tokens=0,
+        version=searched[-1].version, coverage=progress.coverage or Coverage.of(0, 0), timings_ms={},
+        decode=settings.decode, steps=searched if len(searched) > 1 or progress.turns else None,
+    )  # fmt: skip
 
 
-def _cited(text: str, evidence: Evidence, hits: Sequence[Hit], prompt: Prompt) -> tuple[list[Citation], str]:
+def _shares(marginal: Marginal | None) -> dict[str, Any]:
+    """Fields of an answer over passages by themselves."""
+    if marginal is None:
+        return {}
+
+    def rounded(values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(round(value, 4) for value in values)
+
+    tokens = tuple(TokenWeight(text, rounded(weights)) for text, weights in marginal.tokens)
+    return {
+        "weights": rounded(marginal.weights), "likelihood": round(marginal.likelihood, 4),
+        "token_weights": tokens or None,
+    }  # fmt: skip
+
+
+def _rounded(timed: Timed) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in timed.ms.items()}
+
+
+def _cited(
+    text: str, evidence: Evidence, hits: Sequence[Hit], read: Sequence[int]
+) -> tuple[list[Citation], str]:
     """Citations of a written answer, and what must be added where it has none and a passage has its words."""
     citations = cite(text, evidence, hits)
     if citations or not text.strip() or NOT_IN_PASSAGES in text.casefold():
         return citations, ""
     sentence = attribute(text, evidence)
-    if sentence is None or sentence.passage >= prompt.passages:
+    if sentence is None or sentence.passage not in read:
         return [], ""
     return [quote(sentence, hits)], f" [{sentence.passage + 1}]"
 
@@ -194,7 +159,3 @@ def _quotes(sentences: Sequence[Sentence], hits: Sequence[Hit]) -> list[Citation
     for sentence in sentences:
         best.setdefault(sentence.passage, quote(sentence, hits))
     return [best[place] for place in sorted(best)]
-
-
-def _since(start: float) -> float:
-    return 1000 * (time.perf_counter() - start)

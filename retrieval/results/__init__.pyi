@@ -1,5 +1,7 @@
 from .answer import Answer as Answer
 from .answer import Citation as Citation
+from .answer import Step as Step
+from .answer import TokenWeight as TokenWeight
 from .examples import ANSWER as ANSWER
 from .examples import PASSAGE as PASSAGE
 from .examples import QUESTION as QUESTION

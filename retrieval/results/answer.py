@@ -29,7 +29,8 @@ class Step(Record):
     the question) or uncertain (a draft was).
 
     `passages`: ids of those found, best first. `text`: the sentence that the search was made of, or what was
-    answered from it; `probability`: of the draft's least likely token.
+    answered from it; `probability`: of the draft's least likely word; `cited`: ids of the passages that hold
+    what was answered.
     """
 
     reason: str
@@ -38,6 +39,7 @@ class Step(Record):
     passages: tuple[str, ...]
     text: str | None = None
     probability: float | None = None
+    cited: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ class Answer(Record):
     not fit into the prompt. `tokens`: that the generator wrote, or about as many. `version`, `coverage`: of
     the search. `timings_ms`: of the searches, and support, generation, first_token, citations.
 
-    `decode`: how it was written. Where several passages were read each by itself: `weights`, the share of each
-    in the answer, by number, `likelihood`, its natural logarithm, and by token `token_weights`. `steps`: the
-    searches, where there was more than one.
+    `decode`: how it was written. Where several passages were read each by itself: `weights`, the share of
+    each in the answer, by number, `likelihood`, its natural logarithm, and by token `token_weights`. `steps`:
+    the searches, where there was more than one, or a conversation.
     """
 
     question: str

@@ -4,11 +4,12 @@ What writes an answer may be in another process than the index. So it never sear
 that it needs and with its progress, and is called again with both.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
-from retrieval.results import Answer, Hit, Result, Step
+from retrieval.results import Answer, Coverage, Hit, Result, Step
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Progress:
 
     `question`: as it was asked. `turns`: the conversation before it. `asked`: the question as it is searched
     for, empty until that is known. `hits`: all that was found, and place i has the number i + 1. `lists`: the
-    places of each search. `steps`: the searches. `plan`: sub-questions that are left. `text`, `tokens`: what
-    is written and kept.
+    places of each search. `steps`: the searches. `plan`: sub-questions that are left, None before it is
+    made. `coverage`: the least of the searches. `text`, `tokens`: what is written and kept.
     """
 
     question: str
@@ -36,9 +37,30 @@ class Progress:
     lists: tuple[tuple[int, ...], ...] = ()
     steps: tuple[Step, ...] = ()
     plan: tuple[str, ...] | None = None
+    coverage: Coverage | None = None
     text: str = ""
     tokens: int = 0
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Result) -> "Progress":
+        """After one search, whose query is the question."""
+        start = cls(found.query, asked=found.query)
+        return start.after(found, Need("question", found.query, start))
+
+    def reading(self) -> list[int]:
+        """Places of `hits` in the order to read them: the best of each search first."""
+        every: dict[int, None] = {}
+        for row in zip_longest(*self.lists):
+            every.update(dict.fromkeys(place for place in row if place is not None))
+        return list(every)
+
+    def in_reading_order(self) -> "Progress":
+        """With hits, and so their numbers, in that order."""
+        order = self.reading()
+        new = {place: number for number, place in enumerate(order)}
+        hits = tuple(replace(self.hits[place], rank=number) for number, place in enumerate(order, 1))
+        return replace(self, hits=hits, lists=tuple(tuple(new[one] for one in own) for own in self.lists))
 
     def after(self, found: Result, need: "Need") -> "Progress":
         """With what a search found."""
@@ -50,10 +72,12 @@ class Progress:
                 hits.append(replace(hit, rank=len(hits) + 1))
             own.append(places[hit.passage_id])
         ids = tuple(hit.passage_id for hit in found.hits)
+        known = self.coverage
+        least = found.coverage if known is None or found.coverage.searched < known.searched else known
         step = Step(need.reason, need.query, found.version, ids, need.text, need.probability)
         return replace(
             self, hits=tuple(hits), lists=(*self.lists, tuple(own)), steps=(*self.steps, step),
-            timings_ms=added(self.timings_ms, found.timings_ms),
+            coverage=least, timings_ms=added(self.timings_ms, found.timings_ms),
         )  # fmt: skip
 
 
@@ -70,21 +94,27 @@ class Need:
 
 Events = AsyncGenerator[str | Need | Answer, None]
 Search = Callable[[str], Awaitable[Result]]
-Write = Callable[[Progress, Result | None], Events]
+Write = Callable[[Progress], Events]
 
 
-async def search_and_write(progress: Progress, search: Search, write: Write) -> AsyncGenerator[
-    str | Result | Answer, None
-]:
-    """Pieces of text, each search's result, and at last the answer.
+async def search_and_write(
+    question: str, turns: Sequence[Turn], search: Search, write: Write
+) -> AsyncGenerator[str | Result | Answer, None]:
+    """Pieces of text, the result of each search, and at last the answer.
 
-    search: by one version of the index throughout. write: goes on from a progress and the result of the
-    latest search, None before the first one. Raises what they raise.
+    turns: the conversation before the question. search: by one version of the index throughout. write: goes
+    on from a progress. Raises what they raise.
     """
-    found: Result | None = None
+    progress = Progress(question, tuple(turns))
+    # What stands alone is searched for as it is; what goes on is said anew by whoever writes.
+    need = None if turns else Need("question", question, replace(progress, asked=question))
     while True:
-        need: Need | None = None
-        async with aclosing(write(progress, found)) as events:
+        if need is not None:
+            found = await search(need.query)
+            progress = need.progress.after(found, need)
+            yield found
+        need = None
+        async with aclosing(write(progress)) as events:
             async for event in events:
                 if isinstance(event, Need):
                     need = event
@@ -92,9 +122,6 @@ async def search_and_write(progress: Progress, search: Search, write: Write) -> 
                     yield event
         if need is None:
             return
-        found = await search(need.query)
-        progress = need.progress.after(found, need)
-        yield found
 
 
 def added(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:

@@ -21,7 +21,7 @@ class OpenAIGenerator:
 
     def __init__(self, base_url: str, model: str, *, api_key_env: str | None, timeout_s: float) -> None:
         """api_key_env: the environment variable with the key. Raises ConfigError where it is not set."""
-        self.name = model
+        self.name, self.chats = model, True
         self._url = f"{base_url}/chat/completions"
         self._key_name = api_key_env
         # Of silence; the time of the whole answer is the caller's to keep.

@@ -50,7 +50,7 @@ class LocalGenerator:
         self.name = name
         self._model, self._tokenizer = weights.model, weights.tokenizer
         self._tokenizing, self._weights = weights.tokenizing, weights
-        self._chat = bool(getattr(self._tokenizer, "chat_template", None))
+        self.chats = bool(getattr(self._tokenizer, "chat_template", None))
         self._ends = _end_tokens(self._model, self._tokenizer)
         self.dtype = str(self._model.dtype).removeprefix("torch.")
         self._pool = ThreadPoolExecutor(concurrent, "generator")
@@ -100,7 +100,7 @@ class LocalGenerator:
     ) -> AsyncGenerator[str | Marginal, None]:
         """An answer over several passages: its text as by `stream`, then the whole.
 
-        prompts: one for each passage. Closing the iterator ends the work. Raises GenerationError, ConfigError.
+        prompts: one for each passage. Closing the iterator ends the work. Raises as `stream`.
         """
 
         def write(emit: Emit) -> None:
@@ -147,11 +147,11 @@ class LocalGenerator:
 
     def _stops(self, stop: Sequence[str]) -> list[str]:
         """A line is a base model's whole answer: after it, it would invent a further question."""
-        return [*stop] if self._chat else [*stop, "\n"]
+        return [*stop] if self.chats else [*stop, "\n"]
 
     def _all_ends(self) -> list[int]:
         """Tokens after which an answer is over, the usual one first."""
-        lines = set() if self._chat else self._weights.lines
+        lines = set() if self.chats else self._weights.lines
         return [*sorted(self._ends), *sorted(lines - self._ends)]
 
     def _write(self, write: Callable[[Emit], None], ended: Deadline, emit: Emit) -> None:
@@ -223,7 +223,7 @@ class LocalGenerator:
         return found.logits[0, -1].float()
 
     def _tokens(self, prompt: Prompt, written: str) -> Any:
-        if self._chat:
+        if self.chats:
             text = self._tokenizer.apply_chat_template(
                 list(prompt.messages), tokenize=False, add_generation_prompt=True
             )

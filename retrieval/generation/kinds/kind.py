@@ -53,6 +53,7 @@ class Kind:
     settings, with a number of threads, or None for the machine's; None: passages answer for themselves.
     `model`: what `generation.model` is for it; `settings`: its own ones; `needs`: those that must be set.
     `engine`: an engine of the service writes the answers, so that `open` tells who asks elsewhere.
+    `decodes`: the ways that it can write an answer in.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Kind:
     settings: type[GeneratorSettings] = GeneratorSettings
     needs: tuple[str, ...] = ()
     engine: bool = False
+    decodes: tuple[str, ...] = ("prompt",)
 
     @property
     def own(self) -> tuple[str, ...]:

@@ -28,5 +28,5 @@ def open_local(settings: LocalSettings, threads: int | None) -> "Generator":
 LOCAL = Kind(
     "local", "a Hugging Face model in this process", open_local,
     model="a folder's path or a Hugging Face name; default: Gemma 3 270M of the extra `local-llm`",
-    settings=LocalSettings,
+    settings=LocalSettings, decodes=("prompt", "sequence", "sequence-fast", "token", "active"),
 )  # fmt: skip

@@ -47,5 +47,5 @@ def open_openai(settings: OpenAISettings, threads: int | None) -> "Generator":
 
 OPENAI = Kind(
     "openai", "any endpoint of OpenAI's shape", open_openai, model="the model's name there",
-    settings=OpenAISettings, needs=("base_url", "model"),
+    settings=OpenAISettings, needs=("base_url", "model"), decodes=("prompt", "active"),
 )  # fmt: skip

@@ -14,8 +14,8 @@ from ray.serve.handle import DeploymentHandle
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError, DeadlineExceeded
 from retrieval.generation import open_generator
+from retrieval.generation.decodings import Progress
 from retrieval.generation.generators import Generator
-from retrieval.results import Result
 from retrieval.serve.distributed.replica_port import keep_to_loopback
 from retrieval.serve.distributed.vllm import VLLMGenerator
 from retrieval.serve.errors import Overloaded, Unavailable
@@ -47,11 +47,11 @@ class AnswerServer(LocalAnswers):
         most = settings.generator.max_ongoing
         super().__init__(settings, open_answer_generator(settings, llm, settings.generator.cpus), most)
 
-    async def write(self, left_s: float, found: Result, asked: dict[str, Any]) -> AnswerStream:
+    async def write(self, left_s: float, progress: Progress, asked: dict[str, Any]) -> AnswerStream:
         """As `stream`, within `left_s` seconds and as long as the caller reads."""
         deadline = Deadline.after(left_s)
         try:
-            async with aclosing(self.stream(found, asked, deadline)) as deltas:
+            async with aclosing(self.stream(progress, asked, deadline)) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
@@ -66,11 +66,11 @@ class RemoteAnswers:
         self._place_s = settings.limits.timeout_s
         self._longest_s = settings.longest_s
 
-    async def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
+    async def stream(self, progress: Progress, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
         """See Answers."""
         deadline.check()
         handle = self._handle.options(method_name="write", stream=True)
-        remote = handle.remote(min(deadline.left, self._longest_s), found, asked)
+        remote = handle.remote(min(deadline.left, self._longest_s), progress, asked)
         now = time.monotonic()
         whole = Deadline(now + self._longest_s, of=[deadline])
         until = Deadline(now + self._place_s, of=[deadline])  # it has a place to write at

@@ -49,7 +49,7 @@ class VLLMGenerator:
     """Chat completions of that deployment; see `retrieval.generation.generators.generator.Generator`."""
 
     def __init__(self, handle: DeploymentHandle, model: str) -> None:
-        self.name = model
+        self.name, self.chats = model, True
         self._handle = handle.options(stream=True)
 
     def count_tokens(self, text: str) -> int:

@@ -6,88 +6,27 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from starlette.responses import Response, StreamingResponse
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
-from retrieval.results import ANSWER, Answer
-from retrieval.results import QUESTION as QUERY
-from retrieval.serve.errors import BadRequest, error_body, public_name, unexpected
+from retrieval.generation.decodings import Progress, search_and_write
+from retrieval.results import ANSWER, Answer, Result
+from retrieval.serve.errors import checking, error_body, public_name, unexpected
 from retrieval.serve.http.disconnects import unless_left
 from retrieval.serve.http.examples import CHAT, responses
 from retrieval.serve.http.guard import json_response, to_json
 from retrieval.serve.http.requests import DOCUMENTED, allow, check_options, check_text, seconds_of
-from retrieval.serve.http.schemas import Filter, Options, Text
+from retrieval.serve.http.schemas import AnswerRequest, ChatRequest, Conversation, Options, conversation
 from retrieval.serve.logs import log
-from retrieval.serve.runtime import Service
+from retrieval.serve.runtime import AnswerStream, Service
 
 router = APIRouter(prefix="/v1", responses=DOCUMENTED, redirect_slashes=False)
 Event = tuple[str, dict[str, Any]]
 Events = AsyncGenerator[Event, None]
-
-
-class _Writing(BaseModel):
-    max_tokens: StrictInt | None = Field(None, ge=1, le=8_192, description="Longest answer.")
-    temperature: float | None = Field(None, ge=0, le=2, description="Randomness; 0: the likeliest answer.")
-
-    def writing(self, stop: Any) -> dict[str, Any]:
-        """Settings of the generator that the request changes."""
-        stops = (stop,) if isinstance(stop, str) else None if stop is None else tuple(stop)
-        found = {"max_tokens": self.max_tokens, "temperature": self.temperature, "stop": stops}
-        return {name: value for name, value in found.items() if value is not None}
-
-
-Stops = Annotated[list[Text], Field(max_length=4)]
-
-
-class AnswerRequest(Options, _Writing):
-    """A question."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"question": QUERY, "k": 5}]})
-
-    question: Text
-    k: StrictInt = Field(5, ge=1, le=20, description="Passages to read.")
-    stream: StrictBool = Field(False, description="Answer as server-sent events.")
-    stop: Stops | None = Field(None, description="Texts at which the answer ends.")
-
-
-class Message(BaseModel):
-    """A message of a conversation."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    role: StrictStr
-    content: StrictStr | list[dict[str, Any]] | None = None
-
-
-class ChatRequest(_Writing):
-    """As OpenAI's. The last message of the user is the question."""
-
-    model_config = ConfigDict(
-        extra="ignore", json_schema_extra={"examples": [{"messages": [{"role": "user", "content": QUERY}]}]}
-    )
-
-    messages: list[Message] = Field(min_length=1)
-    model: StrictStr = ""
-    stream: StrictBool = False
-    stop: Text | Stops | None = None
-    max_completion_tokens: StrictInt | None = Field(None, ge=1, le=8_192)
-    # OpenAI's requests have none; but one that is sent must not be ignored as other fields are.
-    filter: Filter = Field(None, description="Condition on the passages, as of a search.")
-
-    def question(self) -> str:
-        """Raises BadRequest where no message is the user's."""
-        for message in reversed(self.messages):
-            if message.role == "user":
-                if isinstance(message.content, str):
-                    return message.content
-                parts = [part.get("text") for part in message.content or [] if part.get("type") == "text"]
-                return "\n".join(text for text in parts if isinstance(text, str))
-        raise BadRequest("no message has the role user", hint="The last one is taken as the question.")
 
 
 @router.post(
@@ -98,8 +37,9 @@ async def answer(request: Request, asked: AnswerRequest) -> Response:
     """An answer with its citations; as events `passages`, `token`, `answer` or `error` where streamed."""
     service = allow(request, "search")
     check_options(service, asked)
-    check_text(service, [asked.question])
-    events = answered(service, asked.question, asked, asked.writing(asked.stop))
+    talk = conversation(asked.messages, asked.question)
+    check_text(service, [talk.question])
+    events = answered(service, talk, asked, asked.writing(asked.stop))
     if asked.stream:
         first = await _first(request, events)
         return _streamed(_as_events(request, first, events))
@@ -112,16 +52,16 @@ async def answer(request: Request, asked: AnswerRequest) -> Response:
 async def chat(request: Request, asked: ChatRequest) -> Response:
     """An answer to the last message of the user; `citations` are a field of their own."""
     service = allow(request, "search")
-    question = asked.question()
+    talk = conversation(asked.messages)
     options = Options(k=5, filter=asked.filter)
     check_options(service, options)
-    check_text(service, [question])
+    check_text(service, [talk.question])
     writing = asked.writing(asked.stop)
     if asked.max_completion_tokens is not None:
         writing["max_tokens"] = asked.max_completion_tokens
     base: dict[str, Any] = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
     base["model"] = asked.model or "corpusmill"
-    events = answered(service, question, options, writing)
+    events = answered(service, talk, options, writing)
     if asked.stream:
         first = await _first(request, events)
         return _streamed(_as_chunks(request, base, first, events))
@@ -130,7 +70,7 @@ async def chat(request: Request, asked: ChatRequest) -> Response:
         "index": 0, "message": {"role": "assistant", "content": found["answer"]}, "finish_reason": "stop",
         "logprobs": None,
     }  # fmt: skip
-    used, written = 1 + len(question) // 4, found["tokens"] or 1 + len(found["answer"]) // 4  # about
+    used, written = 1 + len(talk.question) // 4, found["tokens"] or 1 + len(found["answer"]) // 4  # about
     usage = {"prompt_tokens": used, "completion_tokens": written, "total_tokens": used + written}
     return json_response({
         **base, "object": "chat.completion", "choices": [choice], "usage": usage,
@@ -138,27 +78,45 @@ async def chat(request: Request, asked: ChatRequest) -> Response:
     })  # fmt: skip
 
 
-async def answered(service: Service, question: str, asked: Options, writing: dict[str, Any]) -> Events:
-    """Search, then the answer: events `passages`, `token` and `answer`. Counts as under way until closed."""
+async def answered(service: Service, talk: Conversation, asked: Options, writing: dict[str, Any]) -> Events:
+    """Events `passages` for each search, `token` and `answer`. Counts as under way until closed.
+
+    All searches are by the version that is current at the first one.
+    """
     start = time.perf_counter()
-    options = {"require_full": asked.require_full, **asked.asked()}
+    options = {"require_full": asked.require_full, "version": service.version, **asked.asked()}
     whole = Deadline.after(min(service.settings.longest_s, seconds_of(asked.timeout_ms) or math.inf))
-    results = await service.run(lambda deadline: service.search([question], deadline, **options), whole=whole)
-    result = results[0]
-    values = result.as_json()
-    with service.admission.turn():
-        async with aclosing(service.answers.stream(result, writing, whole)) as deltas:
-            await anext(deltas)  # a place to write: whoever gets none is told by the status
-            yield "passages", {name: values[name] for name in ("version", "coverage", "hits")}
-            async for delta in deltas:
-                if isinstance(delta, Answer):
-                    service.metrics.wrote(delta)
-                    total = round(1000 * (time.perf_counter() - start), 3)
-                    timings = {**delta.timings_ms, "total": total}
-                    told = replace(delta, generator=public_name(delta.generator), timings_ms=timings)
-                    yield "answer", told.as_json()
-                else:
-                    yield "token", {"text": delta}
+    with checking():
+        service.settings.generation.changed(writing)
+
+    async def search(query: str) -> Result:
+        run = service.run(lambda deadline: service.search([query], deadline, **options), whole=whole)
+        return (await run)[0]
+
+    async def write(progress: Progress) -> AnswerStream:
+        with service.admission.turn():
+            async with aclosing(service.answers.stream(progress, writing, whole)) as events:
+                await anext(events)  # a place to write: whoever gets none is told by the status
+                yield ""
+                async for event in events:
+                    yield event
+
+    waiting: Result | None = None
+    async with aclosing(search_and_write(talk.question, talk.turns, search, write)) as events:
+        async for event in events:
+            if waiting is not None:
+                values, waiting = waiting.as_json(), None
+                yield "passages", {name: values[name] for name in ("query", "version", "coverage", "hits")}
+            if isinstance(event, Result):
+                waiting = event  # told as soon as there is a place to write
+            elif isinstance(event, Answer):
+                service.metrics.wrote(event)
+                total = round(1000 * (time.perf_counter() - start), 3)
+                timings = {**event.timings_ms, "total": total}
+                told = replace(event, generator=public_name(event.generator), timings_ms=timings)
+                yield "answer", told.as_json()
+            elif event:
+                yield "token", {"text": event}
 
 
 async def _first(request: Request, events: Events) -> Event:
@@ -204,7 +162,7 @@ async def _as_chunks(
             async for name, value in rest:
                 if name == "token":
                     yield chunk({"content": value["text"]}, None)
-                else:
+                elif name == "answer":
                     yield chunk({}, "stop", citations=value["citations"], corpusmill=value)
         except Exception as error:
             yield b"data: " + to_json({"error": _told(error, request.state.request_id)}) + b"\n\n"

@@ -1,16 +1,24 @@
 """What requests and answers look like. Limits that are settings are checked where requests are taken."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
 from retrieval.filters import EMPTY_HINT
+from retrieval.generation.decodings import Turn
+from retrieval.generation.decodings.settings import ActiveSettings, Decode, MarginalSettings
 from retrieval.rerankers import RERANKERS
 from retrieval.results import QUESTION as QUERY
+from retrieval.serve.errors import BadRequest
 from retrieval.settings import Mode, Rerank
 
 RERANK_METHODS = {name: one.score for name, one in RERANKERS.items() if one.score is not None}
+
+MOST_MESSAGES = 1_000
+MOST_TURNS = 32  # of a conversation that a question is read with, the latest
+MOST_OF_MESSAGE = 8_000  # characters
 
 Text = Annotated[StrictStr, Field(min_length=1)]
 
@@ -77,6 +85,100 @@ class Candidate(_Request):
 
     title: StrictStr = ""
     text: Text
+
+
+class _Writing(BaseModel):
+    max_tokens: StrictInt | None = Field(None, ge=1, le=8_192, description="Longest answer.")
+    temperature: float | None = Field(None, ge=0, le=2, description="Randomness; 0: the likeliest answer.")
+    decode: Decode | None = Field(None, description="How the answer is made from the passages.")
+    hops: StrictInt | None = Field(None, ge=1, le=6, description="Most searches in a row; 1: one.")
+    marginal: MarginalSettings | None = Field(None, description="Of sequence, sequence-fast and token.")
+    active: ActiveSettings | None = Field(None, description="Of active.")
+
+    def writing(self, stop: Any) -> dict[str, Any]:
+        """Settings of the generator that the request changes."""
+        stops = (stop,) if isinstance(stop, str) else None if stop is None else tuple(stop)
+        found: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature, "stop": stops}
+        found |= {"decode": self.decode, "hops": self.hops}
+        for name in ("marginal", "active"):
+            group: BaseModel | None = getattr(self, name)
+            found[name] = None if group is None else group.model_dump(exclude_unset=True)
+        return {name: value for name, value in found.items() if value is not None}
+
+
+Stops = Annotated[list[Text], Field(max_length=4)]
+
+
+class Message(BaseModel):
+    """A message of a conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: StrictStr
+    content: StrictStr | list[dict[str, Any]] | None = None
+
+    @property
+    def text(self) -> str:
+        """Its text, of all parts that are text."""
+        if isinstance(self.content, str):
+            return self.content
+        parts = [part.get("text") for part in self.content or [] if part.get("type") == "text"]
+        return "\n".join(text for text in parts if isinstance(text, str))
+
+
+class AnswerRequest(Options, _Writing):
+    """A question, alone or at the end of a conversation."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"question": QUERY, "k": 5}]})
+
+    question: Text | None = Field(None, description="Default: the last of the messages, if it is the user's.")
+    messages: list[Message] = Field(
+        [], max_length=MOST_MESSAGES, description="The conversation before the question, or up to it."
+    )
+    k: StrictInt = Field(5, ge=1, le=20, description="Passages of a search to read.")
+    stream: StrictBool = Field(False, description="Answer as server-sent events.")
+    stop: Stops | None = Field(None, description="Texts at which the answer ends.")
+
+
+class ChatRequest(_Writing):
+    """As OpenAI's. The last message of the user is the question."""
+
+    model_config = ConfigDict(
+        extra="ignore", json_schema_extra={"examples": [{"messages": [{"role": "user", "content": QUERY}]}]}
+    )
+
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
+    model: StrictStr = ""
+    stream: StrictBool = False
+    stop: Text | Stops | None = None
+    max_completion_tokens: StrictInt | None = Field(None, ge=1, le=8_192)
+    # OpenAI's requests have none; but one that is sent must not be ignored as other fields are.
+    filter: Filter = Field(None, description="Condition on the passages, as of a search.")
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A question, and what was said before it: the latest turns, of what user and assistant said."""
+
+    question: str
+    turns: tuple[Turn, ...] = ()
+
+
+def conversation(messages: list[Message], question: str | None = None) -> Conversation:
+    """The question, or the last message of the user, which nothing of the assistant's may follow.
+
+    Raises BadRequest where there is none.
+    """
+    said = [Turn(one.role, one.text) for one in messages if one.role in ("user", "assistant") and one.text]
+    if question is None:
+        if not said or said[-1].role != "user":
+            raise BadRequest(
+                "no message of the role user asks anything",
+                hint="Send a question, or messages whose last one is the user's.",
+            )
+        question = said.pop().content
+    kept = tuple(Turn(one.role, one.content[:MOST_OF_MESSAGE]) for one in said[-MOST_TURNS:])
+    return Conversation(question, kept)
 
 
 class RerankRequest(_Request):

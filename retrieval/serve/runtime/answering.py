@@ -6,22 +6,23 @@ from typing import Any, Protocol
 
 from retrieval.deadline import Deadline
 from retrieval.generation import EXTRACTIVE, GenerationSettings, Judge, write_answer
+from retrieval.generation.decodings import Need, Progress
 from retrieval.generation.generators import Generator
-from retrieval.results import Answer, Result
+from retrieval.results import Answer
 from retrieval.serve.errors import Overloaded, public_name
 from retrieval.serve.settings import ServeSettings
 
-AnswerStream = AsyncGenerator[str | Answer, None]
+AnswerStream = AsyncGenerator[str | Need | Answer, None]
 
 
 class Answers(Protocol):
     """What the routes ask. Closing an iterator ends the work on it within 2 seconds."""
 
-    def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
-        """An empty text as soon as there is a place, deltas of text, then the whole Answer.
+    def stream(self, progress: Progress, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
+        """An empty text as soon as there is a place, deltas of text, then the whole Answer or a Need.
 
-        found: the search whose query is the question. asked: max_tokens, temperature, stop, where they
-        differ. Raises Overloaded before anything else, and what `retrieval.generation.answering` raises.
+        asked: settings of generation that differ. Raises Overloaded before anything else, ConfigError for
+        what cannot be asked, and what `retrieval.generation.answering` raises.
         """
 
 
@@ -40,15 +41,15 @@ class LocalAnswers:
         self._judge = Judge.open(threads=settings.threads)
         self._generator = generator
 
-    async def stream(self, found: Result, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
+    async def stream(self, progress: Progress, asked: dict[str, Any], deadline: Deadline) -> AnswerStream:
         """See Answers."""
         if not self._free:
             raise Overloaded(f"as many answers are being written as may be ({self._limit})")
         self._free -= 1
         try:
             yield ""
-            own: GenerationSettings = self._settings.model_copy(update=asked)
-            written = write_answer(found, self._generator, self._judge, own, deadline)
+            own = self._settings.changed(asked)
+            written = write_answer(progress, self._generator, self._judge, own, deadline)
             async with aclosing(written) as deltas:
                 async for delta in deltas:
                     yield delta

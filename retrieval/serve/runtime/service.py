@@ -140,14 +140,15 @@ class Service:
                 return await asyncio.wrap_future(future)
 
     async def search(
-        self, queries: list[str], deadline: Deadline, *, require_full: bool = False, **asked: Any
-    ) -> list[Result]:
-        """Results of queries, all by the version that is current now.
+        self, queries: list[str], deadline: Deadline, *, require_full: bool = False,
+        version: int | None = None, **asked: Any,
+    ) -> list[Result]:  # fmt: skip
+        """Results of queries, all by one version; default: the one that is current now.
 
         asked: arguments of QueryPath.batch. Raises what that raises, BadRequest for what cannot be asked,
         TooLarge, and Incomplete where shards are missing from an answer that was to be full, or all of them.
         """
-        version = self.version
+        version = version or self.version
         if self.settings.log_queries:
             log.info("queries: %s", ascii(queries))
         try:

@@ -7,6 +7,7 @@ import pytest
 
 from retrieval.errors import GenerationError
 from retrieval.generation.answering import write_answer
+from retrieval.generation.decodings import Progress
 from retrieval.generation.evidence import Evidence
 from retrieval.generation.extractive import extract_answer
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt
@@ -23,6 +24,7 @@ class Recorded:
     """An endpoint's answer played back: the one thing here that no local model gives reliably."""
 
     name = "recorded"
+    chats = False
 
     def __init__(self, *deltas: str, pause_s: float = 0.0) -> None:
         self.deltas = deltas
@@ -51,7 +53,10 @@ def ask(
 
     async def run() -> list[str | Answer]:
         return [
-            event async for event in write_answer(found_by(question, found), generator, judge(), settings)
+            event
+            async for event in write_answer(
+                Progress.of(found_by(question, found)), generator, judge(), settings
+            )
         ]
 
     *deltas, whole = asyncio.run(run())

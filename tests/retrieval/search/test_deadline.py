@@ -21,6 +21,7 @@ from retrieval.deadline import Deadline, handed, look, to_the_end, within
 from retrieval.errors import DeadlineExceeded
 from retrieval.filters.filter import parse
 from retrieval.generation.answering import write_answer
+from retrieval.generation.decodings import Progress
 from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
 from retrieval.models.cross_encoders.cross_encoder import CrossEncoder
@@ -239,7 +240,9 @@ def test_a_deadline_of_the_call_is_kept(searcher: Searcher) -> None:
 async def answered(generator: Any, deadline: Deadline, **settings: Any) -> list[Any]:
     asked = GenerationSettings(support_threshold=0, **settings)
     return await collect(
-        write_answer(found_by("When did the oil crisis begin?", HITS), generator, judge(), asked, deadline)
+        write_answer(
+            Progress.of(found_by("When did the oil crisis begin?", HITS)), generator, judge(), asked, deadline
+        )
     )  # type: ignore[arg-type]
 
 

@@ -11,6 +11,7 @@ from retrieval.deadline import Deadline
 from retrieval.errors import ConfigError, DeadlineExceeded, ModelError
 from retrieval.generation import open_generator
 from retrieval.generation.answering import write_answer
+from retrieval.generation.decodings import Progress
 from retrieval.generation.generators import local_model
 from retrieval.generation.generators.stop_texts import StopFilter
 from retrieval.generation.settings import GenerationSettings
@@ -92,7 +93,9 @@ def test_a_deadline_is_told_to_the_reader(gemma, seconds: float) -> None:  # typ
     """Over before the start, while passages are judged, and while the answer is written."""
     gemma._ends, ends = set(), gemma._ends  # a story without end
     asked = GenerationSettings(support_threshold=0, max_tokens=900)
-    deltas = write_answer(found_by(QUESTION, HITS), gemma, judge(), asked, Deadline.after(seconds))
+    deltas = write_answer(
+        Progress.of(found_by(QUESTION, HITS)), gemma, judge(), asked, Deadline.after(seconds)
+    )
     try:
         start = time.perf_counter()
         with pytest.raises(DeadlineExceeded):

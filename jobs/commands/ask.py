@@ -38,12 +38,12 @@ class Asking:
         self.judge = Judge.open()
 
     async def ask(
-        self, question: str, write: Callable[[str], None] = lambda _text: None, **options: Any
+        self, question: str, write: Callable[[str], None] = lambda _text: None, *, k: int = 5, **options: Any
     ) -> Answer:
-        """As `ask`."""
+        """As `ask`. k: passages of a search."""
 
-        async def search(query: str) -> Result:
-            return await asyncio.to_thread(self.searcher, query, **options)
+        async def search(query: str, more: int) -> Result:
+            return await asyncio.to_thread(self.searcher, query, k + more, **options)
 
         def go_on(progress: Progress) -> AsyncGenerator[str | Need | Answer, None]:
             return write_answer(progress, self.generator, self.judge, self.settings)

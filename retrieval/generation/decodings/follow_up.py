@@ -59,8 +59,8 @@ def by_rule(question: str, turns: Sequence[Turn]) -> str:
     if not refers(question):
         return question
     asked = next((inert(one.content) for one in reversed(turns) if one.role == "user"), "")
-    told = next((inert(one.content) for one in reversed(turns) if one.role == "assistant"), "")
-    told = _CITATION.sub("", told)[:_OF_AN_ANSWER]
+    told = next((one.content for one in reversed(turns) if one.role == "assistant"), "")
+    told = inert(_CITATION.sub("", told))[:_OF_AN_ANSWER]
     room = MOST_CHARACTERS - len(question)
     before = f"{asked} {told}".strip()[: max(0, room)]
     return f"{before} {question}".strip()

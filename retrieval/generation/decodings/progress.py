@@ -93,7 +93,7 @@ class Need:
 
 
 Events = AsyncGenerator[str | Need | Answer, None]
-Search = Callable[[str], Awaitable[Result]]
+Search = Callable[[str, int], Awaitable[Result]]
 Write = Callable[[Progress], Events]
 
 
@@ -102,15 +102,16 @@ async def search_and_write(
 ) -> AsyncGenerator[str | Result | Answer, None]:
     """Pieces of text, the result of each search, and at last the answer.
 
-    turns: the conversation before the question. search: by one version of the index throughout. write: goes
-    on from a progress. Raises what they raise.
+    turns: the conversation before the question. search: a query, and how many passages more than usual, by
+    one version of the index throughout. write: goes on from a progress. Raises what they raise.
     """
     progress = Progress(question, tuple(turns))
     # What stands alone is searched for as it is; what goes on is said anew by whoever writes.
     need = None if turns else Need("question", question, replace(progress, asked=question))
     while True:
         if need is not None:
-            found = await search(need.query)
+            known = need.progress.hits if need.reason == "hop" else ()
+            found = without(await search(need.query, len(known)), known)
             progress = need.progress.after(found, need)
             yield found
         need = None
@@ -122,6 +123,14 @@ async def search_and_write(
                     yield event
         if need is None:
             return
+
+
+def without(found: Result, known: Sequence[Hit]) -> Result:
+    """A search that found so many passages more as are known, without those or else the last ones."""
+    ids = {hit.passage_id for hit in known}
+    most = len(found.hits) - len(known)
+    new = [hit for hit in found.hits if hit.passage_id not in ids]
+    return replace(found, hits=tuple(new[: max(0, most)]))
 
 
 def added(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:

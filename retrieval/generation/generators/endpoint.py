@@ -1,18 +1,23 @@
 """Any endpoint of OpenAI's shape: chat completions, streamed."""
 
 import json
+import math
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 
 from retrieval.errors import ConfigError, GenerationError
+from retrieval.generation.generators.sentence_draft import SentenceDraft
+from retrieval.generation.generators.written import Draft, Token
 from retrieval.generation.prompt import Prompt, estimate_tokens
 from retrieval.text import LineReader, join_surrogate_stream, join_surrogates
 
 CONNECT_S = 10.0
 MOST_LINE = 1_000_000  # characters of one event: an endpoint is not trusted with this machine's memory
+_GO_ON = "Go on with the next sentence of the answer, and do not repeat what is there."
 MOST_ERROR = 300  # characters of an endpoint's own words in a message
 
 
@@ -37,12 +42,64 @@ class OpenAIGenerator:
         self, prompt: Prompt, *, max_tokens: int, temperature: float, stop: Sequence[str]
     ) -> AsyncGenerator[str, None]:
         """As `Generator.stream`; closing it closes the connection, at which the endpoint stops."""
+        body = self._body(prompt.messages, max_tokens, temperature, stop)
+        async with self._asked({**body, "stream": True}) as response:
+            async for delta in join_surrogate_stream(self._deltas(response)):
+                yield delta
+
+    async def draft(
+        self, prompt: Prompt, written: str, *, max_tokens: int, temperature: float, stop: Sequence[str]
+    ) -> Draft:
+        """As `Drafting.draft`, from a completion's logprobs. Raises ConfigError where none are offered."""
+        going_on = ({"role": "assistant", "content": written}, {"role": "user", "content": _GO_ON})
+        messages = (*prompt.messages, *(going_on if written else ()))
+        body = self._body(messages, max_tokens, temperature, stop)
+        async with self._asked({**body, "logprobs": True}) as response:
+            found = await self._completion(response)
+        try:
+            choice = found["choices"][0]
+            offered = (choice.get("logprobs") or {}).get("content")
+            tokens = [
+                Token(str(one["token"]), math.exp(min(0.0, float(one["logprob"])))) for one in offered or ()
+            ]
+            content = str(choice["message"]["content"] or "")
+            over = choice.get("finish_reason") != "length"
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
+            raise GenerationError(f"the endpoint {self._url} sent what is no chat completion") from error
+        if content and not tokens:
+            raise ConfigError(
+                f"the endpoint {self._url} offers no logprobs, which decode: active needs",
+                hint="Choose decode: prompt, or an endpoint that offers them.",
+            )
+        sentence = SentenceDraft((), len(tokens) + over)
+        for token in tokens:
+            if sentence.feed(token):
+                break
+        return sentence.finish()
+
+    def _body(
+        self, messages: Sequence[dict[str, str]], max_tokens: int, temperature: float, stop: Sequence[str]
+    ) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": self.name, "messages": list(prompt.messages), "stream": True,
-            "max_tokens": max_tokens, "temperature": temperature,
+            "model": self.name, "messages": list(messages), "max_tokens": max_tokens,
+            "temperature": temperature,
         }  # fmt: skip
-        if stop:
-            body["stop"] = list(stop)
+        return {**body, "stop": list(stop)} if stop else body
+
+    async def _completion(self, response: httpx2.Response) -> Any:
+        data = b""
+        async for chunk in response.aiter_bytes():
+            data += chunk
+            if len(data) > MOST_LINE:
+                raise GenerationError(f"the endpoint {self._url} sent over {MOST_LINE:,} bytes")
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise GenerationError(f"the endpoint {self._url} sent what is no JSON") from error
+
+    @asynccontextmanager
+    async def _asked(self, body: dict[str, Any]) -> AsyncIterator[httpx2.Response]:
+        """The response to a request, if it is a success."""
         try:
             async with (
                 httpx2.AsyncClient(timeout=self._timeout, verify=self._ssl) as client,
@@ -50,8 +107,7 @@ class OpenAIGenerator:
             ):
                 if response.status_code != 200:
                     raise await self._refused(response)
-                async for delta in join_surrogate_stream(self._deltas(response)):
-                    yield delta
+                yield response
         except httpx2.TimeoutException as error:
             raise GenerationError(
                 f"the endpoint {self._url} was silent for too long", hint="Raise timeout_s, or ask again."

@@ -89,8 +89,9 @@ async def answered(service: Service, talk: Conversation, asked: Options, writing
     with checking():
         service.settings.generation.changed(writing)
 
-    async def search(query: str) -> Result:
-        run = service.run(lambda deadline: service.search([query], deadline, **options), whole=whole)
+    async def search(query: str, more: int) -> Result:
+        own = {**options, "k": asked.k + more}
+        run = service.run(lambda deadline: service.search([query], deadline, **own), whole=whole)
         return (await run)[0]
 
     async def write(progress: Progress) -> AnswerStream:

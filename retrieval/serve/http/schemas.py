@@ -98,7 +98,11 @@ class _Writing(BaseModel):
     def writing(self, stop: Any) -> dict[str, Any]:
         """Settings of the generator that the request changes."""
         stops = (stop,) if isinstance(stop, str) else None if stop is None else tuple(stop)
-        found: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature, "stop": stops}
+        found: dict[str, Any] = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "stop": stops,
+        }
         found |= {"decode": self.decode, "hops": self.hops}
         for name in ("marginal", "active"):
             group: BaseModel | None = getattr(self, name)

@@ -3,33 +3,34 @@
 ARTICLES = {
     "cotillard": (
         "Marion Cotillard",
-        "Marion Cotillard is a French actress. For her part as the singer Edith Piaf in La Vie en Rose she won "
-        "the Academy Award for Best Actress in 2008. In 2014 she was nominated again, for Two Days, One Night.",
+        "Marion Cotillard is a French actress. For her part as the singer Edith Piaf in La Vie en "
+        "Rose she won the Academy Award for Best Actress in 2008. In 2014 she was nominated again, "
+        "for Two Days, One Night.",
     ),
     "mcdormand": (
         "Frances McDormand",
-        "Frances McDormand is an American actress. She won her first Academy Award for playing the police chief "
-        "of Fargo in 1997. More than twenty years later she starred in Nomadland.",
+        "Frances McDormand is an American actress. She won her first Academy Award for playing the "
+        "police chief of Fargo in 1997. More than twenty years later she starred in Nomadland.",
     ),
     "swank": (
         "Hilary Swank",
-        "Hilary Swank is an American actress. She received an Academy Award in 2000 for Boys Don't Cry. Her "
-        "second came for the boxer of Million Dollar Baby.",
+        "Hilary Swank is an American actress. She received an Academy Award in 2000 for Boys Don't "
+        "Cry. Her second came for the boxer of Million Dollar Baby.",
     ),
     "blanchett": (
         "Cate Blanchett",
-        "Cate Blanchett is an Australian actress. In 2005 she won an Academy Award for the part of Katharine "
-        "Hepburn in The Aviator. Carol, in 2015, was among her later successes.",
+        "Cate Blanchett is an Australian actress. In 2005 she won an Academy Award for the part of "
+        "Katharine Hepburn in The Aviator. Carol, in 2015, was among her later successes.",
     ),
     "weisz": (
         "Rachel Weisz",
-        "Rachel Weisz is a British actress, who won an Academy Award for The Constant Gardener in 2006. She was "
-        "later seen in The Favourite.",
+        "Rachel Weisz is a British actress, who won an Academy Award for The Constant Gardener in "
+        "2006. She was later seen in The Favourite.",
     ),
     "moore": (
         "Julianne Moore",
-        "Julianne Moore is an American actress. She won an Academy Award in 2015 for Still Alice. Years before "
-        "she had been in Magnolia.",
+        "Julianne Moore is an American actress. She won an Academy Award in 2015 for Still Alice. "
+        "Years before she had been in Magnolia.",
     ),
     "colman": (
         "Olivia Colman",
@@ -41,9 +42,9 @@ ARTICLES = {
     ),
     "two_days": (
         "Two Days, One Night",
-        "Two Days, One Night is a Belgian drama of 2014. A factory worker, played by Marion Cotillard, has one "
-        "weekend to talk her colleagues out of their bonus. It was written and directed by the brothers "
-        "Jean-Pierre and Luc Dardenne.",
+        "Two Days, One Night is a Belgian drama of 2014. A factory worker, played by Marion "
+        "Cotillard, has one weekend to talk her colleagues out of their bonus. It was written and "
+        "directed by the brothers Jean-Pierre and Luc Dardenne.",
     ),
     "fargo": (
         "Fargo",
@@ -51,17 +52,18 @@ ARTICLES = {
     ),
     "nomadland": (
         "Nomadland",
-        "Nomadland is a drama of 2020. A widow, played by Frances McDormand, lives in her van and follows "
-        "seasonal work. The director was Chloe Zhao.",
+        "Nomadland is a drama of 2020. A widow, played by Frances McDormand, lives in her van and "
+        "follows seasonal work. The director was Chloe Zhao.",
     ),
     "boys": (
         "Boys Don't Cry",
-        "Boys Don't Cry is a film of 1999 with Hilary Swank, set in Nebraska. Kimberly Peirce was its director.",
+        "Boys Don't Cry is a film of 1999 with Hilary Swank, set in Nebraska. Kimberly Peirce was its "
+        "director.",
     ),
     "million": (
         "Million Dollar Baby",
-        "Million Dollar Baby is a boxing film of 2004 with Hilary Swank. Clint Eastwood directed it and played "
-        "the trainer.",
+        "Million Dollar Baby is a boxing film of 2004 with Hilary Swank. Clint Eastwood directed it "
+        "and played the trainer.",
     ),
     "aviator": (
         "The Aviator",
@@ -69,8 +71,8 @@ ARTICLES = {
     ),
     "carol": (
         "Carol",
-        "Carol is a romance of 2015, set in New York, with Cate Blanchett in the title part. Todd Haynes was "
-        "the director.",
+        "Carol is a romance of 2015, set in New York, with Cate Blanchett in the title part. Todd "
+        "Haynes was the director.",
     ),
     "gardener": (
         "The Constant Gardener",
@@ -78,12 +80,13 @@ ARTICLES = {
     ),
     "favourite": (
         "The Favourite",
-        "The Favourite is a comedy of 2018 at the court of Queen Anne, with Olivia Colman, Rachel Weisz and "
-        "Emma Stone. Yorgos Lanthimos directed it.",
+        "The Favourite is a comedy of 2018 at the court of Queen Anne, with Olivia Colman, Rachel "
+        "Weisz and Emma Stone. Yorgos Lanthimos directed it.",
     ),
     "alice": (
         "Still Alice",
-        "Still Alice is a film of 2014 on a linguist who forgets. Richard Glatzer and Wash Westmoreland made it.",
+        "Still Alice is a film of 2014 on a linguist who forgets. Richard Glatzer and Wash "
+        "Westmoreland made it.",
     ),
     "magnolia": (
         "Magnolia",
@@ -91,17 +94,18 @@ ARTICLES = {
     ),
     "dardenne": (
         "Dardenne brothers",
-        "The brothers Jean-Pierre and Luc Dardenne, born near Liege, make films of working people. They have "
-        "won the Golden Palm of Cannes twice, for Rosetta and The Child.",
+        "The brothers Jean-Pierre and Luc Dardenne, born near Liege, make films of working people. "
+        "They have won the Golden Palm of Cannes twice, for Rosetta and The Child.",
     ),
     "zhao": (
         "Chloe Zhao",
-        "Chloe Zhao was born in Beijing and studied in New York. The Rider, her second film, was made with "
-        "people of a reservation in South Dakota.",
+        "Chloe Zhao was born in Beijing and studied in New York. The Rider, her second film, was made "
+        "with people of a reservation in South Dakota.",
     ),
     "eastwood": (
         "Clint Eastwood",
-        "Clint Eastwood was the face of western films before he directed. He was mayor of Carmel for two years.",
+        "Clint Eastwood was the face of western films before he directed. He was mayor of Carmel for "
+        "two years.",
     ),
     "scorsese": (
         "Martin Scorsese",
@@ -117,12 +121,13 @@ ARTICLES = {
     ),
     "meirelles": (
         "Fernando Meirelles",
-        "Fernando Meirelles was born in Sao Paulo and trained as an architect. City of God is his best-known film.",
+        "Fernando Meirelles was born in Sao Paulo and trained as an architect. City of God is his "
+        "best-known film.",
     ),
     "award": (
         "Academy Awards",
-        "The Academy Awards, called Oscars, are given every spring in Los Angeles. An Oscar is a gilded statue "
-        "of a knight with a sword.",
+        "The Academy Awards, called Oscars, are given every spring in Los Angeles. An Oscar is a "
+        "gilded statue of a knight with a sword.",
     ),
     "piaf": (
         "Edith Piaf",

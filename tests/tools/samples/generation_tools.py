@@ -69,7 +69,7 @@ def server(handle: Handler) -> Iterator[str]:
 
     class One(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.sent = self.rfile.read(int(self.headers["Content-Length"]))
             handle(self)
 
         def log_message(self, *_: object) -> None: ...

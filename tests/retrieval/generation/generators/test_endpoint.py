@@ -1,6 +1,8 @@
 """The generator behind an endpoint of OpenAI's shape: a real server, and some that misbehave."""
 
 import asyncio
+import json
+import math
 import os
 import socket
 import subprocess
@@ -15,7 +17,7 @@ import httpx2
 import pytest
 
 from retrieval.errors import ConfigError, GenerationError
-from retrieval.generation.generators import local_model
+from retrieval.generation.generators import Draft, local_model
 from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
@@ -153,3 +155,60 @@ def test_a_reader_that_leaves_closes_the_connection_within_two_seconds() -> None
     with server(handle) as url:
         asyncio.run(leave(generator(url)))
         assert left.wait(2)
+
+
+def completion(*tokens: tuple[str, float], finish: str = "stop", offered: bool = True) -> str:
+    """A chat completion of these tokens and log-probabilities."""
+    listed = [{"token": text, "logprob": value} for text, value in tokens]
+    choice = {
+        "message": {"role": "assistant", "content": "".join(text for text, _ in tokens)},
+        "finish_reason": finish, "logprobs": {"content": listed} if offered else None,
+    }  # fmt: skip
+    return json.dumps({"choices": [choice]})
+
+
+def drafted(body: str, written: str = "") -> Draft:
+    with server(reply(200, body)) as url:
+        one = generator(url)
+        return asyncio.run(one.draft(prompt("?", one), written, max_tokens=40, temperature=0, stop=()))
+
+
+def test_a_draft_is_the_first_sentence_with_its_probabilities() -> None:
+    found = drafted(
+        completion(("In", -0.1), (" Cremona", -0.7), (".", 0.0), (" And", -1.0), (" more.", -2.0))
+    )
+    assert found.text == "In Cremona." and not found.ended
+    assert [token.text for token in found.tokens] == ["In", " Cremona", "."]
+    assert found.tokens[1].probability == pytest.approx(math.exp(-0.7))
+    assert drafted(completion(("In", -0.1), (" Cremona.", -0.7))).ended
+    assert not drafted(completion(("In", -0.1), (" Cremona", -0.7), finish="length")).ended
+    assert drafted(completion()) == Draft("", (), True)
+
+
+def test_without_logprobs_there_is_no_draft() -> None:
+    with pytest.raises(ConfigError, match="offers no logprobs"):
+        drafted(completion(("In Cremona.", -0.1), offered=False))
+    for body in (
+        "{}",
+        "no",
+        '{"choices": [1]}',
+        '{"choices": [{"message": {}, "logprobs": {"content": 3}}]}',
+    ):
+        with pytest.raises(GenerationError):
+            drafted(body)
+
+
+def test_what_is_written_already_is_told_to_the_endpoint() -> None:
+    seen: list[bytes] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        seen.append(request.sent)  # type: ignore[attr-defined]
+        reply(200, completion(("On.", -0.1)))(request)
+
+    with server(handle) as url:
+        one = generator(url)
+        asyncio.run(one.draft(prompt("?", one), "It began.", max_tokens=9, temperature=0, stop=()))
+    asked = json.loads(seen[0])
+    before, last = asked["messages"][-2:]
+    assert before == {"role": "assistant", "content": "It began."} and last["role"] == "user"
+    assert asked["logprobs"] is True and asked["max_tokens"] == 9

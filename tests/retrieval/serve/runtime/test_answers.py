@@ -95,3 +95,42 @@ def test_a_client_that_leaves_frees_its_place(service: Service) -> None:
             break
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_conversation_is_searched_for_as_a_question_that_stands_alone(service: Service) -> None:
+    messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "Ada Norwood [1]."}]
+    asked = {"question": "And when was it?", "messages": messages, "k": 3}
+    found = service.post("/v1/answer", asked).json()
+    assert found["question"] == "And when was it?"
+    assert found["steps"][0]["reason"] == "follow-up" and QUESTION in found["steps"][0]["query"]
+    turns = [*messages, {"role": "user", "content": "And when was it?"}]
+    same = service.post("/v1/answer", {"messages": turns, "k": 3}).json()
+    assert {**same, "timings_ms": 0} == {**found, "timings_ms": 0}
+    streamed = events(service, "/v1/answer", {**asked, "stream": True})
+    assert streamed[0][0] == "passages" and streamed[0][1]["query"] != "And when was it?"
+    chat = service.post("/v1/chat/completions", {"messages": turns}).json()
+    assert chat["corpusmill"]["steps"][0]["reason"] == "follow-up"
+
+
+def test_further_hops_are_told_of(service: Service) -> None:
+    asked = {"question": QUESTION, "k": 2, "hops": 2}
+    found = service.post("/v1/answer", asked).json()
+    assert [step["reason"] for step in found["steps"]] == ["question", "hop"]
+    first, second = (set(step["passages"]) for step in found["steps"])
+    assert first and second and not first & second and {step["version"] for step in found["steps"]} == {1}
+    streamed = events(service, "/v1/answer", {**asked, "stream": True})
+    assert [name for name, _ in streamed if name != "token"] == ["passages", "passages", "answer"]
+    assert "steps" not in service.post("/v1/answer", {"question": QUESTION, "k": 2}).json()
+
+
+def test_what_the_generator_cannot_do_is_refused_before_anything_is_searched(service: Service) -> None:
+    for value in (
+        {"decode": "token"},
+        {"decode": "none such"},
+        {"marginal": {"beams": 99}},
+        {"hops": 0},
+        {"messages": [{"role": "assistant", "content": "Hello."}], "question": None},
+        {"question": None},
+    ):
+        answer = service.post("/v1/answer", {"question": QUESTION, "stream": True, **value})
+        assert answer.status_code in (400, 422) and answer.json()["error"]["message"], value

@@ -76,7 +76,7 @@ class Client:
         return self._post(RerankResult, "/v1/rerank", {"query": query, "passages": passages, **options})
 
     def answer(self, question: str, k: int = 5, **options: Any) -> Answer:
-        """An answer with citations. options: as of a search, and max_tokens, temperature, stop."""
+        """An answer with citations. options: as of a search, and those of POST /v1/answer, such as decode."""
         return self._post(Answer, "/v1/answer", {"question": question, "k": k, **options})
 
     def stream(self, question: str, k: int = 5, **options: Any) -> Iterator[str | Answer]:

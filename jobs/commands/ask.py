@@ -25,7 +25,7 @@ def ask(
 
     options: of Searcher. Raises CorpusmillError.
     """
-    return asyncio.run(Asking(searcher, settings).ask(question, write, **options))
+    return Asking(searcher, settings).ask_now(question, write, **options)
 
 
 class Asking:
@@ -37,13 +37,19 @@ class Asking:
         self.generator = open_generator(settings)
         self.judge = Judge.open()
 
+    def ask_now(
+        self, question: str, write: Callable[[str], None] = lambda _text: None, **options: Any
+    ) -> Answer:
+        """As `ask`, where no event loop runs."""
+        return asyncio.run(self.ask(question, write, **options))
+
     async def ask(
         self, question: str, write: Callable[[str], None] = lambda _text: None, *, k: int = 5, **options: Any
     ) -> Answer:
         """As `ask`. k: passages of a search."""
 
-        async def search(query: str, more: int) -> Result:
-            return await asyncio.to_thread(self.searcher, query, k + more, **options)
+        async def search(queries: list[str], more: int) -> list[Result]:
+            return await asyncio.to_thread(self.searcher.batch, queries, k + more, **options)
 
         def go_on(progress: Progress) -> AsyncGenerator[str | Need | Answer, None]:
             return write_answer(progress, self.generator, self.judge, self.settings)

@@ -4,6 +4,7 @@ from .gathering import next_search as next_search
 from .progress import Need as Need
 from .progress import Progress as Progress
 from .progress import Turn as Turn
+from .progress import Wanted as Wanted
 from .progress import search_and_write as search_and_write
 from .timed import Timed as Timed
 from .writing import Writing as Writing

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from retrieval.deadline import Deadline
 from retrieval.generation.decodings.follow_up import standalone
-from retrieval.generation.decodings.hops import next_query
-from retrieval.generation.decodings.progress import Need, Progress
+from retrieval.generation.decodings.hops import next_queries
+from retrieval.generation.decodings.progress import Need, Progress, Wanted
 from retrieval.generation.decodings.sub_questions import filled, plan, short_answer
 from retrieval.generation.evidence import Evidence
 from retrieval.generation.generators import Generator
@@ -20,7 +20,7 @@ async def first_search(
     """The search of a question that goes on with a conversation."""
     budget = settings.conversation_tokens
     asked = await standalone(progress.question, progress.turns, generator, budget, deadline)
-    return Need("follow-up", asked, replace(progress, asked=asked))
+    return Need("follow-up", (Wanted(asked),), replace(progress, asked=asked))
 
 
 async def next_search(
@@ -43,10 +43,10 @@ async def next_search(
         answers = [step.text or "" for step in progress.steps if step.reason == "sub-question"]
         if len(answers) == len(progress.plan):
             return progress, None
-        return progress, Need("sub-question", filled(progress.plan[len(answers)], answers), progress)
-    if len(progress.steps) < settings.hops and (further := next_query(progress, evidence)):
-        query, sentence = further
-        return progress, Need("hop", query, progress, text=sentence)
+        asked = filled(progress.plan[len(answers)], answers)
+        return progress, Need("sub-question", (Wanted(asked),), progress)
+    if len(progress.lists) < settings.hops and (wanted := next_queries(progress, evidence)):
+        return progress, Need("hop", wanted, progress)
     return progress, None
 
 

@@ -46,7 +46,7 @@ class Progress:
     def of(cls, found: Result) -> "Progress":
         """After one search, whose query is the question."""
         start = cls(found.query, asked=found.query)
-        return start.after(found, Need("question", found.query, start))
+        return start.after([found], Need("question", (Wanted(found.query),), start))
 
     def reading(self) -> list[int]:
         """Places of `hits` in the order to read them: the best of each search first."""
@@ -62,38 +62,55 @@ class Progress:
         hits = tuple(replace(self.hits[place], rank=number) for number, place in enumerate(order, 1))
         return replace(self, hits=hits, lists=tuple(tuple(new[one] for one in own) for own in self.lists))
 
-    def after(self, found: Result, need: "Need") -> "Progress":
-        """With what a search found."""
+    def after(self, results: Sequence[Result], need: "Need") -> "Progress":
+        """With what searches found: the best of each, as many as one search finds."""
         places = {hit.passage_id: place for place, hit in enumerate(self.hits)}
-        hits, own = list(self.hits), []
-        for hit in found.hits:
-            if hit.passage_id not in places:
-                places[hit.passage_id] = len(hits)
-                hits.append(replace(hit, rank=len(hits) + 1))
-            own.append(places[hit.passage_id])
-        ids = tuple(hit.passage_id for hit in found.hits)
-        known = self.coverage
-        least = found.coverage if known is None or found.coverage.searched < known.searched else known
-        step = Step(need.reason, need.query, found.version, ids, need.text, need.probability)
+        hits, own = list(self.hits), dict[int, None]()
+        kept: list[list[str]] = [[] for _ in results]
+        most = max((len(found.hits) for found in results), default=0)
+        for row in zip_longest(*(found.hits for found in results)):
+            for number, hit in enumerate(row):
+                if hit is None or len(own) == most:
+                    continue
+                if hit.passage_id not in places:
+                    places[hit.passage_id] = len(hits)
+                    hits.append(replace(hit, rank=len(hits) + 1))
+                own[places[hit.passage_id]] = None
+                kept[number].append(hit.passage_id)
+        steps = tuple(
+            Step(need.reason, one.query, found.version, tuple(ids), one.text, one.probability)
+            for one, found, ids in zip(need.wanted, results, kept, strict=True)
+        )
+        coverages = [found.coverage for found in results] + ([self.coverage] if self.coverage else [])
+        timings = self.timings_ms
+        for found in results:
+            timings = added(timings, found.timings_ms)
         return replace(
-            self, hits=tuple(hits), lists=(*self.lists, tuple(own)), steps=(*self.steps, step),
-            coverage=least, timings_ms=added(self.timings_ms, found.timings_ms),
+            self, hits=tuple(hits), lists=(*self.lists, tuple(own)), steps=(*self.steps, *steps),
+            coverage=min(coverages, key=lambda one: one.searched), timings_ms=timings,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Need:
-    """A search that an answer needs; see `Step`."""
+class Wanted:
+    """A query, and the text that it was made of; see `Step`."""
 
-    reason: str
     query: str
-    progress: Progress
     text: str | None = None
     probability: float | None = None
 
 
+@dataclass(frozen=True)
+class Need:
+    """Searches that an answer needs, which count as one; see `Step`."""
+
+    reason: str
+    wanted: tuple[Wanted, ...]
+    progress: Progress
+
+
 Events = AsyncGenerator[str | Need | Answer, None]
-Search = Callable[[str, int], Awaitable[Result]]
+Search = Callable[[list[str], int], Awaitable[list[Result]]]
 Write = Callable[[Progress], Events]
 
 
@@ -102,18 +119,20 @@ async def search_and_write(
 ) -> AsyncGenerator[str | Result | Answer, None]:
     """Pieces of text, the result of each search, and at last the answer.
 
-    turns: the conversation before the question. search: a query, and how many passages more than usual, by
+    turns: the conversation before the question. search: queries, and how many passages more than usual, by
     one version of the index throughout. write: goes on from a progress. Raises what they raise.
     """
     progress = Progress(question, tuple(turns))
     # What stands alone is searched for as it is; what goes on is said anew by whoever writes.
-    need = None if turns else Need("question", question, replace(progress, asked=question))
+    need = None if turns else Need("question", (Wanted(question),), replace(progress, asked=question))
     while True:
         if need is not None:
             known = need.progress.hits if need.reason == "hop" else ()
-            found = without(await search(need.query, len(known)), known)
-            progress = need.progress.after(found, need)
-            yield found
+            queries = [one.query for one in need.wanted]
+            results = [without(found, known) for found in await search(queries, len(known))]
+            progress = need.progress.after(results, need)
+            for found in results:
+                yield found
         need = None
         async with aclosing(write(progress)) as events:
             async for event in events:

@@ -9,7 +9,7 @@ from retrieval.errors import ConfigError
 from retrieval.generation.citations import CitationFilter, numbers_of
 from retrieval.generation.decodings.active import least, query_of
 from retrieval.generation.decodings.marginal_answer import lone_prompts, write_over_passages
-from retrieval.generation.decodings.progress import Need, Progress
+from retrieval.generation.decodings.progress import Need, Progress, Wanted
 from retrieval.generation.decodings.settings import MARGINAL
 from retrieval.generation.decodings.timed import Timed
 from retrieval.generation.generators import Drafting, Generator, Marginal
@@ -127,7 +127,7 @@ class Writing:
             probability, query = least(draft), query_of(draft, active.beta)
             if query and probability < active.theta and searched < active.rounds and not again:
                 kept = replace(progress, text=self.text, tokens=self.tokens)
-                yield Need("uncertain", query, kept, draft.text, round(probability, 4))
+                yield Need("uncertain", (Wanted(query, draft.text, round(probability, 4)),), kept)
                 return
             again = False  # what is written over the passages of a search is kept
             sentence = self._numbered(draft.text, order[: prompt.passages])

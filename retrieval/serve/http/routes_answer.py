@@ -89,10 +89,9 @@ async def answered(service: Service, talk: Conversation, asked: Options, writing
     with checking():
         service.settings.generation.changed(writing)
 
-    async def search(query: str, more: int) -> Result:
+    async def search(queries: list[str], more: int) -> list[Result]:
         own = {**options, "k": asked.k + more}
-        run = service.run(lambda deadline: service.search([query], deadline, **own), whole=whole)
-        return (await run)[0]
+        return await service.run(lambda deadline: service.search(queries, deadline, **own), whole=whole)
 
     async def write(progress: Progress) -> AnswerStream:
         with service.admission.turn():
@@ -102,15 +101,17 @@ async def answered(service: Service, talk: Conversation, asked: Options, writing
                 async for event in events:
                     yield event
 
-    waiting: Result | None = None
+    waiting: list[Result] = []
     async with aclosing(search_and_write(talk.question, talk.turns, search, write)) as events:
         async for event in events:
-            if waiting is not None:
-                values, waiting = waiting.as_json(), None
-                yield "passages", {name: values[name] for name in ("query", "version", "coverage", "hits")}
             if isinstance(event, Result):
-                waiting = event  # told as soon as there is a place to write
-            elif isinstance(event, Answer):
+                waiting.append(event)  # told as soon as there is a place to write
+                continue
+            for found in waiting:
+                values = found.as_json()
+                yield "passages", {name: values[name] for name in ("query", "version", "coverage", "hits")}
+            waiting.clear()
+            if isinstance(event, Answer):
                 service.metrics.wrote(event)
                 total = round(1000 * (time.perf_counter() - start), 3)
                 timings = {**event.timings_ms, "total": total}

@@ -138,13 +138,14 @@ def test_an_answer_ends_with_its_deadline(gemma: LocalGenerator, decode: str) ->
 def test_an_uncertain_draft_is_searched_for_and_written_anew(gemma: LocalGenerator) -> None:
     progress = Progress.of(found_by(QUESTION, [HITS[1]]))
     *_, need = events(gemma, progress, decode="active", active={"theta": 1.0, "beta": 0.0})
-    assert isinstance(need, Need) and need.reason == "uncertain" and need.text and need.query
-    assert need.probability is not None and 0 <= need.probability < 1
-    found = found_by(need.query, [HITS[0]])
-    *deltas, whole = events(gemma, need.progress.after(found, need), decode="active", active={"theta": 1.0})
+    assert isinstance(need, Need) and need.reason == "uncertain"
+    wanted = need.wanted[0]
+    assert wanted.text and wanted.probability is not None and 0 <= wanted.probability < 1
+    found = found_by(wanted.query, [HITS[0]])
+    *deltas, whole = events(gemma, need.progress.after([found], need), decode="active", active={"theta": 1.0})
     while isinstance(whole, Need):  # a second sentence, as uncertain as the first
         *more, whole = events(
-            gemma, whole.progress.after(found_by(whole.query, HITS), whole), decode="active",
+            gemma, whole.progress.after([found_by(whole.wanted[0].query, HITS)], whole), decode="active",
             active={"theta": 1.0},
         )  # fmt: skip
         deltas += more

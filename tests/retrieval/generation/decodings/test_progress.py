@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from retrieval.generation.decodings import Need, Progress, Turn, search_and_write
+from retrieval.generation.decodings import Need, Progress, Turn, Wanted, search_and_write
 from retrieval.generation.decodings.active import least, query_of
 from retrieval.generation.decodings.follow_up import by_rule, recent, refers
+from retrieval.generation.decodings.hops import beyond
 from retrieval.generation.decodings.progress import without
 from retrieval.generation.decodings.sub_questions import filled, followable
 from retrieval.generation.generators import Draft, SentenceDraft, Token
@@ -19,12 +20,12 @@ A, B, C, D = (replace(hit, rank=1) for hit in hits(*[("", text) for text in ("a"
 
 
 def need(progress: Progress, reason: str = "hop") -> Need:
-    return Need(reason, "q", progress)
+    return Need(reason, (Wanted("q"),), progress)
 
 
 def test_hits_keep_their_numbers_and_are_read_best_of_each_search_first() -> None:
     start = Progress.of(found_by("q", [A, B]))
-    grown = start.after(found_by("q2", [C, A, D]), need(start))
+    grown = start.after([found_by("q2", [C, A, D])], need(start))
     assert [hit.passage_id for hit in grown.hits] == [one.passage_id for one in (A, B, C, D)]
     assert [hit.rank for hit in grown.hits] == [1, 2, 3, 4]
     assert grown.lists == ((0, 1), (2, 0, 3))
@@ -45,16 +46,16 @@ def test_a_further_hop_finds_what_is_not_known() -> None:
 def test_writing_and_searching_take_turns() -> None:
     asked: list[tuple[str, int]] = []
 
-    async def search(query: str, more: int) -> Any:
-        asked.append((query, more))
-        return found_by(query, [A, B] if more == 0 else [A, B, C])
+    async def search(queries: list[str], more: int) -> Any:
+        asked.extend((query, more) for query in queries)
+        return [found_by(query, [A, B] if more == 0 else [A, B, C]) for query in queries]
 
     async def write(progress: Progress) -> AsyncGenerator[Any, None]:
         if not progress.steps:
-            yield Need("follow-up", "said anew", replace(progress, asked="said anew"))
+            yield Need("follow-up", (Wanted("said anew"),), replace(progress, asked="said anew"))
         elif len(progress.steps) == 1:
             yield "text "
-            yield Need("hop", "further", progress)
+            yield Need("hop", (Wanted("further"),), progress)
         else:
             yield f"{len(progress.hits)} passages"
 
@@ -153,3 +154,22 @@ def test_the_latest_turns_that_fit_are_read() -> None:
 
 def test_the_question_alone_needs_no_other_search() -> None:
     assert Progress.of(found_by("q", HITS)).steps[0].query == "q"
+
+
+def test_several_searches_of_one_hop_count_as_one() -> None:
+    start = Progress.of(found_by("q", [A]))
+    both = Need("hop", (Wanted("x", "sentence x"), Wanted("y")), start)
+    grown = start.after([found_by("x", [B, C]), found_by("y", [D, B])], both)
+    assert [hit.passage_id for hit in grown.hits] == [one.passage_id for one in (A, B, D)]
+    assert grown.lists == ((0,), (1, 2))
+    assert [step.passages for step in grown.steps[1:]] == [(B.passage_id,), (D.passage_id,)]
+    assert grown.steps[1].text == "sentence x"
+
+
+def test_a_further_query_is_what_a_sentence_adds() -> None:
+    sentence = "Animal Farm is a novel by George Orwell."
+    assert beyond("Where was the author of Animal Farm born?", "Animal Farm", sentence) == (
+        "Where was the author of born is a novel by George Orwell"
+    )
+    assert beyond("Who wrote Emma?", "Emma", "Emma wrote.") == ""
+    assert len(beyond("Who?", "", "word " * 1_000)) <= 400

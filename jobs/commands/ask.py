@@ -44,9 +44,10 @@ class Asking:
         return asyncio.run(self.ask(question, write, **options))
 
     async def ask(
-        self, question: str, write: Callable[[str], None] = lambda _text: None, *, k: int = 5, **options: Any
-    ) -> Answer:
-        """As `ask`. k: passages of a search."""
+        self, question: str, write: Callable[[str], None] = lambda _text: None, *,
+        seen: Callable[[Result], None] = lambda _found: None, k: int = 5, **options: Any,
+    ) -> Answer:  # fmt: skip
+        """As `ask`. seen: gets the result of each search. k: passages of a search."""
 
         async def search(queries: list[str], more: int) -> list[Result]:
             return await asyncio.to_thread(self.searcher.batch, queries, k + more, **options)
@@ -58,7 +59,9 @@ class Asking:
             async for event in events:
                 if isinstance(event, Answer):
                     return event
-                if isinstance(event, str):
+                if isinstance(event, Result):
+                    seen(event)
+                else:
                     write(event)
         raise AssertionError("an answer always ends with the whole of it")
 

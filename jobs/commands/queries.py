@@ -19,7 +19,7 @@ from jobs.arguments import (
 from jobs.harmless import INDENT, BlockWriter
 from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
-from retrieval.generation.decodings.settings import LINES, Decode
+from retrieval.generation.decodings import LINES, Decode
 from retrieval.generation.kinds import KINDS
 from retrieval.settings import Mode, Rerank
 

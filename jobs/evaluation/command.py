@@ -5,20 +5,20 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 
 from jobs.arguments import AllowPickle, Json, Plugins, TrustCode, open_store, run, show_json
 from jobs.drawing import check_picture
+from jobs.evaluation import options
+from jobs.evaluation.answers import Measured, Price, Writer
 from jobs.evaluation.view import QueryView
 from jobs.extras import require
 from jobs.terminal import BuildView, show, tell
 from pipelines.config import BuildConfig
 from retrieval.errors import ConfigError
 from retrieval.models import Trust
-from retrieval.rerankers import RERANKERS
 from retrieval.storage import Store
 
 if TYPE_CHECKING:
@@ -26,64 +26,11 @@ if TYPE_CHECKING:
     from pipelines.judged import Dataset
     from retrieval.search import Searcher
 
-_RERANKED = [one.stage for one in RERANKERS.values() if one.rank is not None]
-_OPTIONAL = [one.stage for one in RERANKERS.values() if one.optional]
 EXAMPLE = """Examples:
 corpusmill evaluate indexes/scifact --beir data/scifact --runs runs --plot quality.png
 corpusmill evaluate --beir data/scifact --beir data/fiqa --indexes indexes
-corpusmill evaluate indexes/mine --compare 1 2 --beir data/scifact"""
-
-
-_Index = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="INDEX|CONFIG [BEFORE AFTER ...]",
-        help="Folder or URL of an index, or a configuration; with several collections a configuration, "
-        "whose settings hold for all that are built. With --compare: then its versions, or other indexes.",
-    ),
-]
-_Compare = Annotated[
-    bool,
-    typer.Option(
-        "--compare", help="Compare versions of the index by their numbers, or indexes, on the same queries."
-    ),
-]
-_Beir = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FOLDER[=INDEX]",
-        help="Folder in BEIR layout: queries.jsonl, qrels/<split>.tsv. Repeatable: each is built from "
-        "its corpus.jsonl where it is not, unless its index is named, and one table tells of all.",
-    ),
-]
-_Queries = Annotated[
-    Path | None, typer.Option(help="Questions with answers instead: JSONL with question and answers.")
-]
-_Indexes = Annotated[Path, typer.Option(help="Folder of the indexes of several collections.")]
-_Split = Annotated[str, typer.Option(help="Which judgements to take.")]
-_Stages = Annotated[
-    str | None,
-    typer.Option(
-        help=f"dense_exact, dense, lexical, hybrid, {', '.join(_RERANKED)}, parted by commas, or all. "
-        f"Default: all but {', '.join(_OPTIONAL)}."
-    ),
-]
-_Sample = Annotated[
-    int | None, typer.Option(min=1, help="Evaluate so many queries, drawn with a fixed seed.")
-]
-_Runs = Annotated[Path | None, typer.Option(help="Folder for the run files, in TREC format.")]
-_Plot = Annotated[
-    Path | None,
-    typer.Option(help="File for a plot: quality against latency, or of several collections by stage."),
-]
-_Fit = Annotated[
-    bool,
-    typer.Option(
-        "--fit-fusion",
-        help="Fit the weights of dense and lexical scores to the judgements instead, by "
-        "cross-validation; a gain that may be chance is refused.",
-    ),
-]
+corpusmill evaluate indexes/mine --compare 1 2 --beir data/scifact
+corpusmill evaluate indexes/mine --answers questions.jsonl --generator local --decode prompt --decode token"""
 
 
 @dataclass(frozen=True)
@@ -113,9 +60,16 @@ class _Asked:
 
 
 def evaluate(
-    where: _Index = None, compare: _Compare = False, beir: _Beir = None, queries: _Queries = None,
-    indexes: _Indexes = Path("indexes"), split: _Split = "test", stages: _Stages = None,
-    sample: _Sample = None, runs: _Runs = None, plot: _Plot = None, fit_fusion: _Fit = False,
+    where: options.Index = None, compare: options.Compare = False, beir: options.Beir = None,
+    queries: options.Queries = None,
+    indexes: options.Indexes = Path("indexes"), split: options.Split = "test", stages: options.Stages = None,
+    sample: options.Sample = None, runs: options.Runs = None, plot: options.Plot = None,
+    fit_fusion: options.Fit = False, answers: options.Answers = None, decode: options.Decodes = None,
+    hops: options.Hops = None, k: options.Read = 5, generator: options.GeneratorKind = None,
+    model: options.GeneratorModel = None, base_url: options.BaseUrl = None,
+    api_key_env: options.ApiKeyEnv = None, price_hour: options.PriceHour = None,
+    price_tokens: options.PriceTokens = None, judge_url: options.JudgeUrl = None,
+    judge_model: options.JudgeModel = None,
     trust_remote_code: TrustCode = False, allow_pickle: AllowPickle = False, plugin: Plugins = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
@@ -126,8 +80,14 @@ def evaluate(
         split=split, stages=stages, sample=sample, runs=runs, plot=plot,
         trust=Trust(trust_remote_code, allow_pickle), plugins=plugin or [], json=json_, fit=fit_fusion,
     )  # fmt: skip
+    writer = Writer(generator, model, base_url, api_key_env, decode or [], hops, k)
+    measured = Measured(Price(price_hour, price_tokens), judge_url, judge_model)
 
     def work() -> None:
+        if answers is not None:
+            _answers(asked, answers, writer, measured)
+            return
+        writer.refuse_without_answers()
         if more and not compare:
             raise ConfigError(
                 f"one index is evaluated, and {more[0]} is named too",
@@ -136,6 +96,24 @@ def evaluate(
         _evaluate(asked, compare)
 
     run(work)
+
+
+def _answers(asked: _Asked, file: Path, writer: Writer, measured: Measured) -> None:
+    """Of answers, not of searches."""
+    require("evaluate", "ir_measures", "regex")
+    from jobs.evaluation.answers import evaluate_answers, print_answers
+
+    other = {
+        "--beir": asked.beir, "--queries": asked.queries, "--compare": asked.compared,
+        "--fit-fusion": asked.fit, "--stages": asked.stages,
+    }  # fmt: skip
+    if named := [name for name, value in other.items() if value]:
+        raise ConfigError(f"--answers measures answers alone, and {named[0]} is given too")
+    if asked.where is None:
+        raise ConfigError("no index is named", hint="corpusmill evaluate INDEX --answers FILE")
+    evaluating = measured.of(file, writer, asked.sample, asked.runs, asked.plot, asked.split)
+    with _searcher(asked, open_store(asked.where)) as searcher:
+        print_answers(evaluate_answers(searcher, evaluating), asked.json)
 
 
 def _print(asked: _Asked, values: dict[str, Any], lines: Iterable[str]) -> None:

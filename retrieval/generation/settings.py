@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from retrieval.errors import ConfigError
-from retrieval.generation.decodings.settings import LINES, ActiveSettings, Decode, MarginalSettings
+from retrieval.generation.decodings import LINES, ActiveSettings, Decode, MarginalSettings
 from retrieval.generation.kinds import KINDS, GeneratorSettings, Kind
 
 

@@ -4,7 +4,10 @@ from .gathering import next_search as next_search
 from .progress import Need as Need
 from .progress import Progress as Progress
 from .progress import Turn as Turn
-from .progress import Wanted as Wanted
 from .progress import search_and_write as search_and_write
+from .settings import LINES as LINES
+from .settings import ActiveSettings as ActiveSettings
+from .settings import Decode as Decode
+from .settings import MarginalSettings as MarginalSettings
 from .timed import Timed as Timed
 from .writing import Writing as Writing

@@ -4,8 +4,6 @@ from .generator import Generator as Generator
 from .generator import Marginalizing as Marginalizing
 from .local import LocalGenerator as LocalGenerator
 from .local_model import model_folder as model_folder
-from .sentence_draft import SentenceDraft as SentenceDraft
 from .written import Draft as Draft
 from .written import Marginal as Marginal
 from .written import MarginalRequest as MarginalRequest
-from .written import Token as Token

@@ -7,8 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from retrieval.filters import EMPTY_HINT
-from retrieval.generation.decodings import Turn
-from retrieval.generation.decodings.settings import ActiveSettings, Decode, MarginalSettings
+from retrieval.generation.decodings import ActiveSettings, Decode, MarginalSettings, Turn
 from retrieval.rerankers import RERANKERS
 from retrieval.results import QUESTION as QUERY
 from retrieval.serve.errors import BadRequest

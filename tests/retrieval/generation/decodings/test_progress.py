@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from retrieval.generation.decodings import Need, Progress, Turn, Wanted, search_and_write
+from retrieval.generation.decodings import Need, Progress, Turn, search_and_write
 from retrieval.generation.decodings.active import least, query_of
 from retrieval.generation.decodings.follow_up import by_rule, recent, refers
 from retrieval.generation.decodings.hops import beyond
-from retrieval.generation.decodings.progress import without
+from retrieval.generation.decodings.progress import Wanted, without
 from retrieval.generation.decodings.sub_questions import filled, followable
-from retrieval.generation.generators import Draft, SentenceDraft, Token
+from retrieval.generation.generators import Draft
+from retrieval.generation.generators.sentence_draft import SentenceDraft
+from retrieval.generation.generators.written import Token
 from tests.tools.samples.generation_tools import HITS, found_by, hits
 
 A, B, C, D = (replace(hit, rank=1) for hit in hits(*[("", text) for text in ("a", "b", "c", "d")]))

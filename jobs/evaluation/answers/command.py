@@ -48,7 +48,7 @@ def evaluate_answers(searcher: "Searcher", asked: Evaluating) -> tuple[dict[str,
 def _run(
     name: str, settings: "GenerationSettings", searcher: "Searcher", questions: "Questions", asked: Evaluating
 ) -> "AnswerRun":
-    from jobs.commands.ask import Asking
+    from jobs.commands import Asking
     from jobs.evaluation.answers.judge import judged
     from jobs.evaluation.answers.running import ask_all, fingerprint
     from jobs.evaluation.view import QueryView

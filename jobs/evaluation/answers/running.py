@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.commands.ask import Asking
+from jobs.commands import Asking
 from jobs.evaluation.answers.questions import Question, Questions
 from jobs.evaluation.answers.scoring import scores
 from retrieval.errors import GenerationError, InputError

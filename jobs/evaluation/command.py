@@ -69,7 +69,7 @@ def evaluate(
     model: options.GeneratorModel = None, base_url: options.BaseUrl = None,
     api_key_env: options.ApiKeyEnv = None, price_hour: options.PriceHour = None,
     price_tokens: options.PriceTokens = None, judge_url: options.JudgeUrl = None,
-    judge_model: options.JudgeModel = None,
+    judge_model: options.JudgeModel = None, against: options.Against = None,
     trust_remote_code: TrustCode = False, allow_pickle: AllowPickle = False, plugin: Plugins = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
@@ -81,7 +81,7 @@ def evaluate(
         trust=Trust(trust_remote_code, allow_pickle), plugins=plugin or [], json=json_, fit=fit_fusion,
     )  # fmt: skip
     writer = Writer(generator, model, base_url, api_key_env, decode or [], hops, k)
-    measured = Measured(Price(price_hour, price_tokens), judge_url, judge_model)
+    measured = Measured(Price(price_hour, price_tokens), judge_url, judge_model, against)
 
     def work() -> None:
         if answers is not None:

@@ -76,6 +76,13 @@ Decodes = Annotated[
         + " ".join(f"{name}: {line}." for name, line in LINES.items()),
     ),
 ]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --answers: a file of --runs on the same questions, made with whatever settings, that all "
+        "are compared with."
+    ),
+]
 Hops = Annotated[int | None, typer.Option(min=1, max=6, help="With --answers: most searches in a row.")]
 Read = Annotated[int, typer.Option("--k", "-k", min=1, max=20, help="With --answers: passages of a search.")]
 GeneratorKind = Annotated[str | None, typer.Option("--generator", help="With --answers: what writes them.")]

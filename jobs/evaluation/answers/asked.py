@@ -57,6 +57,7 @@ class Evaluating:
     plot: Path | None = None
     price: Price = field(default_factory=Price)
     judge: LanguageJudge | None = None
+    against: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Measured:
     price: Price
     judge_url: str | None
     judge_model: str | None
+    against: Path | None = None
 
     def of(
         self, file: Path, writer: Writer, sample: int | None, runs: Path | None, plot: Path | None, split: str
@@ -78,5 +80,5 @@ class Measured:
             judge = LanguageJudge(self.judge_url, self.judge_model, writer.api_key_env)
         return Evaluating(
             file, writer.decodes, writer.settings(), {"k": writer.k}, split, sample, runs, plot, self.price,
-            judge,
+            judge, self.against,
         )  # fmt: skip

@@ -24,6 +24,7 @@ def evaluate_answers(searcher: "Searcher", asked: Evaluating) -> tuple[dict[str,
     from jobs.evaluation.answers.measuring import differences, summary
     from jobs.evaluation.answers.questions import read_answer_questions
     from jobs.evaluation.answers.report import answers_json, answers_lines, draw_answers
+    from jobs.evaluation.answers.running import earlier_run
     from retrieval.generation import CALIBRATION
 
     if asked.plot is not None:
@@ -35,7 +36,8 @@ def evaluate_answers(searcher: "Searcher", asked: Evaluating) -> tuple[dict[str,
         ways = {asked.settings.decode: asked.settings}
     threshold = asked.settings.support_threshold
     threshold = CALIBRATION.threshold if threshold is None else threshold
-    runs = [_run(name, own, searcher, questions, asked) for name, own in ways.items()]
+    before = [earlier_run(asked.against, questions)] if asked.against is not None else []
+    runs = before + [_run(name, own, searcher, questions, asked) for name, own in ways.items()]
     summaries = {run.name: summary(run, questions, threshold, asked.price) for run in runs}
     found = differences(runs, threshold)
     if asked.plot is not None:

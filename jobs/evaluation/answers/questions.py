@@ -1,9 +1,9 @@
 """Questions whose answers are measured: JSONL, an object a line.
 
 `question` (or `text`); `answers`, a list, empty for a question that should not be answered; and what is known
-beside: `id`, `documents` (ids of those that an answer should cite, and that it needs), `nuggets` (facts that
-a long answer should hold, as TREC RAG has them: objects with `text`, `importance` vital or okay, and
-`aliases`, other wordings).
+beside: `id`, `documents` (ids of those that an answer should cite, and that it needs; `name*` is any whose id
+begins so), `nuggets` (facts that a long answer should hold, as TREC RAG has them: objects with `text`,
+`importance` vital or okay, and `aliases`, other wordings).
 """
 
 import json

@@ -146,6 +146,18 @@ def read_run(file: Path, made_of: str | None = None) -> dict[str, Outcome]:
     return found
 
 
+def earlier_run(file: Path, questions: Questions) -> AnswerRun:
+    """A run of before on these questions. Raises InputError where it lacks one."""
+    found = read_run(file)
+    missing = [one.id for one in questions.questions if one.id not in found]
+    if missing:
+        raise InputError(
+            f"{file} has no answer to {len(missing):,} of the questions, such as {missing[0]!r}",
+            hint="Compare runs on the same questions, and the same --sample.",
+        )
+    return AnswerRun(f"{file.parent.name}/{file.stem}", [found[one.id] for one in questions.questions])
+
+
 def _lines(file: Path) -> Iterator[str]:
     try:
         yield from file.read_text(encoding="utf-8").rstrip("\n").split("\n")

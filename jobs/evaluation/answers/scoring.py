@@ -69,9 +69,14 @@ def scores(question: Question, found: Answer, context: Sequence[Hit]) -> dict[st
 
 
 def _of_documents(wanted: set[str], found: Answer, context: Sequence[Hit]) -> dict[str, float]:
-    read = {hit.doc_id for hit in context} & wanted
-    values = {"supporting": len(read) / len(wanted), "supporting_all": float(read == wanted)}
-    cited = [one.doc_id in wanted for one in found.citations]
+    read = [any(_is(hit.doc_id, one) for hit in context) for one in wanted]
+    values = {"supporting": sum(read) / len(read), "supporting_all": float(all(read))}
+    cited = [any(_is(one.doc_id, known) for known in wanted) for one in found.citations]
     if cited:
         values["citation_precision"] = sum(cited) / len(cited)
     return {**values, "citation_recall": float(any(cited))}
+
+
+def _is(document: str, named: str) -> bool:
+    """Whether a document is the one that is named, by its id or, with * at the end, by how that begins."""
+    return document.startswith(named[:-1]) if named.endswith("*") else document == named

@@ -85,6 +85,18 @@ def test_a_run_goes_on_where_it_was_interrupted(searcher: Any, file: Path, tmp_p
         evaluated(searcher, file, runs)
 
 
+def test_a_run_of_before_is_compared_with(searcher: Any, file: Path, tmp_path: Path) -> None:
+    evaluated(searcher, file, tmp_path / "one", k=1)
+    before = Measured(Price(), None, None, tmp_path / "one" / "prompt.jsonl")
+    values, lines = evaluated(searcher, file, measured=before)
+    assert [*values["runs"]] == ["one/prompt", "prompt"]
+    assert {one["against"] for one in values["differences"]} == {"one/prompt"}
+    assert all(one["p"] > 0.05 for one in values["differences"]) and "one/prompt" in lines[2]
+    other = write_jsonl(tmp_path / "other.jsonl", [{"id": "new", "question": "Who?"}])
+    with pytest.raises(InputError, match="no answer to 1 of the questions, such as 'new'"):
+        evaluated(searcher, other, measured=before)
+
+
 def test_further_hops_show_in_what_supports(searcher: Any, tmp_path: Path) -> None:
     asked = [{
         "question": "Who directed the later film with the actress who won an Academy Award for The Constant "

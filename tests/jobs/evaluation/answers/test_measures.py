@@ -57,6 +57,8 @@ def test_an_answer_is_scored_by_what_is_known_of_its_question() -> None:
         "supporting_all": 0, "citation_precision": 0.5, "citation_recall": 1, "nuggets": 0.5,
         "nuggets_vital": 1,
     }  # fmt: skip
+    some = Question(id="1", question="?", documents=(f"{first}*", "x*"))
+    assert scores(some, answer("?", first), HITS)["supporting"] == 0.5
     bare = scores(Question(id="1", question="?"), answer("Something."), HITS)
     assert bare == {"holds": 0}
     uncited = scores(asked, answer(NOT_IN_PASSAGES), HITS[1:])

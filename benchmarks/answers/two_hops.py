@@ -73,7 +73,7 @@ def composed(queries: list[dict[str, Any]], relevant: dict[str, list[str]]) -> I
                 yield {
                     "id": f"{first['_id']}+{second['_id']}",
                     "question": second["text"].replace(second["subject"], said),
-                    "answers": second["answers"], 
+                    "answers": second["answers"],
                     "documents": [f"{article(one[0])}#*" for one in (own, other)],
                 }  # fmt: skip
 

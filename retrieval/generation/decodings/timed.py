@@ -19,7 +19,7 @@ class Timed:
     """`ms`: milliseconds by stage."""
 
     def __init__(self, deadline: Deadline, timeout_s: float, ms: dict[str, float]) -> None:
-        """timeout_s: that the generator may take. ms: what was needed before."""
+        """timeout_s: that the generator may take in all. ms: what was needed before."""
         self.deadline, self.ms = deadline, dict(ms)
         self._timeout_s = timeout_s
 
@@ -57,7 +57,8 @@ class Timed:
 
     async def _before(self, work: Awaitable[R], start: float, name: str) -> R:
         self.deadline.check()
-        remaining, left = self._timeout_s - (time.perf_counter() - start), self.deadline.left
+        spent = self.ms.get("generation", 0.0) / 1000 + time.perf_counter() - start
+        remaining, left = self._timeout_s - spent, self.deadline.left
         try:
             async with asyncio.timeout(min(remaining, left)):
                 return await work

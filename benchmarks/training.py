@@ -27,6 +27,7 @@ METHODS = {
     "shared": ("dpr", {"towers": "shared"}),
     "both": ("dpr", {"towers": "both"}),
     "colbert": ("colbert", {}),
+    "rag": ("rag", {"towers": "query"}),  # of benchmarks/training_rag.py
 }
 STAGES = {"colbert": "late_interaction"}
 
@@ -55,6 +56,17 @@ class Peak:
                     continue
             self.bytes = max(self.bytes, found)
             time.sleep(0.5)
+
+
+def place_settings(config: dict[str, Any], entries: list[str]) -> None:
+    """Put `key=value` of the command line into a configuration."""
+    for entry in entries:
+        key, _, value = entry.partition("=")
+        *sections, name = key.split(".")
+        place = config
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = yaml.safe_load(value)
 
 
 def trained(method: str, config: dict[str, Any], work: Path) -> dict[str, Any]:
@@ -94,13 +106,7 @@ def measured(method: str, args: argparse.Namespace, seed: int) -> dict[str, Any]
     work.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {"index": {"path": str(args.index)}, "examples": {"beir": str(args.beir)}}
     config["training"] = {"seed": seed}
-    for entry in args.set:
-        key, _, value = entry.partition("=")
-        *sections, name = key.split(".")
-        place = config
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[name] = yaml.safe_load(value)
+    place_settings(config, args.set)
     found = trained(method, config, work)
     target = work / "index"
     if method in ("query", "colbert") and not target.exists():

@@ -14,6 +14,8 @@ from retrieval.models import TRANSFORMERS, Trust, resolve_model
 from retrieval.models.encoders import choose_dtype
 from retrieval.settings import ModelSettings
 
+_SHARED_TOKENS = 16  # a shorter beginning is not worth a pass of its own
+
 
 class TrainedGenerator(nn.Module):
     """A causal model or an encoder-decoder, whole or by LoRA. Weights in float32, autocast where it pays."""
@@ -44,6 +46,8 @@ class TrainedGenerator(nn.Module):
         )
         self.device = device
         self._low = choose_dtype(ModelSettings(), device)
+        if (head := self.model.get_output_embeddings()) is not None:
+            head.register_forward_pre_hook(_in_one_block)
         self.eval()  # no dropout: the workers' gradients are those of one
 
     def count(self, text: str) -> int:
@@ -56,7 +60,7 @@ class TrainedGenerator(nn.Module):
         found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"][: most - 1]
         return [*found, int(self.tokenizer.eos_token_id)]
 
-    def _prompt_ids(self, prompt: Prompt) -> list[int]:
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
         """As the product has it read: see `LocalGenerator`."""
         if self.chat:
             messages = list(prompt.messages)
@@ -68,19 +72,42 @@ class TrainedGenerator(nn.Module):
 
     def forward(self, prompts: Sequence[Prompt], answer: Sequence[int]) -> Tensor:
         """`log p(y_i | x, z, y_<i)` of the tokens of one answer after each of k prompts: (k, t) float32."""
-        rows = [self._prompt_ids(prompt) for prompt in prompts]
+        rows = [self.prompt_ids(prompt) for prompt in prompts]
         with torch.autocast(self.device, self._low, enabled=self._low != torch.float32):
             return self._two_sided(rows, answer) if self.two_sided else self._causal(rows, answer)
 
     def _causal(self, rows: list[list[int]], answer: Sequence[int]) -> Tensor:
-        """Padded on the left, so that the answers end the rows: logits are computed for them alone."""
-        ids, mask = _padded([[*row, *answer] for row in rows], self.padding, left=True)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        """Padded on the left, so that the answers end the rows: logits are computed for them alone.
+
+        What all prompts begin with, instructions and examples, is read once.
+        """
+        shared = _shared(rows)
+        past = self._read(rows[0][:shared], len(rows)) if shared >= _SHARED_TOKENS else None
+        start = shared if past is not None else 0
+        ids, mask = _padded([[*row[start:], *answer] for row in rows], self.padding, left=True)
+        mask = torch.cat([mask.new_ones(len(rows), start), mask], 1)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, start:]
         found = self.model(
-            input_ids=ids.to(self.device), attention_mask=mask.to(self.device),
-            position_ids=positions.to(self.device), logits_to_keep=len(answer) + 1, use_cache=False,
+            input_ids=ids.to(self.device), attention_mask=mask.to(self.device), past_key_values=past,
+            position_ids=positions.to(self.device), logits_to_keep=len(answer) + 1,
+            use_cache=past is not None,
         )  # fmt: skip
         return self._of(found.logits[:, :-1], answer)
+
+    def _read(self, ids: list[int], rows: int) -> Any:
+        """Keys and values of a beginning, for each of the rows, with their gradients; None: it has others."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+        found = self.model(
+            input_ids=torch.tensor([ids], device=self.device), use_cache=True, logits_to_keep=1
+        ).past_key_values
+        plain = type(found) is DynamicCache and all(
+            type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in found.layers
+        )
+        if not plain:  # states of a recurrent model, say
+            return None
+        found.batch_repeat_interleave(rows)
+        return found
 
     def _two_sided(self, rows: list[list[int]], answer: Sequence[int]) -> Tensor:
         ids, mask = _padded(rows, self.padding, left=False)
@@ -113,6 +140,19 @@ class TrainedGenerator(nn.Module):
             empty.save_pretrained(folder, state_dict=state)
             self.model.unmerge_adapter()
         self.tokenizer.save_pretrained(folder)
+
+
+def _shared(rows: list[list[int]]) -> int:
+    """How many tokens several rows begin with in common; each keeps one of its own."""
+    if len(rows) == 1:
+        return 0
+    most, first = min(map(len, rows)) - 1, rows[0]
+    return next((at for at in range(most) if any(row[at] != first[at] for row in rows)), most)
+
+
+def _in_one_block(_head: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """Rows of a view are multiplied row by row, and each reads all weights of the vocabulary."""
+    return (inputs[0].contiguous(),)
 
 
 def _padded(rows: list[list[int]], padding: int, *, left: bool) -> tuple[Tensor, Tensor]:

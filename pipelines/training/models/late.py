@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.training.models.frozen import freeze
+from pipelines.training.models.saving import save_late
 from retrieval.errors import ConfigError
 from retrieval.models import TRANSFORMERS, read_model_json, resolve_model_side
 from retrieval.models.encoders import Side, choose_dtype
@@ -109,8 +110,8 @@ class LateEncoder(nn.Module):
         return {name: one for name, one in self.named_parameters() if one.requires_grad}
 
     def save(self, folder: Path) -> None:
-        """As a folder that sentence-transformers' MultiVectorEncoder loads."""
-        self.model.save_pretrained(str(folder), create_model_card=False)
+        """As a folder that PyLate and sentence-transformers' MultiVectorEncoder load."""
+        save_late(self.model, folder)
 
 
 def _padded(values: Tensor, width: int) -> Tensor:

@@ -51,6 +51,36 @@ def test_log_probabilities_are_those_of_the_model_alone(written: Path) -> None:
         torch.testing.assert_close(together[0], wanted, atol=1e-4, rtol=1e-4)
 
 
+def test_what_prompts_begin_with_is_read_once_and_gradients_are_the_same(written: Path) -> None:
+    made = TrainedGenerator(str(written), lora_rank=4)
+    with torch.no_grad():
+        for number, one in enumerate(made.trained().values()):
+            one.add_(0.05 * torch.randn(one.shape, generator=torch.Generator().manual_seed(number)))
+    answer = made.answer_ids("in the year 1500", 16)
+    begin = (
+        "answer from the passages alone, as these examples do: the lake is deep, the violin has four strings."
+    )
+    prompts = [prompt(f"{begin} {text}") for text in ("rivers were seen", "bees, and much else of them", "x")]
+    passes: list[torch.Size] = []
+    made.model.get_input_embeddings().register_forward_hook(
+        lambda _module, inputs, _output: passes.append(inputs[0].shape)
+    )
+
+    def gradients(found: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        made.zero_grad()
+        torch.stack([one.sum(-1) for one in found]).logsumexp(0).backward()
+        return {name: one.grad.clone() for name, one in made.trained().items() if one.grad is not None}
+
+    together = made(prompts, answer)
+    if not made.two_sided:
+        assert [shape[0] for shape in passes] == [1, 3] and passes[0][1] > 16
+    alone = [made([one], answer)[0] for one in prompts]
+    torch.testing.assert_close(together, torch.stack(alone), atol=1e-4, rtol=1e-4)
+    wanted, found = gradients(alone), gradients(list(together))
+    assert wanted and wanted.keys() == found.keys()
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-3)
+
+
 def test_by_token_it_is_what_transformers_marginalises() -> None:
     """`RagTokenForGeneration.marginalize` over the same logits and document scores."""
     from transformers import RagTokenForGeneration

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from pipelines.config import validated
+from pipelines.training import TrainConfig, train
 from tests.conftest import write_jsonl
 from tests.tools.samples.encoder_models import model_folder
+from tests.tools.serving.serve_load import Load, statuses
 from tests.tools.serving.serve_tools import Service, commit, flip, served_documents, serving
 
 pytestmark = pytest.mark.slow
@@ -41,8 +44,12 @@ class Growing:
     def add(self, key: str, text: str, model: str = "all-MiniLM-L6-v2", **index: Any) -> int:
         """Build with one more document; the new version."""
         self._documents.append({"_id": key, "title": key, "text": text, "year": 2000})
+        return self.build({"name": model}, **index)
+
+    def build(self, model: dict[str, str], **index: Any) -> int:
+        """Build with the documents of now; the new version."""
         corpus = write_jsonl(self.beside.parent / "corpus.jsonl", self._documents)
-        settings = {**SETTINGS, "index": {**SETTINGS["index"], **index}, "model": {"name": model}}
+        settings = {**SETTINGS, "index": {**SETTINGS["index"], **index}, "model": model}
         return int(self._build(corpus, self.beside, **settings).manifest.version)
 
     def publish(self) -> list[Path]:
@@ -139,6 +146,39 @@ def test_another_embedding_model_is_taken(changing: tuple[Service, Growing], tmp
     assert found["hits"][0]["doc_id"] == "z3"
     vectors = service.post("/v1/embeddings", {"input": ["a zebra"]}).json()["data"]
     assert len(vectors[0]["embedding"]) == 32
+
+
+def test_a_trained_query_tower_is_taken_and_no_query_fails(
+    changing: tuple[Service, Growing], tmp_path: Path
+) -> None:
+    """The new version differs in its query encoder alone; requests go on while it is taken."""
+    service, growing = changing
+    small = str(model_folder(tmp_path / "small", max_seq_length=128, config={"max_position_embeddings": 140}))
+    before = growing.add("z4", "The zebra Quill keeps a diary.", model=small)
+    growing.publish()
+    growing.commit(before)
+    until(service, version=before, refused=None)
+    values = {
+        "index": {"path": str(growing.beside)}, "output": str(tmp_path / "out"), "towers": "query",
+        "examples": {"titles": 40, "dev_share": 0.2},
+        "training": {"steps": 8, "batch": 8, "learning_rate": 1e-2, "average": 1.0, "frozen_layers": 0},
+    }  # fmt: skip
+    made = train("dpr", validated(TrainConfig, values, "test"), lambda _event: None).outcome
+    assert made["best_step"] > 0, "no step was better on dev, so nothing would change"
+    asked = {"query": "which zebra keeps a diary", "mode": "dense", "k": 3, "require_full": True}
+    known = service.post("/v1/embeddings", {"input": [asked["query"]]}).json()["data"][0]["embedding"]
+    with Load(service.url, [asked, {**asked, "mode": "hybrid", "query": "a lighthouse"}], 2) as load:
+        version = growing.build({"name": small, **made["models"]})
+        copied = growing.publish()
+        growing.commit(version)
+        until(service, version=version, refused=None)
+        time.sleep(1)  # answers of the new version
+    assert set(statuses(load.outcomes)) == {200}
+    assert version == before + 1 and not any("vectors" in path.parts for path in copied)
+    found = service.post("/v1/search", asked).json()
+    assert found["version"] == version and found["coverage"]["full"]
+    now = service.post("/v1/embeddings", {"input": [asked["query"]]}).json()["data"][0]["embedding"]
+    assert now != known
 
 
 def test_request_ids_reach_every_deployment(changing: tuple[Service, Growing]) -> None:

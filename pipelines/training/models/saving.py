@@ -46,10 +46,10 @@ def _pylate_settings(model: Any) -> dict[str, Any] | None:
     if [type(module).__name__ for module in model] != kinds:
         return None
     transformer, mask = model[0], model[2]
-    expansion, vocabulary = transformer.query_expansion, model.tokenizer.get_vocab()
-    prompts = {side: model.prompts.get(side) or "" for side in ("query", "document")}
+    expansion = transformer.query_expansion
+    query, document = (_prefix(model, side) for side in ("query", "document"))
     plain = (
-        all(prompt == "" or prompt in vocabulary for prompt in prompts.values())
+        None not in (query, document)
         and (expansion is None or expansion.get("strategy") == "fixed")
         and list(mask.skiplist_tasks) == ["document"]
         and mask.keep_only_token_ids is None
@@ -58,8 +58,8 @@ def _pylate_settings(model: Any) -> dict[str, Any] | None:
         return None
     return {
         "model_type": "ColBERT",
-        "query_prefix": prompts["query"],
-        "document_prefix": prompts["document"],
+        "query_prefix": query,
+        "document_prefix": document,
         "query_length": expansion["length"] if expansion else transformer.query_length,
         "document_length": transformer.document_length,
         "do_query_expansion": expansion is not None,
@@ -68,6 +68,17 @@ def _pylate_settings(model: Any) -> dict[str, Any] | None:
         "prompts": {},
         "similarity_fn_name": "MaxSim",
     }
+
+
+def _prefix(model: Any, side: str) -> str | None:
+    """The one token that stands before the texts of a side; empty without one, None where it is a text."""
+    prompt = str(model.prompts.get(side) or "")
+    if not prompt:
+        return ""
+    cut = model.tokenizer.tokenize
+    return next(
+        (one for one in (prompt, prompt.rstrip()) if cut(f"{prompt}words") == [one, *cut("words")]), None
+    )
 
 
 def _put(path: Path, value: Any) -> None:

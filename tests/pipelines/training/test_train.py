@@ -1,15 +1,19 @@
 """Whole trainings on an index, by Ray Train: what comes out of each kind."""
 
+import json
 import shutil
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.training import mine, train
 from pipelines.training.examples import read_examples
+from pipelines.training.models import LateEncoder
 from pipelines.training.running import read_metrics
 from retrieval.errors import ConfigError
 from retrieval.format import read_manifest
@@ -20,6 +24,7 @@ from retrieval.storage import Store
 from tests.conftest import write_jsonl
 from tests.pipelines.training.whole import DOCUMENTS, config, run
 from tests.tools.samples.encoder_models import model_folder
+from tests.tools.samples.late_models import LAYOUTS
 
 
 def test_mined_examples_are_disjoint_and_no_negative_is_relevant(made: Path, tmp_path: Path) -> None:
@@ -147,3 +152,38 @@ def test_colbert_of_a_smaller_width_goes_into_an_index(
     )  # fmt: skip
     with Searcher.open(str(tmp_path / "index")) as searcher:
         assert searcher("who saw rivers in 1500?", 3, rerank="late-interaction").hits
+
+
+@pytest.mark.parametrize("begin", ["bare", "expanding", *sorted(LAYOUTS)])
+def test_a_colbert_export_has_the_layout_that_pylate_reads(begin: str, tmp_path: Path) -> None:
+    """As PyLate writes it; benchmarks/search/pylate_export.py shows that PyLate gives the same vectors."""
+    bare = begin in ("bare", "expanding")
+    folder = model_folder(tmp_path / "m") if bare else LAYOUTS[begin](tmp_path / "m").folder
+    encoder = LateEncoder(
+        ModelSettings(name=str(folder)), width=16, query_tokens=16, passage_tokens=40,
+        expansion=begin != "bare", frozen_layers=0, texts=["rivers, and bees.", "violins; chess"],
+    )  # fmt: skip
+    encoder.save(tmp_path / "out")
+    settings = json.loads((tmp_path / "out/config_sentence_transformers.json").read_text())
+    modules = [one["type"] for one in json.loads((tmp_path / "out/modules.json").read_text())]
+    if begin == "native":  # its prompts are texts, and PyLate's are tokens
+        assert settings["model_type"] == "MultiVectorEncoder" and len(modules) == 4
+    else:
+        assert modules == ["sentence_transformers.models.Transformer", "pylate.models.Dense.Dense"]
+        assert settings["model_type"] == "ColBERT"
+        assert settings["do_query_expansion"] == (begin != "bare")
+        assert (settings["query_length"], settings["document_length"]) == (16, 40)
+        assert settings["query_prefix"] == ("" if bare else "[unused0]")
+        assert settings["skiplist_words"] == list(string.punctuation)
+    loaded = open_token_encoder(
+        LateInteractionSettings(model=ModelSettings(name=str(tmp_path / "out"), dtype="float32")),
+        ModelSettings(),
+    )
+    texts = ["rivers, seen in 1500: where?", "bees"]
+    passages = list(loaded.encode_passages(["", ""], texts))
+    with torch.no_grad():
+        for texts_of, side in ((list(loaded.encode_queries(texts)), "query"), (passages, "passage")):
+            prompts = encoder.model.prompts.get("query" if side == "query" else "document") or ""
+            vectors, mask = encoder([prompts + text for text in texts], side)  # type: ignore[arg-type]
+            for row, found in enumerate(texts_of):
+                np.testing.assert_allclose(found, vectors[row][mask[row]].numpy(), atol=1e-5)

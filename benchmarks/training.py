@@ -101,13 +101,15 @@ def build_config(index: Path, target: Path, models: dict[str, str], method: str)
 
 
 def measured(method: str, args: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """One training, and before and after."""
+    """One training, and before and after, if they are asked for."""
     work = args.work / f"{method}-{seed}"
     work.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {"index": {"path": str(args.index)}, "examples": {"beir": str(args.beir)}}
     config["training"] = {"seed": seed}
     place_settings(config, args.set)
     found = trained(method, config, work)
+    if args.speed:
+        return found
     target = work / "index"
     if method in ("query", "colbert") and not target.exists():
         shutil.copytree(args.index, target)  # vectors stay
@@ -164,9 +166,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--methods", default="query,shared,colbert")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--speed", action="store_true", help="seconds a step and memory alone")
     parser.add_argument("--set", action="append", default=[], help="key of the configuration and its value")
     args = parser.parse_args()
     args.work, args.index, args.beir = (path.resolve() for path in (args.work, args.index, args.beir))
+    if args.speed:
+        for method in args.methods.split(","):
+            one = measured(method, args, int(args.seeds.split(",")[0]))
+            print(
+                f"{method}: {one['step']:.2f} s a step, workers held {one['peak'] / 1e9:.1f} GB", flush=True
+            )
+        return
     print("| method | stage | positives | before | after | p |\n| --- | --- | --- | --- | --- | --- |")
     worse = []
     for method in args.methods.split(","):

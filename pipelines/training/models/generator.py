@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from retrieval.errors import ConfigError
 from retrieval.generation import Prompt
 from retrieval.generation.generators import model_folder
+from retrieval.generation.marginal import shared_beginning
 from retrieval.models import TRANSFORMERS, Trust, resolve_model
 from retrieval.models.encoders import choose_dtype
 from retrieval.settings import ModelSettings
@@ -81,7 +82,7 @@ class TrainedGenerator(nn.Module):
 
         What all prompts begin with, instructions and examples, is read once.
         """
-        shared = _shared(rows)
+        shared = self._shared(rows, len(answer))
         past = self._read(rows[0][:shared], len(rows)) if shared >= _SHARED_TOKENS else None
         start = shared if past is not None else 0
         ids, mask = _padded([[*row[start:], *answer] for row in rows], self.padding, left=True)
@@ -93,6 +94,13 @@ class TrainedGenerator(nn.Module):
             use_cache=past is not None,
         )  # fmt: skip
         return self._of(found.logits[:, :-1], answer)
+
+    def _shared(self, rows: list[list[int]], answer: int) -> int:
+        """Tokens to read once. Padding follows them, which a window over the last tokens would count."""
+        window = getattr(self.model.config.get_text_config(), "sliding_window", None)
+        if window is not None and max(map(len, rows)) + answer >= window:
+            return 0
+        return shared_beginning(rows)
 
     def _read(self, ids: list[int], rows: int) -> Any:
         """Keys and values of a beginning, for each of the rows, with their gradients; None: it has others."""
@@ -140,14 +148,6 @@ class TrainedGenerator(nn.Module):
             empty.save_pretrained(folder, state_dict=state)
             self.model.unmerge_adapter()
         self.tokenizer.save_pretrained(folder)
-
-
-def _shared(rows: list[list[int]]) -> int:
-    """How many tokens several rows begin with in common; each keeps one of its own."""
-    if len(rows) == 1:
-        return 0
-    most, first = min(map(len, rows)) - 1, rows[0]
-    return next((at for at in range(most) if any(row[at] != first[at] for row in rows)), most)
 
 
 def _in_one_block(_head: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

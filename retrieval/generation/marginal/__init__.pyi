@@ -1,6 +1,7 @@
 from .conditionals import CausalConditionals as CausalConditionals
 from .conditionals import Conditionals as Conditionals
 from .conditionals import EncoderDecoderConditionals as EncoderDecoderConditionals
+from .conditionals import shared_beginning as shared_beginning
 from .decoding import Decoded as Decoded
 from .decoding import decode_sequence as decode_sequence
 from .decoding import decode_token as decode_token

@@ -13,6 +13,14 @@ PREFILL_TOKENS = 128  # of the prompts at a time: between their layers a cancell
 MOST_ROWS = 32  # answers that are scored at a time: their logits are rows x tokens x vocabulary
 
 
+def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens several prompts have in common at the front; each keeps one of its own. 0 for one."""
+    if len(prompts) < 2:
+        return 0
+    most, first = min(map(len, prompts)) - 1, prompts[0]
+    return next((at for at in range(most) if any(row[at] != first[at] for row in prompts)), most)
+
+
 class Conditionals:
     """A model after k prompts, one for each passage; row z of what it gives belongs to passage z.
 
@@ -135,14 +143,9 @@ class CausalConditionals(Conditionals):
         """
         rows = self._prompts
         window = getattr(self._model.config.get_text_config(), "sliding_window", None)
-        if len(rows) < 2 or (window is not None and max(map(len, rows)) >= window // 2):
+        if window is not None and max(map(len, rows)) >= window // 2:
             return 0
-        shared = 0
-        for tokens in zip(*rows, strict=False):
-            if len(set(tokens)) > 1:
-                break
-            shared += 1
-        return min(shared, min(map(len, rows)) - 1)  # each has a token of its own to go on from
+        return shared_beginning(rows)
 
     def _forward(self, ids: Tensor, real: Tensor | None = None, *, last: bool = False) -> Tensor:
         added = torch.ones_like(ids) if real is None else real

@@ -28,12 +28,16 @@ from training import build_config, corpusmill, place_settings, trained  # beside
 
 from jobs.evaluation.measuring.significance import randomisation_test
 from pipelines.judged import holds_any, read_beir, sequences_of
-from pipelines.training.losses import marginal_loss
 from pipelines.training.methods.bank import stored_vectors
 from pipelines.training.models import TrainedGenerator
 from retrieval.format import Passage
 from retrieval.generation import Prompt, make_prompt
-from retrieval.generation.marginal import CausalConditionals, decode_sequence, log_prior
+from retrieval.generation.marginal import (
+    CausalConditionals,
+    decode_sequence,
+    log_prior,
+    sequence_likelihood,
+)
 from retrieval.search import Searcher
 
 MEASURES = {"nll": "NLL of the answer", "nll_whole": "with citation and end", "em": "EM", "f1": "F1"}
@@ -90,21 +94,18 @@ def split(beir: Path, work: Path, train: int, test: int) -> Path:
 class SayingSomething(CausalConditionals):
     """No answer is empty: an untrained generator often likes that best, and would be compared by it."""
 
+    def __init__(self, generator: TrainedGenerator, prompts: list[Prompt]) -> None:
+        lines = (
+            number for token, number in generator.tokenizer.get_vocab().items() if token[0] in "\n\u010a"
+        )
+        ends = [generator.tokenizer.eos_token_id, *lines]
+        super().__init__(generator.model, [generator.prompt_ids(one) for one in prompts], ends)
+
     def start(self) -> torch.Tensor:
         """As CausalConditionals.start."""
         first = super().start()
         first[:, self.end] = -torch.inf
         return first
-
-
-@torch.no_grad()
-def decoded(generator: TrainedGenerator, prompts: list[Prompt], prior: torch.Tensor) -> str:
-    """Fast RAG-Sequence with one beam for each passage. prior: (k,) log-probabilities."""
-    vocabulary = generator.tokenizer.get_vocab().items()
-    ends = [generator.tokenizer.eos_token_id, *(n for token, n in vocabulary if token.startswith("\n"))]
-    model = SayingSomething(generator.model, [generator.prompt_ids(one) for one in prompts], ends)
-    best = decode_sequence(model, prior, beams=1, most=NEW_TOKENS, thorough=False)[0]
-    return str(generator.tokenizer.decode(best.tokens, skip_special_tokens=True))
 
 
 class Side:
@@ -126,23 +127,17 @@ class Side:
 
     @torch.no_grad()
     def measured(self, question: str, answers: list[str]) -> dict[str, float]:
-        """The measures of a question."""
+        """The measures of a question; its prompts are read once for all of them."""
         passages, scores = self.retrieved(question)
         prompts = [make_prompt(question, [one], self.generator.count, 160) for one in passages]
-        answer = self.generator.answer_ids(answers[0], 32)
-        tokens = self.generator(prompts, answer)
+        prior, model = log_prior(scores, self.scale), SayingSomething(self.generator, prompts)
+        best = decode_sequence(model, prior, beams=1, most=NEW_TOKENS, thorough=False)[0]
+        em, f1 = scored(self.generator.tokenizer.decode(best.tokens, skip_special_tokens=True), answers)
         plain = self.generator.tokenizer(f" {answers[0]}", add_special_tokens=False)["input_ids"]
-        own = next((n for n, pair in enumerate(zip(answer, plain, strict=False)) if pair[0] != pair[1]), None)
-        length = min(len(plain), len(answer)) if own is None else own
-        em, f1 = scored(decoded(self.generator, prompts, log_prior(scores, self.scale)), answers)
-        gold = sequences_of(answers)
-        return {
-            "nll": float(marginal_loss(scores, tokens[:, :length], "sequence", self.scale)),
-            "nll_whole": float(marginal_loss(scores, tokens, "sequence", self.scale)),
-            "em": em,
-            "f1": f1,
-            "recall": float(any(holds_any(one.text, gold) for one in passages)),
-        }
+        whole = [*self.generator.answer_ids(answers[0], 32)[:-1], model.end]
+        own, full = sequence_likelihood(prior, model.score([plain[:31], whole]).transpose(0, 1)).tolist()
+        held = any(holds_any(one.text, sequences_of(answers)) for one in passages)
+        return {"nll": -own, "nll_whole": -full, "em": em, "f1": f1, "recall": float(held)}
 
 
 def compared(sides: list[Side], folder: Path, work: Path) -> list[list[dict[str, float]]]:

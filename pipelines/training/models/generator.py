@@ -56,10 +56,18 @@ class TrainedGenerator(nn.Module):
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def answer_ids(self, answer: str, most: int) -> list[int]:
-        """An answer as the product's prompt has it written, with the citation of its passage, and its end."""
-        text = f"{answer} [1]." if self.chat or self.two_sided else f" {answer} [1].\n"
-        found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"][: most - 1]
-        return [*found, int(self.tokenizer.eos_token_id)]
+        """An answer as the product's prompt has it written, with the citation of its passage, and its end.
+
+        That of a base model ends with its line: nobody reads on, so no end of a text is learnt after it.
+        """
+        own_line = not (self.chat or self.two_sided)
+        text = f" {answer} [1].\n" if own_line else f"{answer} [1]."
+        found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if own_line and self.tokenizer.decode(found[-1:]).endswith("\n"):
+            end = found.pop()
+        else:  # also where a tokenizer knows no lines
+            end = int(self.tokenizer.eos_token_id)
+        return [*found[: most - 1], end]
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """As the product has it read: see `LocalGenerator`."""

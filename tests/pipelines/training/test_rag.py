@@ -26,6 +26,18 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return generator(tmp_path_factory.mktemp("generator") / "g", request.param)
 
 
+def byte_tokenizer() -> Any:
+    """Of bytes alone, as GPT-2 writes them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    plain = Tokenizer(models.BPE(vocab={letter: n for n, letter in enumerate(letters)}, merges=[]))
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="!")
+
+
 def prompt(text: str) -> Prompt:
     return Prompt(text, (), 1, False, 0)
 
@@ -79,6 +91,18 @@ def test_what_prompts_begin_with_is_read_once_and_gradients_are_the_same(written
     wanted, found = gradients(alone), gradients(list(together))
     assert wanted and wanted.keys() == found.keys()
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-3)
+
+
+def test_an_answer_of_a_base_model_ends_with_its_line(tmp_path: Path) -> None:
+    """As decoding ends it; what a tokenizer of bytes makes of a line is one token."""
+    made = TrainedGenerator(str(generator(tmp_path / "g", "causal")), lora_rank=None)
+    ids = made.answer_ids("in the year 1500", 16)
+    assert ids[-1] == made.tokenizer.eos_token_id  # WordPiece knows no lines
+    made.tokenizer = byte_tokenizer()
+    text, end = "in the year 1500 [1].", made.tokenizer.convert_tokens_to_ids("\u010a")
+    assert made.answer_ids("in the year 1500", 64)[-1] == end
+    assert made.tokenizer.decode(made.answer_ids("in the year 1500", 64)) == f" {text}\n"
+    assert made.answer_ids("in the year 1500", 5)[-1] == end and len(made.answer_ids(text, 5)) == 5
 
 
 def test_by_token_it_is_what_transformers_marginalises() -> None:

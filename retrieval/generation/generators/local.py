@@ -1,4 +1,4 @@
-"""A Hugging Face causal model in this process, on a CPU or a GPU."""
+"""A Hugging Face model in this process, on a CPU or a GPU: causal, or an encoder-decoder."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -25,7 +25,6 @@ from retrieval.models import LOADED, TRANSFORMERS, Trust, look_between_layers, r
 from retrieval.models.encoders import choose_device, choose_dtype
 from retrieval.settings import ModelSettings
 
-PREFILL_TOKENS = 128  # of the prompt at a time: between their layers a cancelled answer ends
 Emit = Callable[[Any], None]  # pieces of text and wholes; None: it is over; an exception: what went wrong
 
 
@@ -51,6 +50,7 @@ class LocalGenerator:
         self._model, self._tokenizer = weights.model, weights.tokenizer
         self._tokenizing, self._weights = weights.tokenizing, weights
         self.chats = bool(getattr(self._tokenizer, "chat_template", None))
+        self._two_sided = bool(self._model.config.is_encoder_decoder)
         self._ends = _end_tokens(self._model, self._tokenizer)
         self.dtype = str(self._model.dtype).removeprefix("torch.")
         self._pool = ThreadPoolExecutor(concurrent, "generator")
@@ -104,8 +104,8 @@ class LocalGenerator:
         """
 
         def write(emit: Emit) -> None:
-            ids = [self._encode(prompt, request.max_tokens)[0].tolist() for prompt in prompts]
-            model = after_prompts(self._model, ids, self._all_ends())
+            ids = [self._encode(prompt, request.max_tokens) for prompt in prompts]
+            model = after_prompts(self._model, ids, self._all_ends(), request.max_tokens)
             emit(write_marginal(model, self._tokenizer, request, self._stops(request.stop), emit))
 
         async with aclosing(self._working(write)) as deltas:
@@ -173,7 +173,7 @@ class LocalGenerator:
             emit(None)
 
     def _decode(
-        self, ids: torch.Tensor, max_tokens: int, temperature: float, stops: Sequence[str], emit: Emit
+        self, ids: list[int], max_tokens: int, temperature: float, stops: Sequence[str], emit: Emit
     ) -> None:  # fmt: skip
         held = StopFilter(stops)
         for piece, _ in self._pieces(ids, max_tokens, temperature):
@@ -188,81 +188,83 @@ class LocalGenerator:
         self, prompt: Prompt, written: str, max_tokens: int, temperature: float, stops: Sequence[str]
     ) -> Draft:
         """In a thread: one more piece than the sentence is written, which shows where it ends."""
-        ids = self._encode(prompt, max_tokens, written)
+        ids = self._encode(prompt, max_tokens, "" if self._two_sided else written)
+        before: list[int] = []
+        if self._two_sided and written:
+            with self._tokenizing:
+                before = self._tokenizer(written, add_special_tokens=False)["input_ids"]
         sentence = SentenceDraft(stops, max_tokens)
-        for piece, probability in self._pieces(ids, max_tokens, temperature):
+        for piece, probability in self._pieces(ids, max_tokens, temperature, before):
             if sentence.feed(Token(piece, probability)):
                 break
         return sentence.finish()
 
     @torch.inference_mode()
     def _pieces(
-        self, ids: torch.Tensor, max_tokens: int, temperature: float
-    ) -> Iterator[tuple[str, float]]:  # fmt: skip
-        """Token by token what it adds to the text, and how likely it was."""
-        from transformers import DynamicCache
+        self, ids: list[int], max_tokens: int, temperature: float, before: Sequence[int] = ()
+    ) -> Iterator[tuple[str, float]]:
+        """Token by token what it adds to the text, and how likely it was.
 
-        cache = DynamicCache(config=self._model.config)
-        logits = ids.new_zeros(0)
-        for block in ids.split(PREFILL_TOKENS, dim=1):
-            look()
-            logits = self._step(block, cache)
+        before: what a decoder has written already, which is not said again.
+        """
+        model = after_prompts(self._model, [ids], sorted(self._ends), max_tokens)
+        following, row = model.start(), torch.zeros(1, dtype=torch.int64, device=self._model.device)
+        for token in before:
+            following = model.step(row, torch.full_like(row, token))
         pieces = Pieces(self._tokenizer)
         while len(pieces.tokens) < max_tokens:
             look()
-            token = _choose(logits, temperature)
+            token = _choose(following[0], temperature)
             if token in self._ends:
                 return
-            yield pieces.feed(token), float(logits.softmax(0)[token])
+            yield pieces.feed(token), float(following[0, token].exp())
             if len(pieces.tokens) < max_tokens:
-                logits = self._step(ids.new_tensor([[token]]), cache)
-
-    def _step(self, ids: torch.Tensor, cache: Any) -> torch.Tensor:
-        """Logits (vocabulary,) float32 of what follows the ids (1, n)."""
-        found = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return found.logits[0, -1].float()
+                following = model.step(row, torch.full_like(row, token))
 
     def _tokens(self, prompt: Prompt, written: str) -> Any:
         if self.chats:
             text = self._tokenizer.apply_chat_template(
                 list(prompt.messages), tokenize=False, add_generation_prompt=True
             )
-            return self._tokenizer(text + written, add_special_tokens=False, return_tensors="pt")
+            return self._tokenizer(text + written, add_special_tokens=False)
         # Whatever the text holds, it is no control token.
         text = f"{prompt.text} {written}" if written else prompt.text
-        return self._tokenizer(text, split_special_tokens=True, return_tensors="pt")
+        return self._tokenizer(text, split_special_tokens=True)
 
-    def _encode(self, prompt: Prompt, max_tokens: int, written: str = "") -> torch.Tensor:
+    def _encode(self, prompt: Prompt, max_tokens: int, written: str = "") -> list[int]:
         """written: what is there of the answer, which goes on after it."""
         with self._tokenizing:
-            found = self._tokens(prompt, written)
-        ids: torch.Tensor = found["input_ids"].to(self._model.device)
-        most = int(self._model.config.get_text_config().max_position_embeddings)
-        if ids.shape[1] + max_tokens > most:
+            ids: list[int] = self._tokens(prompt, written)["input_ids"]
+        # Encoder-decoders with relative positions, as T5, have no end.
+        most = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        needed = max(len(ids), max_tokens) if self._two_sided else len(ids) + max_tokens
+        if most is not None and needed > int(most):
             raise ConfigError(
-                f"the prompt's {ids.shape[1]:,} tokens and an answer of {max_tokens:,} do not fit into the "
-                f"{most:,} of {self.name}",
+                f"the prompt's {len(ids):,} tokens and an answer of {max_tokens:,} do not fit into the "
+                f"{int(most):,} of {self.name}",
                 hint="Lower context_tokens or max_tokens.",
             )
         return ids
 
 
 def _load(name: str, folder: Path, device: str, dtype: torch.dtype) -> Weights:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
         with TRANSFORMERS:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+            model = kind.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
             )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = str(error).strip() or type(error).__name__
         raise ModelError(
             f"the generator {name!r} in {folder} cannot be loaded: {reason}",
-            hint="Name a causal language model of transformers with safetensors.",
+            hint="Name a causal language model or encoder-decoder of transformers with safetensors.",
         ) from error
     look_between_layers(model)
     return Weights(model.to(device).eval(), tokenizer)

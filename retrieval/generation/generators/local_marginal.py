@@ -28,12 +28,12 @@ def line_tokens(tokenizer: Any) -> set[int]:
     return {number for token, number in tokenizer.get_vocab().items() if token.startswith(_LINE)}
 
 
-def after_prompts(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int]) -> Conditionals:
-    """The model after its prompts, whichever kind it is. Raises ConfigError where nothing ends an answer."""
-    if not ends:
-        raise ConfigError("the generator has no token that ends a text", hint="Choose decode: prompt.")
+def after_prompts(
+    model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], most: int
+) -> Conditionals:
+    """The model after its prompts, whichever kind it is. most: tokens of an answer."""
     two_sided = model.config.is_encoder_decoder
-    return (EncoderDecoderConditionals if two_sided else CausalConditionals)(model, prompts, ends)
+    return (EncoderDecoderConditionals if two_sided else CausalConditionals)(model, prompts, ends, most)
 
 
 @torch.inference_mode()
@@ -41,7 +41,12 @@ def write_marginal(
     model: Conditionals, tokenizer: Any, request: MarginalRequest, stops: Sequence[str],
     emit: Callable[[str], None],
 ) -> Marginal:  # fmt: skip
-    """Decode as asked; `emit` gets the text, piece by piece where there is one beam by token."""
+    """Decode as asked; `emit` gets the text, piece by piece where there is one beam by token.
+
+    Raises ConfigError where nothing ends an answer, and for a temperature with beams.
+    """
+    if model.end < 0:
+        raise ConfigError("the generator has no token that ends a text", hint="Choose decode: prompt.")
     prior = torch.tensor(request.prior, device=model.device)
     if request.decode == "token" and request.beams == 1:
         return _streamed(model, tokenizer, request, prior, stops, emit)

@@ -29,10 +29,10 @@ class Conditionals:
     """
 
     def __init__(self, model: Any, ends: Sequence[int]) -> None:
-        """model: of transformers, in eval mode. ends: at least one token."""
-        self.end, self.device = ends[0], model.device
+        """model: of transformers, in eval mode. ends: none where nothing ends an answer; `end` is -1 then."""
+        self.end, self.device = (ends[0] if ends else -1), model.device
         self._model = model
-        self._ends = torch.tensor(list(ends), device=self.device)
+        self._ends = torch.tensor(list(ends), dtype=torch.int64, device=self.device)
         self._rows = torch.zeros(0, dtype=torch.int64)  # of each row of the cache: its passage
         self._cache: Any = None
 
@@ -84,6 +84,8 @@ class Conditionals:
     def _of(self, logits: Tensor) -> Tensor:
         """Log-probabilities (..., v) with one token for all ends."""
         found = logits.float().log_softmax(-1)
+        if not len(self._ends):
+            return found
         ending = found[..., self._ends].logsumexp(-1)
         found[..., self._ends] = -torch.inf
         found[..., self.end] = ending
@@ -93,10 +95,12 @@ class Conditionals:
 class CausalConditionals(Conditionals):
     """Of a causal model. What all prompts begin with is computed once; shorter ones are padded after that."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int]) -> None:
-        """prompts: k lists of tokens, none empty."""
+    def __init__(
+        self, model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], most: int = 0
+    ) -> None:
+        """prompts: k lists of tokens, none empty. most: tokens of an answer."""
         super().__init__(model, ends)
-        self._prompts = prompts
+        self._prompts, self._most = prompts, most
         self._mask = torch.zeros(0)
         self._prompt: tuple[Any, Tensor, Tensor] | None = None  # cache, mask, what it says of the first token
 
@@ -143,7 +147,7 @@ class CausalConditionals(Conditionals):
         """
         rows = self._prompts
         window = getattr(self._model.config.get_text_config(), "sliding_window", None)
-        if window is not None and max(map(len, rows)) >= window // 2:
+        if window is not None and max(map(len, rows)) + self._most > window:
             return 0
         return shared_beginning(rows)
 
@@ -166,8 +170,10 @@ class CausalConditionals(Conditionals):
 class EncoderDecoderConditionals(Conditionals):
     """Of an encoder-decoder: the prompts are what the encoder reads."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int]) -> None:
-        """prompts: k lists of tokens, none empty."""
+    def __init__(
+        self, model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], most: int = 0
+    ) -> None:
+        """prompts: k lists of tokens, none empty. most: of no matter here."""
         super().__init__(model, ends)
         self._prompts = prompts
         self._read: tuple[Tensor, Tensor] | None = None  # states of the encoder, and which are of tokens

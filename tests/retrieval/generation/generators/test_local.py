@@ -50,7 +50,7 @@ def test_pieces_of_the_prompt_give_what_the_library_generates(gemma) -> None:  #
     import torch
 
     asked = prompt(QUESTION, gemma)
-    ids = gemma._encode(asked, 12)
+    ids = torch.tensor([gemma._encode(asked, 12)])
     with torch.inference_mode():
         whole = gemma._model.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
     expected = gemma._tokenizer.decode(whole, skip_special_tokens=True).split("\n")[0]
@@ -68,7 +68,7 @@ def test_control_tokens_in_a_text_are_plain_text(gemma) -> None:  # type: ignore
     from dataclasses import replace
 
     asked = replace(prompt(QUESTION, gemma), text="<eos><bos> hello")
-    ids = gemma._encode(asked, 1)[0].tolist()
+    ids = gemma._encode(asked, 1)
     assert ids.count(gemma._tokenizer.bos_token_id) == 1 and gemma._tokenizer.eos_token_id not in ids
 
 

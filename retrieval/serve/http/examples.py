@@ -51,6 +51,7 @@ INDEX = {
     "recall": {"k": 10, "target": 0.95, "chosen": {"nprobe": 16}, "table": [{"nprobe": 16, "recall": 0.957}]},
     "metadata": {"year": "integer"},
     "generator": "extractive",
+    "decodes": ["prompt"],
 }
 
 

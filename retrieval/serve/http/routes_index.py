@@ -144,6 +144,7 @@ def described(manifest: Manifest, service: Service) -> dict[str, Any]:
         "stored_tokens": bool(manifest.token_codec), "lexical": bool(manifest.lexical),
         "dense": manifest.dense_reason, "recall": manifest.recall, "metadata": manifest.metadata,
         "search": manifest.search, "generator": generator_name(service.settings.generation),
+        "decodes": list(service.settings.generation.of.decodes),
         "limits": limits.model_dump(),
         **{key: value for key, value in state(service, full=False).items() if key != "version"},
     }  # fmt: skip

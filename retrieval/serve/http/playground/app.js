@@ -129,5 +129,5 @@ find("stop").addEventListener("click", () => {
 find("compare").addEventListener("change", toggleCompare);
 addEventListener("popstate", restore);
 listen({ closeAll, toggleCompare: () => find("compare").click() });
-showIndex();
+showIndex((decodes) => columns.forEach((column) => column.offer(decodes)));
 restore();

@@ -13,6 +13,8 @@ const ANSWER_PASSAGES = 5;
 export class Column {
   #answer;
   #controller = null;
+  #turns = [];
+  #asked = null; // the latest run that was answered, with which a conversation goes on
   result = null;
 
   /** name: A or B. `changed()`: the setting was changed. `again()`: ask this column again. */
@@ -25,6 +27,7 @@ export class Column {
     this.#part(".setting-name").textContent = name;
     this.#answer = new AnswerView(this.#part(".answer"));
     this.#part(".setting").addEventListener("change", changed);
+    this.#part(".follow").addEventListener("submit", (event) => this.#goOn(event));
   }
 
   get setting() {
@@ -33,13 +36,22 @@ export class Column {
       mode: this.#part("[name=mode]").value,
       rerank: this.#part("[name=rerank]").value,
       k: Math.min(Math.max(Math.trunc(k) || 1, 1), MAX_K),
+      decode: this.#part("[name=decode]").value,
+      hops: this.#part("[name=hops]").value,
     };
   }
 
-  set setting({ mode, rerank, k }) {
+  set setting({ mode, rerank, k, decode, hops }) {
     this.#part("[name=mode]").value = mode;
     this.#part("[name=rerank]").value = rerank;
     this.#part("[name=k]").value = k;
+    this.#part("[name=decode]").value = decode;
+    this.#part("[name=hops]").value = hops;
+  }
+
+  /** Offer only the ways to answer that the service's generator has. */
+  offer(decodes) {
+    for (const option of this.#part("[name=decode]").options) option.disabled = Boolean(option.value) && !decodes.includes(option.value);
   }
 
   get isBusy() {
@@ -56,9 +68,11 @@ export class Column {
     this.#part(".timings").hidden = true;
     this.root.setAttribute("aria-busy", "true");
     showWaiting(this.#part(".hits"));
-    const { mode, rerank, k } = this.setting;
+    const { mode, rerank, k, decode, hops } = this.setting;
     const options = { mode: mode || null, rerank: rerank || null, filter: filter || null };
-    return { question, k, options, signal: this.#controller.signal };
+    const ways = { decode: decode || null, hops: hops ? Number(hops) : null };
+    this.#turns = [];
+    return { question, k, options, ways, signal: this.#controller.signal };
   }
 
   /** Search, and show the hits; whether there are any to answer from. Raises ApiError for a filter. */
@@ -78,20 +92,40 @@ export class Column {
   }
 
   /** Stream the answer. */
-  async answer({ question, k, options, signal }) {
+  async answer(run, messages = []) {
+    const { question, k, options, ways, signal } = run;
     this.#answer.begin();
+    this.#part(".follow").hidden = true;
     try {
-      const body = { question, k: Math.min(k, ANSWER_PASSAGES), ...options };
+      const body = { question, k: Math.min(k, ANSWER_PASSAGES), messages, ...options, ...ways };
       for await (const { event, data } of api.answer(body, signal)) {
         if (event === "passages") this.#answer.passages(data.hits);
         else if (event === "token") this.#answer.token(data.text);
-        else if (event === "answer") this.#answer.finish(data);
+        else if (event === "answer") {
+          this.#answer.finish(data);
+          this.#turns = [...messages, { role: "user", content: question }, { role: "assistant", content: data.answer }];
+          this.#asked = run;
+          this.#part(".follow").hidden = false;
+        }
       }
       this.#finished(signal);
     } catch (error) {
       this.#answer.stop(error.name === "AbortError" ? "Stopped." : "The answer broke off.");
       this.#failed(error, signal);
     }
+  }
+
+  /** Go on with the conversation; the hits stay those of its first question. */
+  #goOn(event) {
+    event.preventDefault();
+    const field = this.#part("[name=follow]");
+    const question = field.value.trim();
+    if (!question || !this.#asked) return;
+    field.value = "";
+    this.#controller?.abort();
+    this.#controller = new AbortController();
+    this.root.setAttribute("aria-busy", "true");
+    this.answer({ ...this.#asked, question, signal: this.#controller.signal }, this.#turns);
   }
 
   /** scale: milliseconds of the bar's full width. */

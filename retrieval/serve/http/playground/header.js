@@ -3,8 +3,8 @@
 import * as api from "./service/api.js";
 import { count, fillFacts, find, isolated, number } from "./dom.js";
 
-/** Show the index in the header, and the fields that a filter may name. */
-export async function showIndex() {
+/** Show the index in the header, and the fields that a filter may name. `offer`: is given the ways to answer. */
+export async function showIndex(offer) {
   let info;
   try {
     info = await api.index();
@@ -13,6 +13,7 @@ export async function showIndex() {
     find("index").classList.add("failed");
     return;
   }
+  offer(info.decodes ?? []);
   find("index").classList.toggle("failed", Boolean(info.refused));
   const refused = info.refused ? ` · version ${info.refused.version} was refused` : "";
   find("index-line").replaceChildren(`Version ${info.version} · ${count(info.passages, "passage")}${refused}`);

@@ -2,12 +2,14 @@
 
 export const MODES = ["", "dense", "lexical", "hybrid"];
 export const RERANKS = ["", "none", "late-interaction", "cross-encoder"];
+export const DECODES = ["", "prompt", "sequence", "sequence-fast", "token", "active"];
+export const HOPS = ["", "1", "2", "3"];
 export const MAX_K = 100;
 const K = 10;
 // The second setting begins with what every index has, and differs from the default.
 const FIRST = [
-  { mode: "", rerank: "", k: K },
-  { mode: "dense", rerank: "none", k: K },
+  { mode: "", rerank: "", k: K, decode: "", hops: "" },
+  { mode: "dense", rerank: "none", k: K, decode: "", hops: "" },
 ];
 
 /** The view that a query string describes; what it gets wrong takes the default. */
@@ -19,6 +21,8 @@ export function readView(text) {
       mode: MODES.includes(value("mode")) ? value("mode") : first.mode,
       rerank: RERANKS.includes(value("rerank")) ? value("rerank") : first.rerank,
       k: wholeK(value("k"), first.k),
+      decode: DECODES.includes(value("decode")) ? value("decode") : first.decode,
+      hops: HOPS.includes(value("hops")) ? value("hops") : first.hops,
     };
   });
   return { question: given.get("q") ?? "", filter: given.get("filter") ?? "", compare: given.get("compare") === "1", settings };

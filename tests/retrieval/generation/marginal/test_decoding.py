@@ -132,7 +132,7 @@ asked = st.tuples(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(asked)
 def test_every_score_is_that_of_the_model_alone(given_: Any) -> None:
     """Padding, a shared beginning and answers of different lengths in one batch change nothing."""
@@ -148,7 +148,7 @@ def test_every_score_is_that_of_the_model_alone(given_: Any) -> None:
             assert not found[z, place, len(answer) :].any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(asked)
 def test_with_wide_beams_decoding_is_enumeration(given_: Any) -> None:
     kind, prompts, scores, shared = given_

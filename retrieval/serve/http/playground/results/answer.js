@@ -2,6 +2,7 @@
 
 import { element, isolated, milliseconds, score } from "../dom.js";
 import { openPassage } from "./passage.js";
+import { shares, steps } from "./shares.js";
 
 const CITED = /\[(\d+(?:\s*,\s*\d+)*)\]/g;
 
@@ -17,13 +18,14 @@ export class AnswerView {
   #painting = false;
   #started = 0;
   #first = null;
+  #searches = 0;
 
   constructor(root) {
     this.#root = root;
   }
 
   begin() {
-    [this.#text, this.#hits, this.#citations, this.#first] = ["", [], null, null];
+    [this.#text, this.#hits, this.#citations, this.#first, this.#searches] = ["", [], null, null, 0];
     this.#started = performance.now();
     this.#root.hidden = false;
     this.#root.className = "answer streaming";
@@ -31,11 +33,14 @@ export class AnswerView {
     this.#part("text").replaceChildren();
     this.#root.querySelector(".badges").replaceChildren();
     this.#root.querySelector(".citations").replaceChildren();
+    this.#part("more").replaceChildren();
     this.#state("Reading the passages…");
   }
 
+  /** Of a search. Numbers are known at the end alone where there are several. */
   passages(hits) {
-    this.#hits = hits;
+    this.#searches += 1;
+    this.#hits = [...this.#hits, ...hits];
   }
 
   token(text) {
@@ -59,6 +64,7 @@ export class AnswerView {
     this.#end(answer.supported ? "" : "unsupported");
     this.#badges(answer);
     this.#list(answer);
+    this.#part("more").replaceChildren(...shares(answer, (number) => this.#title(answer, number)), ...steps(answer));
     const whole = performance.now() - this.#started;
     const times = [this.#first === null ? null : `first words after ${milliseconds(this.#first)}`, `whole after ${milliseconds(whole)}`];
     const removed = answer.removed_citations;
@@ -115,7 +121,7 @@ export class AnswerView {
   /** The same number cited again stands for its next quote, while there are any. */
   #citation(cited, seen) {
     if (this.#citations === null) {
-      const hit = this.#hits[cited - 1];
+      const hit = this.#searches === 1 ? this.#hits[cited - 1] : null;
       return hit ? { ...hit, number: cited, quote: null } : null;
     }
     const own = this.#citations.filter((citation) => citation.number === cited);
@@ -129,12 +135,19 @@ export class AnswerView {
     openPassage({ passage, citation });
   }
 
+  /** Of a passage by its number: what was read is told, or else it is a hit of the only search. */
+  #title(answer, number) {
+    const read = answer.context?.find((one) => one.number === number) ?? (this.#searches === 1 ? this.#hits[number - 1] : null);
+    return read?.title || read?.doc_id || "";
+  }
+
   #badges(answer) {
     const badge = (kind, text, title) => element("span", { class: `badge ${kind}`, title }, isolated(text));
     const badges = [badge("", answer.extractive ? "extractive" : answer.generator,
       answer.extractive ? "Sentences of the passages themselves; no model wrote them." : "The model that wrote the answer.")];
     if (Number.isFinite(answer.support)) {
       const kind = answer.supported ? "good" : "weak";
+      badges.push(badge("", answer.decode ?? "prompt", "How the answer was made from the passages."));
       badges.push(badge(kind, `support ${score(answer.support)}`, "How well the passages support an answer."));
     }
     this.#root.querySelector(".badges").replaceChildren(...badges);

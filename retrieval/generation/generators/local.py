@@ -15,7 +15,8 @@ import torch
 from retrieval.deadline import Deadline, look, within
 from retrieval.errors import ConfigError, DeadlineExceeded, GenerationError, ModelError
 from retrieval.generation.generators.local_marginal import after_prompts, line_tokens, write_marginal
-from retrieval.generation.generators.local_model import GEMMA, model_folder
+from retrieval.generation.generators.local_model import model_folder
+from retrieval.generation.generators.packaged import DEFAULT
 from retrieval.generation.generators.pieces import Pieces
 from retrieval.generation.generators.sentence_draft import SentenceDraft
 from retrieval.generation.generators.stop_texts import StopFilter
@@ -59,14 +60,14 @@ class LocalGenerator:
     def open(
         cls, name: str | None = None, *, concurrent: int = 1, threads: int | None = None
     ) -> "LocalGenerator":
-        """Load a model by folder or Hugging Face name, or Gemma 3 270M of the extra `local-llm`.
+        """Load a model by folder, Hugging Face name or as packaged (the default is one of those).
 
         bfloat16 where the device computes it fast, else float32. Raises ModelError.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         model = resolve_model(str(model_folder(name)), trust=Trust(of="generator"))
-        settings = ModelSettings(name=name or GEMMA)
+        settings = ModelSettings(name=name or DEFAULT)
         device = choose_device(settings)
         dtype = choose_dtype(settings, device)
         load = partial(_load, settings.name, model.folder, device, dtype)

@@ -27,6 +27,7 @@ def open_local(settings: LocalSettings, threads: int | None) -> "Generator":
 
 LOCAL = Kind(
     "local", "a Hugging Face model in this process", open_local,
-    model="a folder's path or a Hugging Face name; default: Gemma 3 270M of the extra `local-llm`",
+    model="a folder's path, a Hugging Face name, `gemma-3-270m` (the default, of the extra `local-llm`) or "
+    "`smollm2-135m-instruct` (of the extra `smollm2`)",
     settings=LocalSettings, decodes=("prompt", "sequence", "sequence-fast", "token", "active"),
 )  # fmt: skip

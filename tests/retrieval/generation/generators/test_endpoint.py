@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from retrieval.errors import ConfigError, GenerationError
-from retrieval.generation.generators import Draft, local_model
+from retrieval.generation.generators import Draft, model_folder
 from retrieval.generation.generators.endpoint import OpenAIGenerator
 from retrieval.generation.kinds.openai import open_openai
 from retrieval.generation.settings import GenerationSettings
@@ -35,7 +35,7 @@ def generator(url: str, **values: object) -> OpenAIGenerator:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Address and model of `transformers serve` with Gemma, which needs a chat template for it."""
     folder = tmp_path_factory.mktemp("gemma")
-    for file in local_model.gemma_folder().iterdir():
+    for file in model_folder(None).iterdir():
         (folder / file.name).symlink_to(file)
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     with socket.socket() as free:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from retrieval.errors import ConfigError, DeadlineExceeded, ModelError
 from retrieval.generation import open_generator
 from retrieval.generation.answering import write_answer
 from retrieval.generation.decodings import Progress
-from retrieval.generation.generators import local_model
 from retrieval.generation.generators.stop_texts import StopFilter
 from retrieval.generation.settings import GenerationSettings
 from tests.tools.samples.generation_tools import HITS, collect, found_by, judge, prompt, write
@@ -148,26 +146,6 @@ def test_no_more_answers_at_once_than_allowed(gemma) -> None:  # type: ignore[no
 def test_a_prompt_beyond_the_models_positions_is_refused(gemma) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match="context_tokens"):
         write(gemma, prompt(QUESTION, gemma), max_tokens=1_000_000)
-
-
-def test_an_interrupted_conversion_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_source: Path, _name: str, target: Path) -> None:
-        target.mkdir()
-        (target / "config.json").write_text("{}")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(local_model, "_convert", full)
-    with pytest.raises(ModelError, match="No space left"):
-        local_model.gemma_folder(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_missing_package_is_said_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(local_model, "PACKAGE", "no_such_package")
-    with pytest.raises(ModelError, match=r"corpusmill\[local-llm\]"):
-        local_model.gemma_folder(tmp_path)
 
 
 def test_a_folder_that_is_no_causal_model_is_refused() -> None:

@@ -9,7 +9,7 @@ import { readView, writeView } from "./view.js";
 
 const columns = ["A", "B"].map((name, place) => {
   const again = () => ask([columns[place]]);
-  return new Column(name, { changed: () => asked && again(), again });
+  return new Column(name, { changed: () => asked && again(), again, busy: () => showBusy() });
 });
 let asked = false;
 

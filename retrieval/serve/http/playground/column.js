@@ -2,7 +2,7 @@
 
 import * as api from "./service/api.js";
 import { AnswerView } from "./results/answer.js";
-import { element, find, milliseconds } from "./dom.js";
+import { element, find, isolated, milliseconds } from "./dom.js";
 import { showHits, showWaiting } from "./results/hits.js";
 import { failureNotice, resultNotices } from "./notices.js";
 import { timingBar, total } from "./results/timings.js";
@@ -17,9 +17,10 @@ export class Column {
   #asked = null; // the latest run that was answered, with which a conversation goes on
   result = null;
 
-  /** name: A or B. `changed()`: the setting was changed. `again()`: ask this column again. */
-  constructor(name, { changed, again }) {
+  /** name: A or B. `changed()`: the setting was changed. `again()`: ask this column again. `busy()`: whether it is busy has changed. */
+  constructor(name, { changed, again, busy }) {
     this.name = name;
+    this.busy = busy;
     this.again = again;
     this.root = find("column-template").content.cloneNode(true).firstElementChild;
     this.root.setAttribute("aria-label", `Setting ${name}`);
@@ -96,6 +97,8 @@ export class Column {
     const { question, k, options, ways, signal } = run;
     this.#answer.begin();
     this.#part(".follow").hidden = true;
+    this.#part(".turns").replaceChildren(...messages.map(({ role, content }) => element("li", { class: role, dir: "auto" }, isolated(content))));
+    if (messages.length) this.#part(".turns").append(element("li", { class: "user", dir: "auto" }, isolated(question)));
     try {
       const body = { question, k: Math.min(k, ANSWER_PASSAGES), messages, ...options, ...ways };
       for await (const { event, data } of api.answer(body, signal)) {
@@ -111,12 +114,13 @@ export class Column {
       this.#finished(signal);
     } catch (error) {
       this.#answer.stop(error.name === "AbortError" ? "Stopped." : "The answer broke off.");
+      if (this.#controller?.signal === signal) this.#part(".follow").hidden = !messages.length; // to try again
       this.#failed(error, signal);
     }
   }
 
   /** Go on with the conversation; the hits stay those of its first question. */
-  #goOn(event) {
+  async #goOn(event) {
     event.preventDefault();
     const field = this.#part("[name=follow]");
     const question = field.value.trim();
@@ -125,7 +129,12 @@ export class Column {
     this.#controller?.abort();
     this.#controller = new AbortController();
     this.root.setAttribute("aria-busy", "true");
-    this.answer({ ...this.#asked, question, signal: this.#controller.signal }, this.#turns);
+    this.busy();
+    const before = this.#turns;
+    this.#part(".notices .failure")?.remove();
+    await this.answer({ ...this.#asked, question, signal: this.#controller.signal }, before);
+    if (this.#turns === before && !field.value) field.value = question; // not answered: it can be sent again
+    this.busy();
   }
 
   /** scale: milliseconds of the bar's full width. */

@@ -1,8 +1,9 @@
 /** An answer as it streams: text with citations that open their passages. */
 
-import { element, isolated, milliseconds, score } from "../dom.js";
+import { count, element, isolated, milliseconds, score } from "../dom.js";
 import { openPassage } from "./passage.js";
 import { shares, steps } from "./shares.js";
+import { places } from "./spans.js";
 
 const CITED = /\[(\d+(?:\s*,\s*\d+)*)\]/g;
 
@@ -10,11 +11,17 @@ const CITED = /\[(\d+(?:\s*,\s*\d+)*)\]/g;
  *  text from the choice of the paragraph's direction. */
 const segment = (text) => element("span", { class: "segment" }, text);
 
+const DOUBT = "No passage read supports this sentence.";
+const doubted = (text, begins) => element("span", { class: "segment doubted", title: DOUBT },
+  begins ? element("span", { class: "doubt" }, element("span", { "aria-hidden": "true" }, "?"), element("span", { class: "unseen" }, DOUBT)) : null,
+  text);
+
 export class AnswerView {
   #root;
   #text = "";
   #hits = [];
   #citations = null;
+  #doubts = []; // from where to where in the text stand sentences that nothing supports
   #painting = false;
   #started = 0;
   #first = null;
@@ -26,6 +33,7 @@ export class AnswerView {
 
   begin() {
     [this.#text, this.#hits, this.#citations, this.#first, this.#searches] = ["", [], null, null, 0];
+    this.#doubts = [];
     this.#started = performance.now();
     this.#root.hidden = false;
     this.#root.className = "answer streaming";
@@ -61,6 +69,8 @@ export class AnswerView {
 
   finish(answer) {
     [this.#text, this.#citations] = [answer.answer, answer.citations];
+    const at = places(this.#text);
+    this.#doubts = (answer.claims ?? []).filter((claim) => !claim.supported).map(({ start, end }) => [at(start), at(end)]);
     this.#end(answer.supported ? "" : "unsupported");
     this.#badges(answer);
     this.#list(answer);
@@ -69,6 +79,9 @@ export class AnswerView {
     const times = [this.#first === null ? null : `first words after ${milliseconds(this.#first)}`, `whole after ${milliseconds(whole)}`];
     const removed = answer.removed_citations;
     if (removed) times.push(`${removed} ${removed === 1 ? "citation that points" : "citations that point"} at no passage left out`);
+    const moved = answer.moved_citations;
+    if (moved) times.push(`${count(moved, "citation")} moved to the passage that says it`);
+    if (this.#doubts.length) times.push(`${count(this.#doubts.length, "sentence")} marked that no passage supports`);
     this.#state(times.filter(Boolean).join(" · "));
   }
 
@@ -103,12 +116,25 @@ export class AnswerView {
     let done = 0;
     for (const match of this.#text.matchAll(CITED)) {
       // A space that does not break keeps the citation with its sentence.
-      nodes.push(segment(this.#text.slice(done, match.index).replace(/ +$/, "\u202f")));
+      nodes.push(...this.#segments(done, match.index, (text) => text.replace(/ +$/, "\u202f")));
       done = match.index + match[0].length;
       for (const cited of match[1].split(",").map(Number)) nodes.push(this.#cited(cited, seen));
     }
-    nodes.push(segment(this.#text.slice(done)));
+    nodes.push(...this.#segments(done, this.#text.length));
     this.#part("text").replaceChildren(...nodes);
+  }
+
+  /** A stretch of the text without citations, cut where sentences that nothing supports begin and end. `last`: changes its end. */
+  #segments(from, to, last = (text) => text) {
+    const inside = this.#doubts.flat().filter((place) => place > from && place < to);
+    const cuts = [from, ...inside.sort((a, b) => a - b), to];
+    return cuts.slice(1).map((end, place) => {
+      const start = cuts[place];
+      const text = this.#text.slice(start, end);
+      const shown = end === to ? last(text) : text;
+      const doubt = this.#doubts.find(([begin, until]) => begin <= start && end <= until);
+      return doubt && text.trim() ? doubted(shown, doubt[0] === start) : segment(shown);
+    });
   }
 
   #cited(cited, seen) {

@@ -29,16 +29,25 @@ export function shares(answer, titleOf) {
 
 /** The text as tokens. `show`: colours them by a passage's share; pointing at a token, or focusing it, tells all shares. */
 function tokenMap(tokens) {
-  const told = element("p", { class: "quiet token-told", role: "status" }, "Point at a token, or focus it, for its passages.");
+  const told = element("p", { class: "quiet token-told", role: "status" }, "The bar under a token is the share of the chosen passage. Point at a token, or walk by arrow keys, for all shares.");
   const root = element("p", { class: "tokens", dir: "auto" });
   const tell = ({ text, weights }) => {
     told.replaceChildren("“", isolated(text.trim() || "␣"), `”: ${weights.map((share, place) => `${place + 1}: ${percent(share)}`).join(", ")}`);
   };
-  const nodes = tokens.map((token) => {
-    const spoken = `${token.text.trim()}: ${token.weights.map((share, place) => `passage ${place + 1} ${percent(share)}`).join(", ")}`;
-    const node = element("span", { class: "heat token", tabindex: 0, role: "note", "aria-label": spoken, onpointerover: () => tell(token), onfocus: () => tell(token) }, token.text);
+  const nodes = tokens.map((token, place) => {
+    const spoken = `${token.text.trim()}: ${token.weights.map((share, passage) => `passage ${passage + 1} ${percent(share)}`).join(", ")}`;
+    const node = element("span", { class: "heat token", tabindex: place ? -1 : 0, role: "note", "aria-label": spoken, onpointerover: () => tell(token), onfocus: () => tell(token) }, token.text);
     root.append(node);
     return node;
+  });
+  root.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const from = nodes.indexOf(event.target);
+    const to = nodes[from + step];
+    if (from < 0 || !to) return;
+    event.preventDefault();
+    [event.target.tabIndex, to.tabIndex] = [-1, 0]; // one stop of the tab key for all
+    to.focus();
   });
   const show = (passage, button, bars) => {
     bars.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));

@@ -72,8 +72,12 @@ def open_store(where: str) -> Store:
 def generation(
     kind: str | None, model: str | None, base_url: str | None, api_key_env: str | None,
     configured: "GenerationSettings | None" = None, decode: str | None = None, hops: int | None = None,
+    context: dict[str, Any] | None = None,
 ) -> "GenerationSettings":  # fmt: skip
-    """The generator: as configured, but for what the command line names. Raises ConfigError."""
+    """The generator: as configured, but for what the command line names. Raises ConfigError.
+
+    context: settings of what is read of the passages; None: as configured.
+    """
     from retrieval.generation import GenerationSettings
     from retrieval.generation.kinds import KINDS
 
@@ -88,9 +92,13 @@ def generation(
     if named and chosen is not None and chosen.open is None:
         option = "--" + next(iter(named)).replace("_", "-")
         raise ConfigError(f"{option} is of a generator, and none is chosen", hint="Add: --generator local")
-    ways = {name: value for name, value in (("decode", decode), ("hops", hops)) if value is not None}
+    ways = {"decode": decode, "hops": hops}
+    told = {name: value for name, value in ways.items() if value is not None}
+    read = {name: value for name, value in (context or {}).items() if value is not None}
     try:
-        return GenerationSettings.model_validate(values | named | ways)
+        return GenerationSettings.model_validate(
+            {**values, **named, **told, "context": {**values["context"], **read}}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"]) or "the generator"

@@ -18,6 +18,7 @@ Bytes = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "examples": ["64MB"]}]}),
 ]
 
+MOST_NEIGHBOURS = 8  # on either side of a passage that was found
 Mode = Literal["dense", "lexical", "hybrid"]
 if TYPE_CHECKING:
     Rerank = str

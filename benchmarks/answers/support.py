@@ -1,4 +1,4 @@
-"""Calibrate and measure what decides whether passages support an answer, and the extractive answer.
+"""Calibrate and measure which passage answers and whether passages support an answer; the extractive answer.
 
     python benchmarks/answers/support.py --index INDEX --queries queries.jsonl --qrels test.tsv \\
         [--transfer nq.jsonl]
@@ -6,6 +6,9 @@
 The index holds SQuAD 1.1 dev (document ids ARTICLE#n). Each question is searched once; with its paragraph
 among the k best it counts as supported, and without that paragraph as unsupported, although other paragraphs
 may say the same. Articles are dealt to two halves: one fits weights and thresholds, the other measures them.
+The regression tells questions whose best passage is their own from all others, so that it counts against an
+answer if it is not clear where it stands; the threshold has the best mean of recall and refusals. FITS are
+weights of a softmax over a question's passages; the features are computed with those in the code.
 --transfer: questions of another collection, over --transfer-index or this one, by the calibrations in the
 code; they count as supported where a passage holds an answer's words, which is no proof.
 """
@@ -20,16 +23,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from retrieval.format import Passage
 from retrieval.generation import (
     CALIBRATION,
+    FITS,
     Calibration,
     Evidence,
     Judge,
     extract_answer,
+    sources,
     support_features,
 )
 from retrieval.models.encoders import Encoder
@@ -78,10 +84,16 @@ def measured_sets(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], li
         yield question, [p for p in passages if p.doc_id != gold][:K], False
 
 
-def fit(values: np.ndarray, labels: np.ndarray, half: np.ndarray) -> Calibration:
-    """Weights and threshold (the best mean of recall and refusals) of one half, precision of the other."""
+def fit(
+    values: np.ndarray, labels: np.ndarray, half: np.ndarray, right: np.ndarray | None = None
+) -> Calibration:
+    """Weights and threshold (the best mean of recall and refusals) of one half, precision of the other.
+
+    right: what the regression tells from the rest; default: what the labels do.
+    """
     spread = values[half].std(axis=0)
-    model = LogisticRegression(class_weight="balanced").fit(values[half] / spread, labels[half])
+    learnt = labels if right is None else right
+    model = LogisticRegression(class_weight="balanced").fit(values[half] / spread, learnt[half])
     weights, bias = model.coef_[0] / spread, float(model.intercept_[0])
     chances = 1 / (1 + np.exp(-(values @ weights + bias)))
 
@@ -118,7 +130,7 @@ def containment(encoder: Encoder, evidence: Evidence, answers: list[str]) -> dic
         for name, texts in orders.items()
         for most in (1, 2, 3)
     }
-    extracted = extract_answer(evidence)
+    extracted = extract_answer(evidence, sources(evidence))
     found["extractive answer: holds the answer"] = float(holds(extracted.text, answers))
     return found | {"extractive answer: sentences": float(len(extracted.sentences))}
 
@@ -134,25 +146,38 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=1000)
     parser.add_argument("--transfer", type=Path, help="JSONL with question and answers")
     parser.add_argument("--transfer-index")
+    parser.add_argument("--keep", type=Path, help="write the features there, to look at them")
     args = parser.parse_args()
     judge, encoder = Judge.open(), Encoder.open(ModelSettings())
-    rows, labels, articles, chance, contained = [], [], [], [], []
+    rows, labels, right, articles, chance, contained = [], [], [], [], [], []
+    told: list[tuple[np.ndarray, int]] = []
+    told_half: list[str] = []
     times: dict[str, list[float]] = {"reading the passages": [], "features": []}
     for question, passages, supported in measured_sets(args):
         start = time.perf_counter()
         evidence = judge.read(question["text"], passages)
         read = time.perf_counter()
-        rows.append(support_features(evidence))
+        found = sources(evidence)
+        rows.append(support_features(evidence, found))
         times["reading the passages"].append(read - start)
         times["features"].append(time.perf_counter() - read)
         labels.append(supported)
+        own = [passages[source.passage].doc_id == question["paragraph"] for source in found]
+        right.append(own[0])
+        if supported and any(own):
+            told.append((np.array([(evidence.scores[s.sentence], s.read) for s in found]), own.index(True)))
+            told_half.append(question["paragraph"].rsplit("#", 1)[0])
         articles.append(question["paragraph"].rsplit("#", 1)[0])
         chance.append(not supported and any(holds(p.text, question["answers"]) for p in passages))
         if supported:
             contained.append(containment(encoder, evidence, question["answers"]))
     names = sorted(set(articles))
     half = np.array([names.index(article) % 2 == 0 for article in articles])
-    report(np.array(rows), np.array(labels), half, np.array(chance))
+    own_half = np.array([names.index(article) % 2 == 0 for article in told_half])
+    report_fits(told, own_half)
+    report(np.array(rows), np.array(labels), half, np.array(chance), np.array(right))
+    if args.keep:
+        np.savez(args.keep, values=rows, labels=labels, half=half, right=right)
     for name, seconds in times.items():
         print(f"{name}: median {1000 * np.median(seconds):.0f} ms a question")
     for name in contained[0]:
@@ -161,15 +186,56 @@ def main() -> None:
         transfer(args, judge)
 
 
-def report(values: np.ndarray, truth: np.ndarray, half: np.ndarray, chance: np.ndarray) -> None:
+def report_fits(told: list[tuple[np.ndarray, int]], half: np.ndarray) -> None:
+    """How often the question's own passage comes first: by the weights in the code, and fitted ones."""
+    weights = torch.zeros(2, requires_grad=True)
+    data = [(torch.tensor(x, dtype=torch.float32), y) for (x, y), own in zip(told, half, strict=True) if own]
+    optimizer = torch.optim.LBFGS([weights], max_iter=200)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        losses = [torch.nn.functional.cross_entropy((x @ weights)[None], torch.tensor([y])) for x, y in data]
+        loss = torch.stack(losses).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    found = tuple(round(float(weight), 2) for weight in weights.detach())
+    print(f"FITS = {found}; in the code: {FITS}")
+    for name, own in (
+        ("MaxSim alone", (1, 0)),
+        ("cross-encoder alone", (0, 1)),
+        ("fitted", found),
+        ("FITS", FITS),
+    ):
+        first = [
+            int(np.argmax(x @ np.array(own))) == y
+            for (x, y), fits in zip(told, half, strict=True)
+            if not fits
+        ]
+        print(f"  {name:<20} held-out: the question's passage is first {np.mean(first):.3f} of {len(first)}")
+
+
+def report(
+    values: np.ndarray, truth: np.ndarray, half: np.ndarray, chance: np.ndarray, right: np.ndarray
+) -> None:
     """The calibration found beside the one in the code."""
     print(f"{truth.sum()} supported, {(~truth).sum()} not, of which {chance.sum()} hold the answer's words")
-    for place, name in enumerate(("best sentence's MaxSim", "largest cosine", "cross-encoder")):
+    for place, name in enumerate(("best sentence's MaxSim", "largest cosine", "cross-encoder", "lead")):
         print(f"{name:<24} alone: AUC {roc_auc_score(truth[~half], values[~half, place]):.3f}")
-    found = fit(values, truth, half)
+    found = fit(values, truth, half, right)
     chances = values @ np.array(found.weights)
     strict = ~half & ~chance
     print(f"CALIBRATION = {found}")
+    for name, one in (("found", found), ("in the code", CALIBRATION)):
+        called = np.array([one.probability(row) for row in values]) >= one.threshold
+        for part, rows in (("fitted", half), ("held-out", ~half)):
+            answered = called & rows & truth
+            print(
+                f"  {name}, {part}: answers {called[rows & truth].mean():.3f} of the supported, the best "
+                f"passage is the question's in {right[answered].mean():.3f} of these; refuses "
+                f"{(~called[rows & ~truth]).mean():.3f} of the others"
+            )
     print(
         f"  held-out AUC {roc_auc_score(truth[~half], chances[~half]):.3f}, without passages that hold "
         f"the answer's words {roc_auc_score(truth[strict], chances[strict]):.3f}; in the code: {CALIBRATION}"
@@ -188,8 +254,9 @@ def transfer(args: argparse.Namespace, judge: Judge) -> None:
     )
     values = np.array(
         [
-            support_features(judge.read(row["question"], passages))
+            support_features(evidence, sources(evidence))
             for row, passages in zip(rows, found, strict=True)
+            for evidence in [judge.read(row["question"], passages)]
         ]
     )
     chances = np.array([CALIBRATION.probability(row) for row in values])

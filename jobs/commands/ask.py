@@ -10,6 +10,7 @@ from rich.text import Text
 from jobs.harmless import MOST_FIELD, block, field
 from jobs.terminal import columns
 from retrieval.generation import GenerationSettings, Judge, open_generator, write_answer
+from retrieval.generation.context import check_date
 from retrieval.generation.decodings import Need, Progress, search_and_write
 from retrieval.results import Answer, Result
 from retrieval.search import Searcher
@@ -23,7 +24,7 @@ def ask(
 ) -> Answer:  # fmt: skip
     """The answer; `write` gets its text piece by piece.
 
-    options: of Searcher. Raises CorpusmillError.
+    options: of Searcher. Raises CorpusmillError, also where the index has no such date as `settings` name.
     """
     return Asking(searcher, settings).ask_now(question, write, **options)
 
@@ -32,7 +33,8 @@ class Asking:
     """An index, the generator and the judge, loaded once for many questions."""
 
     def __init__(self, searcher: Searcher, settings: GenerationSettings) -> None:
-        """Raises ModelError, and ConfigError for a generator that runs in the service alone."""
+        """Raises ModelError, ConfigError for a generator that runs in the service alone, or no such date."""
+        check_date(settings.context.date, searcher.manifest.metadata)
         self.searcher, self.settings = searcher, settings
         self.generator = open_generator(settings)
         self.judge = Judge.open()
@@ -50,7 +52,10 @@ class Asking:
         """As `ask`. seen: gets the result of each search. k: passages of a search."""
 
         async def search(queries: list[str], more: int) -> list[Result]:
-            return await asyncio.to_thread(self.searcher.batch, queries, k + more, **options)
+            beside = self.settings.context.expand
+            return await asyncio.to_thread(
+                self.searcher.batch, queries, k + more, neighbours=beside, **options
+            )
 
         def go_on(progress: Progress) -> AsyncGenerator[str | Need | Answer, None]:
             return write_answer(progress, self.generator, self.judge, self.settings)

@@ -21,7 +21,7 @@ from jobs.terminal import out, show, tell
 from retrieval.errors import ConfigError
 from retrieval.generation.decodings import LINES, Decode
 from retrieval.generation.kinds import KINDS
-from retrieval.settings import Mode, Rerank
+from retrieval.settings import MOST_NEIGHBOURS, Mode, Rerank
 
 Reranker = Annotated[Rerank | None, typer.Option(help="Second stage; default: as the index says.")]
 Condition = Annotated[
@@ -34,6 +34,19 @@ ApiKeyEnv = Annotated[
     str | None, typer.Option("--api-key-env", help="Name of the variable that holds its key.")
 ]
 
+Hops = Annotated[
+    int | None, typer.Option(min=1, max=6, help="Most searches in a row, for questions of several hops.")
+]
+Expand = Annotated[
+    int | None, typer.Option(min=0, max=MOST_NEIGHBOURS, help="Passages beside one found to read with it.")
+]
+Diversity = Annotated[
+    float | None, typer.Option(min=0, max=1, help="How far passages that repeat others come later.")
+]
+DateField = Annotated[
+    str | None, typer.Option("--date", help="Metadata field with the date that the prompt tells.")
+]
+
 
 def _generators(*, engines: bool) -> str:
     """A line on each generator; engines run in the service alone."""
@@ -44,6 +57,7 @@ Decoding = Annotated[
     Decode | None,
     typer.Option(help=" ".join(f"{name}: {line}." for name, line in LINES.items()) + " Default: prompt."),
 ]
+Writer = Annotated[str | None, typer.Option(help=f"{_generators(engines=False)} Default: none.")]
 EXAMPLES = {
     "search": 'Example: corpusmill search indexes/articles "who wrote the origin of species" --explain',
     "ask": 'Example: corpusmill ask indexes/articles "who built the lighthouse?" --generator local',
@@ -94,18 +108,17 @@ def ask(
     where: Where,
     question: Annotated[str, typer.Argument(help="The question, as plain text.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=20, help="Passages to read.")] = 5,
-    generator: Annotated[
-        str | None, typer.Option(help=f"{_generators(engines=False)} Default: none.")
-    ] = None,
+    generator: Writer = None,
     model: Annotated[str | None, typer.Option(help="Folder or name of a local model.")] = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
     decode: Decoding = None,
-    hops: Annotated[
-        int | None, typer.Option(min=1, max=6, help="Most searches in a row, for questions of several hops.")
-    ] = None,
+    hops: Hops = None,
     rerank: Reranker = None,
     filter_: Condition = None,
+    expand: Expand = None,
+    diversity: Diversity = None,
+    date: DateField = None,
     trust_remote_code: TrustCode = False,
     allow_pickle: AllowPickle = False,
     plugin: Plugins = None,
@@ -117,10 +130,11 @@ def ask(
     from retrieval.search import Searcher
 
     def work() -> None:
-        settings = generation(generator, model, base_url, api_key_env, decode=decode, hops=hops)
-        store = open_store(where)
-
-        writer = _answer_writer()
+        context = {"expand": expand, "diversity": diversity, "date": date}
+        settings = generation(
+            generator, model, base_url, api_key_env, decode=decode, hops=hops, context=context
+        )
+        store, writer = open_store(where), _answer_writer()
 
         def write(delta: str) -> None:
             if not json_:

@@ -32,6 +32,7 @@ from .parquet_schema import METADATA_PREFIX as METADATA_PREFIX
 from .parquet_schema import arrow_type as arrow_type
 from .parquet_schema import check_plain as check_plain
 from .parquet_schema import part_schema as part_schema
+from .parquet_schema import passage_id as passage_id
 from .parquet_schema import python_type as python_type
 from .passages import BATCH_ROWS as BATCH_ROWS
 from .passages import PASSAGE_FIELDS as PASSAGE_FIELDS

@@ -9,6 +9,8 @@ from .prompt import Prompt as Prompt
 from .prompt import estimate_tokens as estimate_tokens
 from .prompt import make_prompt as make_prompt
 from .settings import GenerationSettings as GenerationSettings
+from .sources import FITS as FITS
+from .sources import sources as sources
 from .support import CALIBRATION as CALIBRATION
 from .support import Calibration as Calibration
 from .support import support_features as support_features

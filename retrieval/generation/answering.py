@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from retrieval.deadline import Deadline
-from retrieval.generation.citations import attribute, cite, quote
+from retrieval.generation.context import Context, read_context
 from retrieval.generation.decodings import Need, Progress, Timed, Writing, begun, first_search, next_search
-from retrieval.generation.evidence import Evidence, Judge, Sentence
+from retrieval.generation.evidence import Evidence, Judge
 from retrieval.generation.extractive import extract_answer
 from retrieval.generation.generators import Generator, Marginal
 from retrieval.generation.prompt import NOT_IN_PASSAGES
 from retrieval.generation.settings import GenerationSettings
 from retrieval.generation.support import Support, support
-from retrieval.results import Answer, Citation, Coverage, Hit, TokenWeight
+from retrieval.results import Answer, Coverage, TokenWeight
 
 EXTRACTIVE = "extractive"
 Events = AsyncGenerator[str | Need | Answer, None]
@@ -52,64 +52,69 @@ async def _answered(
         return
     writing = begun(progress.steps, progress.text)
     progress = progress if writing else progress.in_reading_order()
+    count = generator.count_tokens if generator else None
+    with timed.stage("context"):
+        context = await timed.in_thread(
+            read_context, progress.found(), settings.context, settings.context_tokens, count
+        )
     with timed.stage("support"):
-        evidence = await timed.in_thread(judge.read, progress.asked, progress.hits)
+        evidence = await timed.in_thread(judge.read, progress.asked, context.passages)
     if not writing:
-        progress, need = await next_search(progress, evidence, generator, settings, timed.deadline)
+        progress, need = await next_search(progress, context, evidence, generator, settings, timed.deadline)
         if need is not None:
             yield need
             return
     with timed.stage("support"):
         judged = await timed.in_thread(support, evidence)
     least = settings.support_threshold
-    refusal = _refusal(progress, judged, generator, settings)
+    refusal = _refusal(progress, context, judged, generator, settings)
     if not writing and (
         not evidence.sentences or judged.score < (judged.threshold if least is None else least)
     ):
         yield NOT_IN_PASSAGES
         yield replace(refusal, timings_ms=_rounded(timed))
         return
-    async with aclosing(_written(progress, evidence, refusal, generator, settings, timed)) as events:
+    async with aclosing(
+        _written(progress, context, evidence, judged, refusal, generator, settings, timed)
+    ) as events:
         async for event in events:
             yield event
 
 
 async def _written(
-    progress: Progress, evidence: Evidence, refusal: Answer, generator: Generator | None,
-    settings: GenerationSettings, timed: Timed,
+    progress: Progress, context: Context, evidence: Evidence, judged: Support, refusal: Answer,
+    generator: Generator | None, settings: GenerationSettings, timed: Timed,
 ) -> Events:  # fmt: skip
     """The answer of passages that support one."""
     found = replace(refusal, answer="", supported=True)
     if generator is not None:
-        written = Writing(progress, generator, settings, timed)
+        written = Writing(progress, context, evidence, generator, settings, timed)
         async with aclosing(written.write()) as deltas:
             async for delta in deltas:
                 yield delta
                 if isinstance(delta, Need):
                     return
-        with timed.stage("citations"):
-            citations, more = await timed.in_thread(
-                _cited, written.text, evidence, progress.hits, written.read
-            )
-        if more:
-            yield more
         found = replace(
-            found, answer=written.text + more, citations=tuple(citations), tokens=written.tokens,
-            removed_citations=written.removed, left_out=written.left_out, **_shares(written.marginal),
+            found, answer=written.text, citations=written.citations, claims=written.claims,
+            tokens=written.tokens, removed_citations=written.removed, moved_citations=written.moved,
+            left_out=written.left_out, context=context.read(written.read, written.cut),
+            **_shares(written.marginal),
         )  # fmt: skip
     if not found.answer.strip():
-        extracted = extract_answer(evidence)
+        searches = len(progress.lists)
+        extracted = await timed.in_thread(extract_answer, evidence, judged.sources, searches)
         yield extracted.text
         found = replace(
-            found, answer=extracted.text, generator=EXTRACTIVE, extractive=True,
-            citations=tuple(_quotes(extracted.sentences, progress.hits)),
+            found, answer=extracted.text, generator=EXTRACTIVE, extractive=True, claims=extracted.claims,
+            citations=extracted.citations(context.passages), context=refusal.context,
         )  # fmt: skip
     yield replace(found, timings_ms=_rounded(timed))
 
 
 def _refusal(
-    progress: Progress, judged: Support, generator: Generator | None, settings: GenerationSettings
-) -> Answer:
+    progress: Progress, context: Context, judged: Support, generator: Generator | None,
+    settings: GenerationSettings,
+) -> Answer:  # fmt: skip
     """The answer where the passages hold none."""
     name = generator.name if generator else EXTRACTIVE
     searched = progress.steps
@@ -118,6 +123,8 @@ def _refusal(
         generator=name, extractive=generator is None, citations=(), removed_citations=0, left_out=0, tokens=0,
         version=searched[-1].version, coverage=progress.coverage or Coverage.of(0, 0), timings_ms={},
         decode=settings.decode, steps=searched if len(searched) > 1 or progress.turns else None,
+        context=context.read(range(len(context.passages))), joined=context.joined,
+        near_duplicates=context.near_duplicates,
     )  # fmt: skip
 
 
@@ -138,24 +145,3 @@ def _shares(marginal: Marginal | None) -> dict[str, Any]:
 
 def _rounded(timed: Timed) -> dict[str, float]:
     return {name: round(value, 3) for name, value in timed.ms.items()}
-
-
-def _cited(
-    text: str, evidence: Evidence, hits: Sequence[Hit], read: Sequence[int]
-) -> tuple[list[Citation], str]:
-    """Citations of a written answer, and what must be added where it has none and a passage has its words."""
-    citations = cite(text, evidence, hits)
-    if citations or not text.strip() or NOT_IN_PASSAGES in text.casefold():
-        return citations, ""
-    sentence = attribute(text, evidence)
-    if sentence is None or sentence.passage not in read:
-        return [], ""
-    return [quote(sentence, hits)], f" [{sentence.passage + 1}]"
-
-
-def _quotes(sentences: Sequence[Sentence], hits: Sequence[Hit]) -> list[Citation]:
-    """A citation for each passage, by number, with the best of its sentences."""
-    best: dict[int, Citation] = {}
-    for sentence in sentences:
-        best.setdefault(sentence.passage, quote(sentence, hits))
-    return [best[place] for place in sorted(best)]

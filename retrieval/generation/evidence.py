@@ -96,6 +96,11 @@ class Evidence:
         """A sentence as it stands in its passage."""
         return self.passages[sentence.passage].text[sentence.start : sentence.end]
 
+    def titled(self, sentence: Sentence) -> str:
+        """A sentence with its passage's title in front, as the cross-encoder reads it."""
+        title, text = self.passages[sentence.passage].title, self.text_of(sentence)
+        return f"{title}. {text}" if title else text
+
     def _add(self, number: int, place: int, spans: Sequence[tuple[int, int]], title: str, text: str) -> None:
         look()
         base, first = spans[0][0], int(self._vectors.offsets[number])

@@ -1,19 +1,22 @@
-"""The answer without a generator: the sentences of the passages that fit the question best, each cited.
+"""The answer without a generator: sentences of the passage that answers best, each cited.
 
-Chosen by MaxSim of token vectors: over the passages of a hybrid search it found SQuAD's answers more often
-than the cosine of sentence vectors (see benchmarks/answers/support.py).
+One passage, because a second one that fits less is wrong more often than not; see
+benchmarks/answers/citations.py for what this does to precision and recall.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from retrieval.generation.citations import quote
+from retrieval.generation.context import ContextPassage
 from retrieval.generation.evidence import Evidence, Sentence
 from retrieval.generation.neutralized import inert
+from retrieval.generation.sources import Source
+from retrieval.results import Citation, Claim
 
 MOST_SENTENCES = 3
-MARGIN = 0.08  # of similarity below the best sentence: what is further below only makes the answer longer
+MARGIN = 0.12  # of similarity below the best sentence: what is further below only makes the answer longer
 LONGEST = 500  # characters of a sentence that are shown
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -24,23 +27,41 @@ class Extract:
 
     text: str
     sentences: tuple[Sentence, ...]
+    claims: tuple[Claim, ...]
+
+    def citations(self, passages: Sequence[ContextPassage]) -> tuple[Citation, ...]:
+        """A citation for each passage, by number, with the best of its sentences."""
+        best: dict[int, Citation] = {}
+        for sentence in self.sentences:
+            best.setdefault(sentence.passage, quote(sentence, passages))
+        return tuple(best[place] for place in sorted(best))
 
 
-def extract_answer(evidence: Evidence, most: int = MOST_SENTENCES) -> Extract:
-    """The best sentences, best first, each followed by the number of its passage (from 1)."""
+def extract_answer(evidence: Evidence, sources: Sequence[Source], passages: int = 1) -> Extract:
+    """Sentences of the best sources, each followed by the number of its passage (from 1).
+
+    sources: the best first. passages: how many of them an answer rests on; of several,
+    one sentence each.
+    """
     chosen: list[Sentence] = []
     seen: set[str] = set()
-    order = np.argsort(-evidence.scores, kind="stable").tolist()
-    for number in order:
-        if len(chosen) == most or evidence.scores[number] < evidence.scores[order[0]] - MARGIN:
-            break
-        sentence = _shortened(evidence, evidence.sentences[number])
-        words = _NO_WORD.sub(" ", evidence.text_of(sentence)).casefold().strip()
-        if words and words not in seen:  # passages may overlap, and documents may be copies
-            seen.add(words)
-            chosen.append(sentence)
-    text = " ".join(f"{inert(evidence.text_of(found))} [{found.passage + 1}]" for found in chosen)
-    return Extract(text, tuple(chosen))
+    for source in sources[:passages]:
+        own = [place for place, one in enumerate(evidence.sentences) if one.passage == source.passage]
+        best = sorted(own, key=lambda place: -evidence.scores[place])
+        near = [place for place in best if evidence.scores[place] >= evidence.scores[best[0]] - MARGIN]
+        for place in near[: MOST_SENTENCES if passages == 1 else 1]:
+            sentence = _shortened(evidence, evidence.sentences[place])
+            words = _NO_WORD.sub(" ", evidence.text_of(sentence)).casefold().strip()
+            if words and words not in seen:  # passages may repeat themselves
+                seen.add(words)
+                chosen.append(sentence)
+    text, claims = "", list[Claim]()
+    for found in chosen:
+        text += " " if text else ""
+        start, number = len(text), found.passage + 1
+        text += f"{inert(evidence.text_of(found))} [{number}]"
+        claims.append(Claim(start, len(text), True, 1.0, (number,)))  # it is a quote
+    return Extract(text, tuple(chosen), tuple(claims))
 
 
 def _shortened(evidence: Evidence, sentence: Sentence) -> Sentence:

@@ -39,35 +39,37 @@ class Prompt:
     """What a generator reads. Passage i of those given has the number i + 1.
 
     `text`: for models that continue a text; their answer ends with its line. `messages`: for chat models, as
-    {"role", "content"}. `passages`: how many are in it; `cut`: whether the last of them is not whole;
-    `left_out`: how many did not fit.
+    {"role", "content"}. `passages`: how many are in it; `cut`: how many characters of the last one's text,
+    where it is not whole, else None; `left_out`: how many did not fit.
     """
 
     text: str
     messages: tuple[dict[str, str], ...]
     passages: int
-    cut: bool
+    cut: int | None
     left_out: int
 
 
-def make_prompt(question: str, passages: Sequence[Readable], count: Count, budget: int) -> Prompt:
+def make_prompt(
+    question: str, passages: Sequence[Readable], count: Count, budget: int, dates: Sequence[str] = ()
+) -> Prompt:
     """Passages in their order, whole, while they fit into `budget` tokens; the one that does not is cut.
 
     It is cut after a sentence, and left out with all after it where not even one sentence fits; the first
     passage is cut between words then, so that there is something to read. Each passage is one line, in
-    which nothing can pass for a number, another block or a control token.
+    which nothing can pass for a number, another block or a control token. dates: of the passages, told with
+    their titles; empty where one has none.
     """
     lines: list[str] = []
-    room, cut = budget, False
+    room, cut = budget, None
     for number, passage in enumerate(passages, 1):
-        title = inert(passage.title)[:TITLE_CHARACTERS]
-        head = f"[{number}] {title}: " if title else f"[{number}] "
-        line = head + inert(passage.text)
+        date = dates[number - 1] if dates else ""
+        line = line_of(number, passage.title, date, passage.text)
         used = count(line + "\n")
         if used > room:
-            shorter = _shortened(head, passage.text, count, room, words=not lines)
-            cut = shorter is not None
-            lines += [shorter] if shorter else []
+            head = _head(number, passage.title, date)
+            cut = _shortened(head, passage.text, count, room, words=not lines)
+            lines += [] if cut is None else [head + inert(passage.text[:cut])]
             break
         lines.append(line)
         room -= used
@@ -80,8 +82,18 @@ def make_prompt(question: str, passages: Sequence[Readable], count: Count, budge
     )  # fmt: skip
 
 
-def _shortened(head: str, text: str, count: Count, room: int, words: bool) -> str | None:
-    """The longest beginning of a passage that fits, by sentences or else by `words`; None: nothing does."""
+def line_of(number: int, title: str, date: str, text: str) -> str:
+    """A passage as the prompt has it, such as "[1] Lake Baikal (2019-12-31): Lake Baikal in Siberia is"."""
+    return _head(number, title, date) + inert(text)
+
+
+def _head(number: int, title: str, date: str) -> str:
+    told = " ".join(filter(None, (inert(title)[:TITLE_CHARACTERS], date and f"({inert(date)})")))
+    return f"[{number}] {told}: " if told else f"[{number}] "
+
+
+def _shortened(head: str, text: str, count: Count, room: int, words: bool) -> int | None:
+    """Characters of the longest beginning that fits, by sentences or else by `words`; None: nothing does."""
     ends = [end for _, end in sentences(text)][:-1]
     best = _longest(head, text, ends, count, room)
     if best is None and words:
@@ -90,7 +102,7 @@ def _shortened(head: str, text: str, count: Count, room: int, words: bool) -> st
     return best
 
 
-def _longest(head: str, text: str, ends: Sequence[int], count: Count, room: int) -> str | None:
+def _longest(head: str, text: str, ends: Sequence[int], count: Count, room: int) -> int | None:
     low, high = 0, len(ends)
     while low < high:
         middle = (low + high + 1) // 2
@@ -98,8 +110,7 @@ def _longest(head: str, text: str, ends: Sequence[int], count: Count, room: int)
             low = middle
         else:
             high = middle - 1
-    found = inert(text[: ends[low - 1]]) if low else ""
-    return head + found if found else None
+    return ends[low - 1] if low and inert(text[: ends[low - 1]]) else None
 
 
 def estimate_tokens(text: str) -> int:

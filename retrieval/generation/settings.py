@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from retrieval.errors import ConfigError
+from retrieval.generation.context import ContextSettings
 from retrieval.generation.decodings import LINES, ActiveSettings, Decode, MarginalSettings
 from retrieval.generation.kinds import KINDS, GeneratorSettings, Kind
 
@@ -52,6 +53,10 @@ class GenerationSettings(_OfKinds):
         default_factory=MarginalSettings, description="Of decode: sequence, sequence-fast and token."
     )
     active: ActiveSettings = Field(default_factory=ActiveSettings, description="Of decode: active.")
+
+    context: ContextSettings = Field(
+        default_factory=ContextSettings, description="What is read of the passages found."
+    )
 
     @property
     def of(self) -> Kind:

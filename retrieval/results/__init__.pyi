@@ -1,5 +1,7 @@
 from .answer import Answer as Answer
 from .answer import Citation as Citation
+from .answer import Claim as Claim
+from .answer import ReadPassage as ReadPassage
 from .answer import Step as Step
 from .answer import TokenWeight as TokenWeight
 from .examples import ANSWER as ANSWER
@@ -12,6 +14,7 @@ from .search_result import BatchResult as BatchResult
 from .search_result import Coverage as Coverage
 from .search_result import Explanation as Explanation
 from .search_result import Hit as Hit
+from .search_result import Neighbour as Neighbour
 from .search_result import Reranked as Reranked
 from .search_result import RerankResult as RerankResult
 from .search_result import Result as Result

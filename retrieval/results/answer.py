@@ -11,7 +11,8 @@ class Citation(Record):
     """A passage that an answer cites. `number` is its place in the prompt, from 1.
 
     `quote`: the sentence of the passage that supports the answer best, exactly as it stands there;
-    `start` and `end`: its characters in the document's text.
+    `start` and `end`: its characters in the document's text. `passage_id`: of joined passages, the one that
+    holds most of the quote.
     """
 
     number: int
@@ -51,14 +52,48 @@ class TokenWeight(Record):
 
 
 @dataclass(frozen=True)
+class ReadPassage(Record):
+    """What was read as one passage; `number` is that of citations.
+
+    `passage_ids`: those it consists of, by their place in the document: several, where passages that touch
+    were joined or neighbours read with one. `start` and `end`: its characters in the document's text.
+    """
+
+    number: int
+    passage_ids: tuple[str, ...]
+    doc_id: str
+    title: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Claim(Record):
+    """A sentence of an answer: `start` and `end` are its characters there, its citations included.
+
+    `supported`: whether the passages that it cites, or where it cites none any passage read, are likely to
+    say it. `score`: that likelihood at even odds, 0 to 1. `numbers`: that it cites, after all corrections.
+    """
+
+    start: int
+    end: int
+    supported: bool
+    score: float
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Answer(Record):
     """An answer with its citations.
 
     `supported`: whether the passages are likely to hold an answer; where not, `answer` says so. `support`:
     that likelihood at even odds, 0 to 1. `extractive`: it consists of sentences of the passages.
-    `removed_citations`: numbers of no given passage, taken out. `left_out`: passages that were found and did
-    not fit into the prompt. `tokens`: that the generator wrote, or about as many. `version`, `coverage`: of
-    the search. `timings_ms`: of the searches, and support, generation, first_token, citations.
+    `removed_citations`: numbers taken out, of no given passage, or of one that does not say what it was cited
+    for. `left_out`: passages that did not fit into the prompt. `tokens`: that the generator wrote, or about
+    as many. `version`, `coverage`: of the search. `timings_ms`: of the searches, and context, support,
+    generation, first_token, citations. `context`: what was read. `claims`: its sentences, checked.
+    `moved_citations`: numbers in whose place stands now that of the passage that says it. `joined`: passages
+    found that are part of another's in `context`. `near_duplicates`: those left out as copies of better ones.
 
     `decode`: how it was written. Where several passages were read each by itself: `weights`, the share of
     each in the answer, by number, `likelihood`, its natural logarithm, and by token `token_weights`. `steps`:
@@ -83,6 +118,11 @@ class Answer(Record):
     likelihood: float | None = None
     token_weights: tuple[TokenWeight, ...] | None = None
     steps: tuple[Step, ...] | None = None
+    context: tuple[ReadPassage, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    moved_citations: int = 0
+    joined: int = 0
+    near_duplicates: int = 0
 
     @property
     def tokens_per_second(self) -> float:

@@ -1,7 +1,7 @@
 """Examples of results, as the service's description of itself shows them."""
 
 from retrieval.format import Passage
-from retrieval.results.answer import Answer, Citation
+from retrieval.results.answer import Answer, Citation, Claim, ReadPassage
 from retrieval.results.search_result import Coverage, Hit, Reranked, RerankResult, Result, StageScore
 
 QUESTION = "when are tides highest?"
@@ -32,5 +32,7 @@ ANSWER = Answer(
     version=3,
     coverage=COVERAGE,
     timings_ms={"total": 74.2},
+    context=(ReadPassage(1, ("a1#0",), "a1", "Tides", 0, len(FIRST + BEST)),),
+    claims=(Claim(0, len(f"{BEST} [1]"), True, 1.0, (1,)),),
 )
 RERANKED = RerankResult(3, [Reranked(1, 21.6), Reranked(0, 9.3)])

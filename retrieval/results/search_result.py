@@ -72,6 +72,11 @@ class Hit(Passage, StageScore):  # fields of the last base come first
 
 
 @dataclass(frozen=True)
+class Neighbour(Passage, Record):
+    """A passage that stands beside a hit in its document."""
+
+
+@dataclass(frozen=True)
 class Coverage(Record):
     """How much of the index answered. `searched` counts the passages of the shards that did."""
 
@@ -92,7 +97,8 @@ class Result(Record, Sequence[Hit]):
 
     `truncated`: the query was longer than the encoder's window, and what lies beyond was not seen by it.
     `timings_ms`: by stage, for the whole batch that the query came in. `matching`: passages that the filter
-    kept, None without one.
+    kept, None without one. `neighbours`: passages beside the hits in their documents, where they were asked
+    for; those of shards that do not answer are not among them, as `coverage` says.
     """
 
     query: str
@@ -102,6 +108,7 @@ class Result(Record, Sequence[Hit]):
     timings_ms: dict[str, float]
     hits: tuple[Hit, ...]
     matching: int | None = None
+    neighbours: tuple[Neighbour, ...] | None = None
 
     @overload
     def __getitem__(self, place: int) -> Hit: ...

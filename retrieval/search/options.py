@@ -12,7 +12,7 @@ from retrieval.format import Manifest
 from retrieval.fusions import FUSIONS
 from retrieval.models.encoders import check_unicode
 from retrieval.rerankers import RERANKERS
-from retrieval.settings import Mode, Rerank, SearchSettings
+from retrieval.settings import MOST_NEIGHBOURS, Mode, Rerank, SearchSettings
 
 MAX_K = 10_000
 MAX_QUERY_CHARACTERS = 100_000
@@ -24,7 +24,8 @@ class Options:
     """A search, whatever the queries: `k` passages, found by `mode`, re-ranked, filtered.
 
     `per_document`: most passages of one document; None: as many as there are. `exact`: the dense half
-    scores every vector instead of searching the index.
+    scores every vector instead of searching the index. `neighbours`: passages before and after each hit, of
+    its document, that are read with it.
     """
 
     k: int
@@ -35,6 +36,7 @@ class Options:
     per_document: int | None = None
     explain: bool = False
     exact: bool = False
+    neighbours: int = 0
 
     @property
     def candidates(self) -> int:
@@ -50,13 +52,17 @@ class Options:
 def resolve(
     manifest: Manifest, settings: SearchSettings, *, k: int, mode: str | None, rerank: str | None,
     filter: str | dict[str, Any] | None, per_document: int | None = None, explain: bool = False,
-    exact: bool = False,
+    exact: bool = False, neighbours: int = 0,
 ) -> Options:  # fmt: skip
     """Options for this index, what is None taken from the settings. Raises ConfigError."""
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= MAX_K:
         raise ConfigError(f"k is {k}; it must be a whole number from 1 to {MAX_K:,}")
     if per_document is not None and per_document < 1:
         raise ConfigError(f"per_document is {per_document}; it must be at least 1")
+    if not 0 <= neighbours <= MOST_NEIGHBOURS:
+        raise ConfigError(
+            f"neighbours is {neighbours}; it must be a whole number from 0 to {MOST_NEIGHBOURS}"
+        )
     has_lexical = bool(manifest.lexical)
     chosen = mode or settings.mode or ("hybrid" if has_lexical else "dense")
     second = rerank or settings.rerank
@@ -77,7 +83,7 @@ def resolve(
         )
     schema = manifest.metadata
     parsed = None if filter is None else parse(filter, schema)  # an empty one is an error
-    return Options(k, chosen, second, settings, parsed, per_document, explain, exact)  # type: ignore[arg-type]
+    return Options(k, chosen, second, settings, parsed, per_document, explain, exact, neighbours)  # type: ignore[arg-type]
 
 
 def check_queries(queries: Sequence[str]) -> None:

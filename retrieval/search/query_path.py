@@ -14,6 +14,7 @@ from retrieval.format import AnyDenseSpec, Manifest, Passage
 from retrieval.results import Coverage, Explanation, Hit, Result, StageScore
 from retrieval.search.explain import explain as explain_all
 from retrieval.search.fusing import Fused
+from retrieval.search.neighbours import read_neighbours
 from retrieval.search.options import MAX_K, Options, check_queries, check_vectors, resolve
 from retrieval.search.protocols import QueryModels, Shards
 from retrieval.search.ranking import Ranking
@@ -48,21 +49,22 @@ class QueryPath:
     def batch(
         self, queries: Sequence[str], k: int = 10, *, mode: str | None = None, rerank: str | None = None,
         filter: str | dict[str, Any] | None = None, per_document: int | None = None, explain: bool = False,
-        vectors: np.ndarray | None = None, settings: SearchSettings | None = None,
+        neighbours: int = 0, vectors: np.ndarray | None = None, settings: SearchSettings | None = None,
         deadline: float | None = None,
     ) -> list[Result]:  # fmt: skip
         """The k best passages of each query, all queries through each stage together.
 
         mode: dense, lexical or hybrid. rerank: a name of `rerankers.RERANKERS`. filter: an
         expression such as `lang = "en" and year >= 2019`, or its JSON form; see retrieval.filters.
-        per_document: most passages of one document. vectors: embeddings (q, d) of the queries where they
-        are known. deadline: of time.monotonic(), at which the work ends; default: that in force.
+        per_document: most passages of one document. neighbours: passages before and after each hit, of its
+        document, to read with it: those of `Result.neighbours`. vectors: embeddings (q, d) of the queries
+        where they are known. deadline: of time.monotonic(), at which the work ends; default: that in force.
         Raises ConfigError or InputError for what cannot be searched, DeadlineExceeded, IndexDamaged,
         ModelError.
         """
         check_queries(queries)
         asked = self.options(settings, k=k, mode=mode, rerank=rerank, filter=filter, explain=explain,
-                              per_document=per_document)  # fmt: skip
+                              per_document=per_document, neighbours=neighbours)  # fmt: skip
         if not queries:
             return []
         with within(Deadline(deadline)) if deadline is not None else nullcontext():
@@ -73,6 +75,9 @@ class QueryPath:
         trace = self._run(queries, asked, vectors)
         with trace.timed("passages"):
             passages = self._group.fetch(trace.final.ids)
+            beside = read_neighbours(
+                trace.final.ids, passages, asked.neighbours, self._group, self.manifest.passages
+            )
         why: dict[Cell, Explanation] = {}
         with trace.timed("explain" if asked.explain else "passages"):
             if asked.explain:
@@ -84,8 +89,8 @@ class QueryPath:
         searched, missing = self._group.rows, self._group.missing  # after all calls
         coverage = Coverage.of(self.manifest.passages, searched, missing)
         return [
-            Result(query, self.manifest.version, row in trace.cut, coverage, timings, found, matching)
-            for row, (query, found) in enumerate(zip(queries, hits, strict=True))
+            Result(query, self.manifest.version, row in trace.cut, coverage, timings, found, matching, near)
+            for row, (query, found, near) in enumerate(zip(queries, hits, beside, strict=True))
         ]
 
     def rank(

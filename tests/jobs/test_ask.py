@@ -34,6 +34,8 @@ def test_json_is_one_object(served_index: Path) -> None:
         (["--generator", "openai"], "base_url"),
         (["--generator", "oracle"], "kind"),
         (["--filter", "yaer = 3"], "year"),
+        (["--date", "year"], "is of type integer"),
+        (["--expand", "9"], "less than or equal to 8"),
     ],
 )
 def test_what_cannot_be_asked_is_told(served_index: Path, words: list[str], told: str) -> None:

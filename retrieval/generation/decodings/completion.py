@@ -13,7 +13,7 @@ from retrieval.generation.prompt import Prompt
 def instruction(rules: str, asked: str) -> Prompt:
     """A prompt for a generator that follows instructions."""
     messages = ({"role": "system", "content": rules}, {"role": "user", "content": asked})
-    return Prompt(f"{rules}\n{asked}\n", messages, passages=0, cut=False, left_out=0)
+    return Prompt(f"{rules}\n{asked}\n", messages, passages=0, cut=None, left_out=0)
 
 
 async def complete(generator: Generator, prompt: Prompt, max_tokens: int, deadline: Deadline) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from retrieval.deadline import Deadline
+from retrieval.generation.context import Context
 from retrieval.generation.decodings.follow_up import standalone
 from retrieval.generation.decodings.hops import next_queries
 from retrieval.generation.decodings.progress import Need, Progress, Wanted
@@ -24,8 +25,8 @@ async def first_search(
 
 
 async def next_search(
-    progress: Progress, evidence: Evidence, generator: Generator | None, settings: GenerationSettings,
-    deadline: Deadline,
+    progress: Progress, context: Context, evidence: Evidence, generator: Generator | None,
+    settings: GenerationSettings, deadline: Deadline,
 ) -> tuple[Progress, Need | None]:  # fmt: skip
     """The progress, with what was learnt, and the search that it needs; None where writing can begin.
 
@@ -45,7 +46,7 @@ async def next_search(
             return progress, None
         asked = filled(progress.plan[len(answers)], answers)
         return progress, Need("sub-question", (Wanted(asked),), progress)
-    if len(progress.lists) < settings.hops and (wanted := next_queries(progress, evidence)):
+    if len(progress.lists) < settings.hops and (wanted := next_queries(progress, context, evidence)):
         return progress, Need("hop", wanted, progress)
     return progress, None
 

@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from retrieval.generation.context import Context
 from retrieval.generation.decodings.progress import Progress, Wanted
 from retrieval.generation.evidence import Evidence
 
@@ -19,10 +20,10 @@ _WORD = re.compile(r"\w+")
 _BEGINNING = 5  # letters: words that begin alike are taken for forms of one
 
 
-def next_queries(progress: Progress, evidence: Evidence) -> tuple[Wanted, ...]:
+def next_queries(progress: Progress, context: Context, evidence: Evidence) -> tuple[Wanted, ...]:
     """The next searches, each with its sentence; none where no sentence adds a word.
 
-    evidence: of the progress's hits, with the question.
+    context: of the progress's hits. evidence: of its passages, with the question.
     """
     used = {step.text for step in progress.steps}
     best: dict[int, Wanted] = {}
@@ -34,7 +35,8 @@ def next_queries(progress: Progress, evidence: Evidence) -> tuple[Wanted, ...]:
         title = evidence.passages[sentence.passage].title
         if query := beyond(progress.asked, title, text):
             best[sentence.passage] = Wanted(query, text=text)
-    latest = [passage for passage in progress.lists[-1] if passage in best]
+    places = [context.holding.get(place) for place in progress.lists[-1]]
+    latest = [passage for passage in dict.fromkeys(places) if passage in best]
     return tuple(best[passage] for passage in latest[:PASSAGES])
 
 

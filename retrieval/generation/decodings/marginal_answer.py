@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from retrieval.errors import ConfigError
 from retrieval.generation.decodings.settings import MarginalSettings
+from retrieval.generation.evidence import Readable
 from retrieval.generation.generators import Generator, Marginal, Marginalizing, MarginalRequest
 from retrieval.generation.prompt import Prompt, make_prompt
 from retrieval.generation.settings import GenerationSettings
@@ -38,11 +39,15 @@ def _score(hit: Hit, kind: str) -> float | None:
 
 
 def lone_prompts(
-    question: str, hits: Sequence[Hit], count: Callable[[str], int], budget: int
-) -> list[Prompt]:
+    question: str, passages: Sequence[Readable], count: Callable[[str], int], budget: int,
+    dates: Sequence[str] = (),
+) -> list[Prompt]:  # fmt: skip
     """A prompt for each passage; together they have the budget of one that holds them all."""
-    own = max(1, budget // len(hits))
-    return [make_prompt(question, [hit], count, own) for hit in hits]
+    own = max(1, budget // len(passages))
+    return [
+        make_prompt(question, [passage], count, own, dates[place : place + 1])
+        for place, passage in enumerate(passages)
+    ]
 
 
 async def write_over_passages(

@@ -9,7 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from retrieval.results import Answer, Coverage, Hit, Result, Step
+from retrieval.generation.context import Found
+from retrieval.results import Answer, Claim, Coverage, Hit, Neighbour, Result, Step
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Progress:
     """An answer on its way. Plain values, which a process can hand to another.
 
     `question`: as it was asked. `turns`: the conversation before it. `asked`: the question as it is searched
-    for, empty until that is known. `hits`: all that was found, and place i has the number i + 1. `lists`: the
-    places of each search. `steps`: the searches. `plan`: sub-questions that are left, None before it is
-    made. `coverage`: the least of the searches. `text`, `tokens`: what is written and kept.
+    for, empty until that is known. `hits`: all that was found. `lists`: the places of each search, and
+    `neighbours` what stands beside its hits. `steps`: the searches. `plan`: sub-questions that are left, None
+    before it is made. `coverage`: the least of the searches. `text`, `tokens`, `claims`: what is written and
+    kept, with the counts of citations `removed` from it and `moved`.
     """
 
     question: str
@@ -35,11 +37,15 @@ class Progress:
     asked: str = ""
     hits: tuple[Hit, ...] = ()
     lists: tuple[tuple[int, ...], ...] = ()
+    neighbours: tuple[tuple[Neighbour, ...], ...] = ()
     steps: tuple[Step, ...] = ()
     plan: tuple[str, ...] | None = None
     coverage: Coverage | None = None
     text: str = ""
     tokens: int = 0
+    claims: tuple[Claim, ...] = ()
+    removed: int = 0
+    moved: int = 0
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -62,6 +68,20 @@ class Progress:
         hits = tuple(replace(self.hits[place], rank=number) for number, place in enumerate(order, 1))
         return replace(self, hits=hits, lists=tuple(tuple(new[one] for one in own) for own in self.lists))
 
+    def found(self) -> list[Found]:
+        """What is read: all that was known when writing began, then what the search for each draft added.
+
+        What comes later changes no number of what was there before.
+        """
+        drafts = sum(step.reason == "uncertain" for step in self.steps)
+        parts, read = [], 0
+        for search in range(len(self.lists) - drafts, len(self.lists) + 1):
+            end = max((place + 1 for row in self.lists[:search] for place in row), default=0)
+            beside = [one for row in self.neighbours[:search] for one in row]
+            parts.append(Found(self.hits[read:end], beside))
+            read = end
+        return parts
+
     def after(self, results: Sequence[Result], need: "Need") -> "Progress":
         """With what searches found: the best of each, as many as one search finds."""
         places = {hit.passage_id: place for place, hit in enumerate(self.hits)}
@@ -82,11 +102,13 @@ class Progress:
             for one, found, ids in zip(need.wanted, results, kept, strict=True)
         )
         coverages = [found.coverage for found in results] + ([self.coverage] if self.coverage else [])
+        beside = {one.passage_id: one for found in results for one in found.neighbours or ()}
         timings = self.timings_ms
         for found in results:
             timings = added(timings, found.timings_ms)
         return replace(
             self, hits=tuple(hits), lists=(*self.lists, tuple(own)), steps=(*self.steps, *steps),
+            neighbours=(*self.neighbours, tuple(beside.values())),
             coverage=min(coverages, key=lambda one: one.searched), timings_ms=timings,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusmillError
+from retrieval.generation.context import check_date
 from retrieval.generation.decodings import Progress, search_and_write
 from retrieval.results import ANSWER, Answer, Result
 from retrieval.serve.errors import checking, error_body, public_name, unexpected
@@ -87,11 +88,15 @@ async def answered(service: Service, talk: Conversation, asked: Options, writing
     options = {"require_full": asked.require_full, "version": service.version, **asked.asked()}
     whole = Deadline.after(min(service.settings.longest_s, seconds_of(asked.timeout_ms) or math.inf))
     with checking():
-        service.settings.generation.changed(writing)
+        own = service.settings.generation.changed(writing)
+        if "date" in writing.get("context", {}):
+            with service.backend.use(options["version"], whole) as path:
+                check_date(own.context.date, path.manifest.metadata)
+    options["neighbours"] = own.context.expand
 
     async def search(queries: list[str], more: int) -> list[Result]:
-        own = {**options, "k": asked.k + more}
-        return await service.run(lambda deadline: service.search(queries, deadline, **own), whole=whole)
+        these = {**options, "k": asked.k + more}
+        return await service.run(lambda deadline: service.search(queries, deadline, **these), whole=whole)
 
     async def write(progress: Progress) -> AnswerStream:
         with service.admission.turn():

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from retrieval.filters import EMPTY_HINT
+from retrieval.generation.context import ContextSettings
 from retrieval.generation.decodings import ActiveSettings, Decode, MarginalSettings, Turn
 from retrieval.rerankers import RERANKERS
 from retrieval.results import QUESTION as QUERY
@@ -93,6 +94,7 @@ class _Writing(BaseModel):
     hops: StrictInt | None = Field(None, ge=1, le=6, description="Most searches in a row; 1: one.")
     marginal: MarginalSettings | None = Field(None, description="Of sequence, sequence-fast and token.")
     active: ActiveSettings | None = Field(None, description="Of active.")
+    context: ContextSettings | None = Field(None, description="What is read of the passages found.")
 
     def writing(self, stop: Any) -> dict[str, Any]:
         """Settings of the generator that the request changes."""
@@ -103,7 +105,7 @@ class _Writing(BaseModel):
             "stop": stops,
         }
         found |= {"decode": self.decode, "hops": self.hops}
-        for name in ("marginal", "active"):
+        for name in ("marginal", "active", "context"):
             group: BaseModel | None = getattr(self, name)
             found[name] = None if group is None else group.model_dump(exclude_unset=True)
         return {name: value for name, value in found.items() if value is not None}

@@ -21,7 +21,7 @@ from retrieval.serve.runtime.backend import Backend
 from retrieval.serve.runtime.health import Health, Latest, RefusedVersion
 from retrieval.serve.runtime.searching import Ask, Searching, computed
 from retrieval.serve.runtime.served_index import thread_pool
-from retrieval.serve.runtime.startup_checks import check_search, opening_version, probe
+from retrieval.serve.runtime.startup_checks import check_search, opening_version, probe, tell_unknown_date
 from retrieval.serve.settings import ServeSettings
 
 T = TypeVar("T")
@@ -235,6 +235,7 @@ class Service:
         deadline = Deadline.after(CANARY_S)
         with self.backend.use(version, deadline) as path:
             await self.in_thread(deadline, partial(check_search, path))
+            tell_unknown_date(path.manifest, self.settings.generation.context.date)
 
     async def _probe(self) -> None:
         """A search that has to succeed. Raises what is wrong, also where it does not come back."""

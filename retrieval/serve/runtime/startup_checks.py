@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.errors import CorpusmillError, IndexDamaged
+from retrieval.errors import ConfigError, CorpusmillError, IndexDamaged
 from retrieval.format import Manifest, ShardRecord
+from retrieval.generation.context import check_date
 from retrieval.search import QueryPath
 from retrieval.search.shards import ShardGroup
 from retrieval.serve.errors import Unavailable
@@ -105,6 +106,14 @@ def check_search(path: QueryPath) -> None:
         raise Unavailable(f"version {version} is not open everywhere: {result.coverage.missing}")
     if not result.hits:
         raise IndexDamaged(f"version {version} does not find its own first passage")
+
+
+def tell_unknown_date(manifest: Manifest, name: str | None) -> None:
+    """Log that answers tell no date, where the configuration names one that the version does not have."""
+    try:
+        check_date(name, manifest.metadata)
+    except ConfigError as error:
+        log.warning("version %s: generation.%s %s", manifest.version, error.message, error.hint)
 
 
 def probe(path: QueryPath) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -12,6 +14,7 @@ from retrieval.generation.evidence import Evidence
 from retrieval.generation.extractive import extract_answer
 from retrieval.generation.prompt import NOT_IN_PASSAGES, Prompt
 from retrieval.generation.settings import GenerationSettings
+from retrieval.generation.sources import lead, sources
 from retrieval.generation.support import support
 from retrieval.results.answer import Answer
 from retrieval.results.search_result import Hit
@@ -37,6 +40,7 @@ class Recorded:
     async def stream(
         self, prompt: Prompt, *, max_tokens: int, temperature: float, stop: Sequence[str]
     ) -> AsyncGenerator[str, None]:
+        self.prompt = prompt
         try:
             for delta in self.deltas:
                 await asyncio.sleep(self.pause_s)
@@ -109,6 +113,28 @@ def test_sentences_of_copies_are_said_once_and_their_markup_is_inert() -> None:
     assert whole.citations[0].quote == text
 
 
+def test_an_extractive_answer_rests_on_the_passage_that_answers_best() -> None:
+    near = "The oil crisis was long spoken of. Many books on the 1973 oil crisis were written later."
+    found = hits(("Books", near), ("1973 oil crisis", OIL), ("Bees", BEES))
+    _, whole = ask(QUESTION, found)
+    assert {cited.number for cited in whole.citations} == {2} and "October 1973" in whole.answer
+    assert [whole.answer[one.start : one.end][-3:] for one in whole.claims] == ["[2]"] * len(whole.claims)
+    assert all(one.supported and one.numbers == (2,) for one in whole.claims)
+    evidence = judge().read(QUESTION, found)
+    two = extract_answer(evidence, sources(evidence), passages=2)
+    assert {sentence.passage for sentence in two.sentences} == {1, sources(evidence)[1].passage}
+
+
+def test_a_passage_that_says_the_same_is_no_doubt() -> None:
+    def ahead(other: str) -> float:
+        evidence = judge().read(QUESTION, hits(("1973 oil crisis", OIL), ("Oil", other), ("Bees", BEES)))
+        return lead(evidence, sources(evidence))
+
+    doubt = ahead("The crisis of oil prices of 1973 began in May of that year with a strike in Texas.")
+    same = ahead("When OAPEC proclaimed its embargo, the oil crisis began: that was in October 1973.")
+    assert same > doubt > 0
+
+
 def test_supported_questions_score_above_unsupported_ones() -> None:
     def score(question: str, *places: int) -> float:
         return support(judge().read(question, [HITS[place] for place in places])).score
@@ -136,11 +162,57 @@ def test_a_generated_answer_keeps_its_good_citations_and_quotes_them() -> None:
     )
     deltas, whole = ask(QUESTION, HITS, generator)
     assert whole.answer == "It began in October 1973 [1] and violins [2] came from Cremona."
-    assert len(deltas) > 2 and whole.removed_citations == 2
+    assert len(deltas) > 1 and whole.removed_citations == 2
     assert [citation.number for citation in whole.citations] == [1, 2]
     assert "October 1973" in whole.citations[0].quote
     assert whole.citations[1].quote == "Antonio Stradivari made violins in Cremona."
     check_spans(whole, HITS)
+
+
+def test_a_wrong_citation_is_moved_and_what_nobody_says_is_marked() -> None:
+    generator = Recorded("It began in October", " 1973 [3]. The king of Mon", "golia bought submarines [2].")
+    deltas, whole = ask(QUESTION, HITS, generator)
+    assert whole.answer == "It began in October 1973 [1]. The king of Mongolia bought submarines."
+    assert (whole.moved_citations, whole.removed_citations) == (1, 1)
+    assert [claim.supported for claim in whole.claims] == [True, False]
+    assert [cited.number for cited in whole.citations] == [1] and "[3]" not in "".join(deltas)
+    check_spans(whole, HITS)
+    assert Answer.from_json(whole.as_json()) == whole
+
+
+def test_joined_passages_are_one_and_the_one_with_the_quote_is_cited() -> None:
+    cut = OIL.index("By the")
+    pieces = [
+        replace(passage(1, "1973 oil crisis", OIL[:cut].rstrip(), 100), passage_id="d1#4"),
+        replace(passage(1, "1973 oil crisis", OIL[cut:], 100 + cut), passage_id="d1#5"),
+    ]
+    other = passage(2, "Violin", VIOLIN)
+    found = [Hit(n, 1 / n, **vars(one), stages={}) for n, one in enumerate([pieces[1], other, pieces[0]], 1)]
+    _, whole = ask("What was the price of oil?", found, Recorded("Nearly $12 [1]."))
+    assert [one.passage_ids for one in whole.context] == [("d1#4", "d1#5"), ("d2#0",)]
+    assert (whole.context[0].start, whole.context[0].end, whole.joined) == (100, 100 + len(OIL), 1)
+    [cited] = whole.citations
+    assert (cited.number, cited.passage_id, cited.doc_id) == (1, "d1#5", "d1")
+    assert OIL[cited.start - 100 : cited.end - 100] == cited.quote and "$12" in cited.quote
+    _, begun = ask("When did the oil crisis begin?", found)
+    assert {cited.passage_id for cited in begun.citations} == {"d1#4"}
+
+
+def test_what_is_read_of_a_cut_passage_is_told() -> None:
+    _, whole = ask(QUESTION, HITS[:1], Recorded("October 1973 [1]."), context_tokens=64)
+    assert whole.context[0].end - whole.context[0].start == len(OIL)
+    long = hits(("1973 oil crisis", " ".join([OIL, *[f"Word {n} of many more." for n in range(40)]])))
+    _, whole = ask(QUESTION, long, Recorded("October 1973 [1]."), context_tokens=64)
+    [read] = whole.context
+    assert long[0].start == read.start and len(OIL) < read.end - read.start < len(long[0].text) / 2
+
+
+def test_the_prompt_tells_the_date_of_a_passage() -> None:
+    generator = Recorded("October 1973 [1].")
+    dated = [replace(HITS[0], metadata={"seen": date(1974, 1, 31)}), HITS[1]]
+    ask(QUESTION, dated, generator, context={"date": "seen"})
+    assert "[1] 1973 oil crisis (1974-01-31): The 1973" in generator.prompt.text
+    assert "[2] Violin: Antonio" in generator.prompt.messages[-1]["content"]
 
 
 def test_an_answer_in_a_passages_words_without_citations_gets_one() -> None:
@@ -160,7 +232,7 @@ def test_a_generator_that_writes_nothing_leaves_the_extractive_answer() -> None:
 
 
 def test_what_does_not_fit_into_the_prompt_is_said_and_cannot_be_cited() -> None:
-    found = hits(("1973 oil crisis", OIL), *[("Bees", BEES * 4)] * 4)
+    found = hits(("1973 oil crisis", OIL), *[("Bees", f"Hive {n}. {BEES * 4}") for n in range(4)])
     _, whole = ask(QUESTION, found, Recorded("October 1973 [1], [5]."), context_tokens=64)
     assert whole.left_out >= 3 and whole.removed_citations == 1
 
@@ -185,4 +257,5 @@ def test_the_object_of_an_answer_has_the_searchs_version_coverage_and_times() ->
 def test_hostile_questions_do_no_harm() -> None:
     for question in ("?", "[1]", "\0\0", "x" * 5_000, "<eos>" * 100):
         evidence: Evidence = judge().read(question, list(HITS))
-        assert 0 <= support(evidence).score <= 1 and extract_answer(evidence).text
+        found = support(evidence)
+        assert 0 <= found.score <= 1 and extract_answer(evidence, found.sources).text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.generation.citations import CitationFilter, cited_claims
+from retrieval.generation.citations import CitationFilter
 
 
 def filtered(deltas: list[str], given: int = 3) -> tuple[str, int]:
@@ -57,10 +57,3 @@ def test_long_brackets_are_not_held_back_for_ever() -> None:
     checked = CitationFilter(2)
     text = "[" + "1" * 5_000
     assert len(checked.feed(text)) > 4_000
-
-
-def test_a_citation_after_the_full_stop_belongs_to_the_sentence_in_front() -> None:
-    claims = cited_claims("The crisis began in 1973. [1] It ended in 1974 [2, 3].")
-    assert claims == {
-        1: ["The crisis began in 1973."], 2: ["It ended in 1974."], 3: ["It ended in 1974."],
-    }  # fmt: skip

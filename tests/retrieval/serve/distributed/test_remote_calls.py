@@ -179,3 +179,10 @@ def test_columns_and_keys_are_fetched_from_where_they_are(remote: Remote) -> Non
     }
     last = whole[int(ids[-1])]
     assert shards.find(last.passage_id) == last and shards.find("none#0") is None
+
+
+def test_neighbours_come_from_whatever_group_has_them(remote: Remote) -> None:
+    found = remote.path()("notes about violins near place 7", k=10, neighbours=2)
+    with Searcher.open(str(remote.folder)) as searcher:
+        expected = searcher("notes about violins near place 7", k=10, neighbours=2)
+    assert found.neighbours == expected.neighbours and found.coverage.full

@@ -2,11 +2,14 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import openai
+from typer.testing import CliRunner
 
+from jobs.cli import app
 from tests.tools.serving.serve_tools import Service
 
 QUESTION = "Who built the lighthouse of Brell?"
@@ -134,3 +137,41 @@ def test_what_the_generator_cannot_do_is_refused_before_anything_is_searched(ser
     ):
         answer = service.post("/v1/answer", {"question": QUESTION, "stream": True, **value})
         assert answer.status_code in (400, 422) and answer.json()["error"]["message"], value
+
+
+def test_what_is_read_is_told_and_can_be_asked_for(service: Service, served_index: Path) -> None:
+    asked: dict[str, Any] = {"question": "Where was note 26.12 seen?", "k": 2}
+    plain = service.post("/v1/answer", asked).json()
+    wide = service.post("/v1/answer", {**asked, "context": {"expand": 2}}).json()
+    assert wide["coverage"]["full"] and wide["context"][0]["doc_id"] == plain["context"][0]["doc_id"]
+    assert len(wide["context"][0]["passage_ids"]) > len(plain["context"][0]["passage_ids"])
+    for one in wide["context"]:
+        spans = [service.get(f"/v1/passages/{key.replace('#', '%23')}").json() for key in one["passage_ids"]]
+        assert min(span["start"] for span in spans) <= one["start"] < one["end"]
+        assert one["end"] <= max(span["end"] for span in spans)
+    for cited in wide["citations"]:
+        passage = service.get(f"/v1/passages/{cited['passage_id'].replace('#', '%23')}").json()
+        first = cited["start"] - passage["start"]
+        assert passage["text"][first : first + len(cited["quote"])] == cited["quote"]
+    streamed = events(service, "/v1/answer", {**asked, "stream": True, "context": {"expand": 2}})
+    assert {**streamed[-1][1], "timings_ms": 0} == {**wide, "timings_ms": 0}
+    words = ["ask", str(served_index), asked["question"], "--json", "-k", "2", "--expand", "2"]
+    told = json.loads(CliRunner().invoke(app, words).stdout)
+    assert {**told, "timings_ms": 0} == {**wide, "timings_ms": 0}
+
+
+def test_what_cannot_be_read_is_refused(service: Service) -> None:
+    for context in (
+        {"expand": 9},
+        {"expand": -1},
+        {"diversity": 2},
+        {"date": "year"},
+        {"date": ""},
+        {"x": 1},
+    ):
+        value = {"question": QUESTION, "context": context}
+        assert service.post("/v1/answer", value).status_code == 422, context
+        chat = {"messages": [{"role": "user", "content": QUESTION}], "context": context}
+        assert service.post("/v1/chat/completions", chat).status_code == 422, context
+    told = service.post("/v1/answer", {"question": QUESTION, "context": {"date": "year"}}).json()
+    assert "year" in told["error"]["message"] and "integer" in told["error"]["message"]

@@ -118,11 +118,13 @@ def test_a_conversation_is_searched_for_as_a_question_that_stands_alone(service:
 def test_further_hops_are_told_of(service: Service) -> None:
     asked = {"question": QUESTION, "k": 2, "hops": 2}
     found = service.post("/v1/answer", asked).json()
-    assert [step["reason"] for step in found["steps"]] == ["question", "hop"]
-    first, second = (set(step["passages"]) for step in found["steps"])
-    assert first and second and not first & second and {step["version"] for step in found["steps"]} == {1}
+    first, *hops = found["steps"]
+    assert first["reason"] == "question" and {step["reason"] for step in hops} == {"hop"}
+    new = [one for step in hops for one in step["passages"]]
+    assert new and not {*first["passages"]} & {*new} and {step["version"] for step in hops} == {1}
     streamed = events(service, "/v1/answer", {**asked, "stream": True})
-    assert [name for name, _ in streamed if name != "token"] == ["passages", "passages", "answer"]
+    searches = ["passages"] * (1 + len(hops))
+    assert [name for name, _ in streamed if name != "token"] == [*searches, "answer"]
     assert "steps" not in service.post("/v1/answer", {"question": QUESTION, "k": 2}).json()
 
 

@@ -29,6 +29,10 @@ from retrieval.settings import fingerprint
 from retrieval.storage import Store
 
 _POLL_SECONDS = 1.0
+_TITLES_KNOWN = (
+    "The stored vectors were made with the titles, so each holds its query, and little is left to learn: "
+    "towers: shared takes the titles off."
+)
 _CLAIM, _PREPARED = "training.json", "examples/complete.json"
 Listener = Callable[[dict[str, Any]], None]
 
@@ -78,6 +82,8 @@ def _prepare(kind: str, config: TrainConfig, output: Store, listener: Listener) 
         index = Store(config.index.path, config.index.storage_options)
         prepare(config, searcher, index, output, _mining(listener), _saying(listener))
         if kind == "dpr" and config.towers == "query":
+            if config.examples.titles is not None and not config.teacher:
+                listener({"message": _TITLES_KNOWN})
             with tempfile.TemporaryDirectory(prefix="corpusmill-") as folder:
                 files = [local_copy(output, key, Path(folder)) for key in (TRAIN, DEV)]
                 every = chain.from_iterable(map(read_examples, files))

@@ -55,3 +55,13 @@ def test_a_model_without_a_tokenizer_is_refused(made: Path, tmp_path: Path) -> N
     (bare / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"has no tokenizer\.json"):
         train("dpr", config(made, tmp_path / "out", model={"name": str(bare)}), lambda _event: None)
+
+
+def test_titles_for_a_query_tower_are_told_to_be_in_the_vectors(made: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    asked = config(
+        made, tmp_path / "out", towers="query", examples={"beir": None, "titles": 30}, ray={"workers": 99}
+    )
+    with pytest.raises(ConfigError, match="99 workers"):
+        train("dpr", asked, lambda event: told.append(event.get("message", "")))
+    assert any("each holds its query" in text for text in told)

@@ -134,8 +134,9 @@ def test_alignment_to_the_index_needs_no_labels(made: Path, tmp_path: Path) -> N
         made, tmp_path / "out", towers="query", teacher=True, model={"name": str(student)},
         examples={"beir": None, "titles": 40}, training={"epochs": 20}, negatives={"source": "none"},
     )  # fmt: skip
-    outcome, _ = run("dpr", made_config)
+    outcome, messages = run("dpr", made_config)
     assert outcome["measure"] == "cosine"
+    assert not any("each holds its query" in message for message in messages)  # titles are no labels here
     assert outcome["best"] > outcome["untrained"]["cosine"] + 0.05
 
 

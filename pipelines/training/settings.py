@@ -136,6 +136,13 @@ class RagSettings(Settings):
     )
     likelihood: Literal["sequence", "token"] = Field("sequence", description="RAG-Sequence or RAG-Token.")
     lora_rank: int | None = Field(16, ge=1, le=512, description="Rank of LoRA; null: the whole generator.")
+    query_rate: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of training.learning_rate that the query encoder gets: few questions a step say "
+        "little of it, and it is trained whole, beside a generator's LoRA.",
+    )
     freeze_retriever_steps: int = Field(0, ge=0, description="First steps that train the generator alone.")
     passage_tokens: int = Field(160, ge=16, description="Longest passage in the prompt.")
     answer_tokens: int = Field(32, ge=1, le=512, description="Longest answer.")

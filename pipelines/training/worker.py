@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ def train_worker(kind: str, config: TrainConfig, threads: int) -> dict[str, Any]
         method = open_method(kind, config, manifest.dense["metric"], embedding, folder)
         checkpoints = Checkpoints(output)
         examples = ExampleFile(local_copy(output, TRAIN, folder))
-        loop = Loop(method, examples, config.training, checkpoints, lambda _values: None, world, world.device)
+        loop = Loop(
+            method, examples, config.training, checkpoints, lambda _values: None, world, world.device,
+            partial(_rate_share, kind, config),
+        )  # fmt: skip
         if world.rank == 0:
             metrics = Metrics(output, loop.state.step)
             loop.report = metrics
@@ -42,6 +46,10 @@ def train_worker(kind: str, config: TrainConfig, threads: int) -> dict[str, Any]
             outcome |= export(method, config, kind, manifest, outcome, folder)
             output.put_json(OUTCOME, outcome)
     return outcome
+
+
+def _rate_share(kind: str, config: TrainConfig, parameter: str) -> float:
+    return config.rag.query_rate if kind == "rag" and parameter.startswith("query.") else 1.0
 
 
 def ray_worker(values: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pipelines.training.examples import Example, TrainingPassage
 from pipelines.training.losses import distil, info_nce, maxsim, pairwise
 from pipelines.training.methods.batch import InBatch, in_batch
 from pipelines.training.methods.contrastive import backward_over_all
-from pipelines.training.methods.dev import Pool, rank_measures, ranks_in_pool
+from pipelines.training.methods.dev import Pool, pool_measures
 from pipelines.training.models import LateEncoder
 from pipelines.training.running import World
 
@@ -111,7 +111,7 @@ class LateInteraction:
             columns.append(maxsim(*queries, *some).T)
         self.encoder.train(was)
         scores, _ = world.gather(torch.cat(columns))
-        return rank_measures(ranks_in_pool(scores.T, self._pool))
+        return pool_measures(scores.T, self._pool, self._temperature)
 
     def _in_blocks(self, texts: Sequence[str], side: Literal["query", "passage"]) -> tuple[Tensor, Tensor]:
         starts = range(0, len(texts), _MEASURED_AT_ONCE)

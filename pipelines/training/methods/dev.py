@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipelines.training.examples import Example, TrainingPassage
 from pipelines.training.methods.batch import allowed_of
+from pipelines.training.running import TIES
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,18 @@ def ranks_in_pool(scores: Tensor, pool: Pool) -> Tensor:
     own = scores.masked_fill(allowed, float("-inf")).amax(1, keepdim=True)
     own = torch.maximum(own, scores.gather(1, targets[:, None]))
     return 1 + ((scores >= own) & allowed).sum(1)
+
+
+def pool_measures(scores: Tensor, pool: Pool, temperature: float) -> dict[str, float]:
+    """`rank_measures`, and TIES: the mean log-probability of what is relevant, for when all is found anyway.
+
+    scores: (q, p); they are divided by `temperature` before the softmax.
+    """
+    found = rank_measures(ranks_in_pool(scores, pool))
+    scaled, relevant = scores.float() / temperature, ~pool.allowed.to(scores.device)
+    relevant = relevant.scatter(1, pool.targets.to(scores.device)[:, None], True)
+    own = scaled.masked_fill(~relevant, float("-inf")).logsumexp(1)
+    return {**found, TIES: float((own - scaled.logsumexp(1)).mean())}
 
 
 def rank_measures(ranks: Tensor) -> dict[str, float]:

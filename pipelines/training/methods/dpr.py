@@ -10,7 +10,7 @@ from pipelines.training.examples import Example
 from pipelines.training.losses import dot_scores, info_nce
 from pipelines.training.methods.batch import in_batch
 from pipelines.training.methods.contrastive import backward_over_all
-from pipelines.training.methods.dev import Pool, rank_measures, ranks_in_pool
+from pipelines.training.methods.dev import Pool, pool_measures
 from pipelines.training.models import Tower
 from pipelines.training.running import World
 
@@ -72,7 +72,7 @@ class DenseRetriever:
         passages, _ = world.gather(torch.cat(own))
         texts = [example.query for example in self._dev]
         queries = self._encode(self.query, [""] * len(texts), texts, "query")
-        return rank_measures(ranks_in_pool(queries @ passages.T, self._pool))
+        return pool_measures(queries @ passages.T, self._pool, self._temperature)
 
     def _encode(self, tower: Tower, titles: list[str], texts: list[str], side: str) -> Tensor:
         blocks = [torch.zeros((0, tower.dimension), device=tower.device)]

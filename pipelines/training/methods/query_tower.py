@@ -13,7 +13,7 @@ from pipelines.training.losses import align, dot_scores, info_nce
 from pipelines.training.methods.bank import Bank
 from pipelines.training.methods.batch import in_batch
 from pipelines.training.methods.contrastive import backward_over_all
-from pipelines.training.methods.dev import Pool, rank_measures, ranks_in_pool
+from pipelines.training.methods.dev import Pool, pool_measures
 from pipelines.training.models import Tower
 from pipelines.training.running import World
 
@@ -80,7 +80,7 @@ class QueryTower:
         queries, _ = world.gather(torch.cat(blocks))
         allowed = torch.cat([self._pool.allowed, self._bank.allowed(self._dev)], 1)
         pool = Pool(self._pool.passages, self._pool.targets, allowed)
-        found = rank_measures(ranks_in_pool(queries @ passages.T, pool))
+        found = pool_measures(queries @ passages.T, pool, self._temperature)
         if self._teacher is None:
             return found
         wanted = torch.from_numpy(self._teacher([example.query for example in self._dev])).to(queries.device)

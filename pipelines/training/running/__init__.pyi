@@ -1,4 +1,5 @@
 from .checkpoints import Checkpoints as Checkpoints
+from .loop import TIES as TIES
 from .loop import Loop as Loop
 from .metrics import PROGRESS as PROGRESS
 from .metrics import Metrics as Metrics

@@ -16,6 +16,7 @@ from pipelines.training.running.checkpoints import Checkpoints, State, load_opti
 from pipelines.training.running.world import World
 from pipelines.training.settings import StepSettings
 
+TIES = "pool_likelihood"  # a measure that decides between equals, where a method has it
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -40,7 +41,9 @@ class Loop:
     def __init__(
         self, method: Method, examples: ExampleFile, settings: StepSettings, checkpoints: Checkpoints,
         report: Report, world: World, device: str = "cpu",
+        rate_share: Callable[[str], float] = lambda _name: 1.0,
     ) -> None:  # fmt: skip
+        """rate_share: what a parameter, by name, gets of the learning rate."""
         self.method, self.examples, self.settings = method, examples, settings
         self.world, self.report = world, report
         self.batches = Batches(
@@ -49,7 +52,7 @@ class Loop:
         self.parameters = method.parameters()
         self._checkpoints = checkpoints
         self._optimizer = torch.optim.AdamW(
-            self._groups(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self._groups(rate_share), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.state = State()
         self._began_as = {name: one.detach().clone() for name, one in self.parameters.items()}
@@ -59,13 +62,14 @@ class Loop:
             self._load(tensors)
             load_optimizer(self._optimizer, self.parameters, optimizer)
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Vectors, such as biases and the weights of norms, do not decay."""
-        values = [*self.parameters.values()]
-        plain = [one for one in values if one.ndim < 2]
+    def _groups(self, rate_share: Callable[[str], float]) -> list[dict[str, Any]]:
+        """By rate; vectors, such as biases and the weights of norms, do not decay."""
+        found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, one in self.parameters.items():
+            found.setdefault((rate_share(name), one.ndim >= 2), []).append(one)
         return [
-            {"params": [one for one in values if one.ndim >= 2]},
-            {"params": plain, "weight_decay": 0.0},
+            {"params": own, "share": share, **({} if decays else {"weight_decay": 0.0})}
+            for (share, decays), own in found.items()
         ]
 
     def _load(self, tensors: dict[str, Tensor]) -> None:
@@ -110,7 +114,7 @@ class Loop:
         batch = self.examples.get(rows)
         rate = self.rate_at(step, total)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self._optimizer.zero_grad(set_to_none=True)
         values = self.method.step(batch, epoch, step, self.world)
         trained = [*self.parameters.values()]
@@ -142,7 +146,8 @@ class Loop:
         value, state = found[self.method.measure_name], self.state
         if not state.untrained:
             state.untrained = found
-        if state.best is None or value > state.best:
+        tie = state.best == value and found.get(TIES, 0.0) > state.measures.get(TIES, 0.0)
+        if state.best is None or value > state.best or tie:
             state.best, state.best_step, state.since_best, state.measures = value, state.step, 0, found
             if self.world.rank == 0:
                 self._checkpoints.save_best(state.step, averaged)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pipelines.training.errors import TrainingFailed
-from pipelines.training.running import Checkpoints
+from pipelines.training.running import TIES, Checkpoints, Loop, World
+from pipelines.training.settings import StepSettings
 from retrieval.errors import IndexDamaged
 from retrieval.storage import Store
 from tests.pipelines.training.trained import dpr, example_file, loop
@@ -94,3 +95,31 @@ def test_nothing_is_pickled(folder: Path, tmp_path: Path) -> None:
     loop(dpr(folder), example_file(tmp_path / "e.jsonl", 8), tmp_path / "out").run()
     kinds = {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert kinds == {".safetensors", ".json"}
+
+
+def test_equals_are_told_apart_by_their_likelihood(folder: Path, tmp_path: Path) -> None:
+    """Where dev finds everything before training, the first measurement would be kept for ever."""
+    made = loop(dpr(folder), example_file(tmp_path / "e.jsonl", 16), tmp_path / "out", evaluations=4)
+    likelihoods = iter([-3.0, -1.0, -2.0, -0.5, -0.7])
+    made.method.measure = lambda _world: {"MRR@10": 1.0, TIES: next(likelihoods)}  # type: ignore[method-assign]
+    state = made.run()
+    assert state.best_step == 6 and state.measures[TIES] == -0.5 and state.untrained[TIES] == -3.0
+
+
+def test_a_part_of_the_parameters_may_learn_at_a_lower_rate(folder: Path, tmp_path: Path) -> None:
+    def moved(share: float) -> dict[str, float]:
+        method = dpr(folder)
+        began = {name: one.detach().clone() for name, one in method.parameters().items()}
+        settings = StepSettings(steps=1, batch=8, learning_rate=1e-3, warmup=0, weight_decay=0.0)
+        file = example_file(tmp_path / f"e{share}.jsonl", 16)
+        Loop(
+            method, file, settings, Checkpoints(Store(str(tmp_path / f"out{share}"))), lambda _told: None,
+            World(), rate_share=lambda name: share if "layer.0" in name else 1.0,
+        ).run()  # fmt: skip
+        found = method.parameters().items()
+        return {name: float((one.detach() - began[name]).abs().max()) for name, one in found}
+
+    whole, less = moved(1.0), moved(0.1)
+    for name, distance in whole.items():
+        expected = distance * (0.1 if "layer.0" in name else 1.0)
+        assert less[name] == pytest.approx(expected, rel=1e-2, abs=1e-7), name

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -13,13 +13,15 @@ from retrieval.generation import GenerationSettings, Judge, open_generator, writ
 from retrieval.generation.context import check_date
 from retrieval.generation.decodings import Need, Progress, search_and_write
 from retrieval.results import Answer, Result
-from retrieval.search import Searcher
+
+if TYPE_CHECKING:
+    from retrieval.search import Searcher
 
 MOST_QUOTE = 1_000  # columns of a line of a quote
 
 
 def ask(
-    searcher: Searcher, question: str, settings: GenerationSettings, write: Callable[[str], None],
+    searcher: "Searcher", question: str, settings: GenerationSettings, write: Callable[[str], None],
     **options: Any,
 ) -> Answer:  # fmt: skip
     """The answer; `write` gets its text piece by piece.
@@ -32,7 +34,7 @@ def ask(
 class Asking:
     """An index, the generator and the judge, loaded once for many questions."""
 
-    def __init__(self, searcher: Searcher, settings: GenerationSettings) -> None:
+    def __init__(self, searcher: "Searcher", settings: GenerationSettings) -> None:
         """Raises ModelError, ConfigError for a generator that runs in the service alone, or no such date."""
         check_date(settings.context.date, searcher.manifest.metadata)
         self.searcher, self.settings = searcher, settings

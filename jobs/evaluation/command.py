@@ -12,7 +12,6 @@ import numpy as np
 from jobs.arguments import AllowPickle, Json, Plugins, TrustCode, open_store, run, show_json
 from jobs.drawing import check_picture
 from jobs.evaluation import options
-from jobs.evaluation.answers import Measured, Price, Writer
 from jobs.evaluation.view import QueryView
 from jobs.extras import require
 from jobs.terminal import BuildView, show, tell
@@ -22,6 +21,7 @@ from retrieval.models import Trust
 from retrieval.storage import Store
 
 if TYPE_CHECKING:
+    from jobs.evaluation.answers import Measured, Writer
     from jobs.evaluation.evaluate import Evaluation
     from pipelines.judged import Dataset
     from retrieval.search import Searcher
@@ -80,10 +80,13 @@ def evaluate(
         split=split, stages=stages, sample=sample, runs=runs, plot=plot,
         trust=Trust(trust_remote_code, allow_pickle), plugins=plugin or [], json=json_, fit=fit_fusion,
     )  # fmt: skip
-    writer = Writer(generator, model, base_url, api_key_env, decode or [], hops, k)
-    measured = Measured(Price(price_hour, price_tokens), judge_url, judge_model, against)
 
     def work() -> None:
+        require("evaluate", "ir_measures", "regex")
+        from jobs.evaluation.answers import Measured, Price, Writer
+
+        writer = Writer(generator, model, base_url, api_key_env, decode or [], hops, k)
+        measured = Measured(Price(price_hour, price_tokens), judge_url, judge_model, against)
         if answers is not None:
             _answers(asked, answers, writer, measured)
             return
@@ -98,9 +101,8 @@ def evaluate(
     run(work)
 
 
-def _answers(asked: _Asked, file: Path, writer: Writer, measured: Measured) -> None:
+def _answers(asked: _Asked, file: Path, writer: "Writer", measured: "Measured") -> None:
     """Of answers, not of searches."""
-    require("evaluate", "ir_measures", "regex")
     from jobs.evaluation.answers import evaluate_answers, print_answers
 
     other = {
@@ -126,7 +128,6 @@ def _print(asked: _Asked, values: dict[str, Any], lines: Iterable[str]) -> None:
 
 
 def _evaluate(asked: _Asked, compare: bool) -> None:
-    require("evaluate", "ir_measures", "regex")
     from pipelines.judged import read_beir, read_questions
 
     if bool(asked.beir) == (asked.queries is not None):

@@ -231,7 +231,7 @@ def test_ids_forge_no_line_of_a_run_file(tmp_path: Path) -> None:
         assert len(text.splitlines()) == len(ids) ** 2 and text.replace("\n", "").isprintable()
 
 
-ODD_ANSWER = ["It was ma", "de in 1843 [1]. a\ud83d", "\ude00 b\ud800", ODD, " c\udfff"]
+ODD_ANSWER = ["It was ma", "de in 1843 [1]. A\ud83d", "\ude00 b\ud800", ODD, " c\udfff"]
 
 
 class _Endpoint:
@@ -262,7 +262,7 @@ def test_a_stream_survives_passages_and_a_generator(client: Client) -> None:
     *pieces, answer = client.stream("When was the kettle of Zorn made?")
     assert not isinstance(answer, str)
     assert "".join(map(str, pieces)) == answer.answer
-    assert "a😀 b\ufffd" in answer.answer and "\ufffd" in answer.answer[-2:]
+    assert "A😀 b\ufffd" in answer.answer and "\ufffd" in answer.answer[-2:]
     assert "\u2028" in answer.answer and "\x85" in answer.answer
     assert any(citation.doc_id == f"id{HOSTILE}" for citation in answer.citations)
     assert client.answer("When was the kettle of Zorn made?").answer == answer.answer

@@ -85,5 +85,18 @@ def citations(found: Answer) -> Iterator[Text]:
         )
         quote = " ".join(cited.quote.split())
         yield from map(Text, block(f'"{quote}"', "    ", columns(0, MOST_QUOTE)))
+    yield from (Text(line, style="dim") for line in _made(found))
     verdict = "the passages support an answer" if found.supported else "the passages hold no answer"
     yield Text(f"{verdict} (support {found.support:.2f}), written by {field(found.generator)}", style="dim")
+
+
+def _made(found: Answer) -> Iterator[str]:
+    """The searches of an answer of several, and what each passage had in one that weighs them."""
+    for number, step in enumerate(found.steps or (), 1):
+        named = f"search {number}, {step.reason}: "
+        yield named + field(step.query, columns(len(named), MOST_FIELD))
+    if found.weights:
+        shares = ", ".join(f"[{number}] {share:.2f}" for number, share in enumerate(found.weights, 1))
+        yield f"shares of the passages, by {found.decode}: {shares}"
+    if doubtful := sum(not claim.supported for claim in found.claims):
+        yield f"{doubtful} of {len(found.claims)} sentences are supported by no passage"

@@ -26,8 +26,8 @@ class Citation(Record):
 
 @dataclass(frozen=True)
 class Step(Record):
-    """A search for an answer. `reason`: question, follow-up, sub-question, hop (the best sentence joined to
-    the question) or uncertain (a draft was).
+    """A search for an answer. `reason`: question, follow-up, sub-question, hop (what the best sentence of a
+    passage adds to the question) or uncertain (a draft was).
 
     `passages`: ids of those found, best first. `text`: the sentence that the search was made of, or what was
     answered from it; `probability`: of the draft's least likely word; `cited`: ids of the passages that hold

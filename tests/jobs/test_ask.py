@@ -42,3 +42,16 @@ def test_what_cannot_be_asked_is_told(served_index: Path, words: list[str], told
     result = CliRunner().invoke(app, ["ask", str(served_index), QUESTION, *words])
     assert result.exit_code == 2, result.output
     assert told in result.output
+
+
+def test_the_searches_of_an_answer_are_told(served_index: Path) -> None:
+    result = CliRunner().invoke(app, ["ask", str(served_index), QUESTION, "--hops", "2"])
+    assert result.exit_code == 0, result.output
+    assert f"search 1, question: {QUESTION}" in result.stdout and "search 2, hop: " in result.stdout
+
+
+def test_the_shares_of_the_passages_are_told(served_index: Path) -> None:
+    words = ["--generator", "local", "--decode", "token", "-k", "2"]
+    result = CliRunner().invoke(app, ["ask", str(served_index), QUESTION, *words])
+    assert result.exit_code == 0, result.output
+    assert "shares of the passages, by token: [1] " in result.stdout

@@ -4,7 +4,7 @@
         [--hotpotqa BEIR CORPUS ...] [--rows citations,abstention,hops,decodings]
 
 Folders are in BEIR layout; queries have answers, EntityQuestions' also subject and relation; its corpus and
-that of HotpotQA are named beside, and made smaller by `benchmarks/answers/pool.py`. Everything is built and
+that of HotpotQA are named beside, and made smaller by `benchmarks/answering/pool.py`. Everything is built and
 asked by the command line, with all-MiniLM-L6-v2 and Gemma 3 270M, and kept in FOLDER: the same command goes
 on where it was interrupted. `--before FILE` is an earlier run of the abstention set, which is then tested
 against. The slower decodings are asked --slow-questions. Seconds are of one question at a time.
@@ -99,9 +99,9 @@ def hops(args: argparse.Namespace) -> None:
         folder, corpus = given[0], args.work / f"{name}.jsonl"
         questions = args.work / f"{name}-questions.jsonl"
         if not corpus.exists():
-            run("benchmarks/answers/pool.py", folder, *given[1:], "--out", corpus)
+            run("benchmarks/answering/pool.py", folder, *given[1:], "--out", corpus)
         if name == "entityq":
-            run("benchmarks/answers/two_hops.py", folder, "--out", questions)
+            run("benchmarks/answering/two_hops.py", folder, "--out", questions)
         else:
             questions.write_text("".join(judged_lines(folder)), encoding="utf-8")
         index, runs = built(args.work, f"{name}-index", corpus), args.work / f"{name}-runs"
@@ -140,7 +140,7 @@ def citations(args: argparse.Namespace) -> None:
 def abstention(args: argparse.Namespace) -> None:
     """Half of the questions have no answer in the index."""
     out = args.work / "left_out"
-    run("benchmarks/answers/left_out.py", args.squad, "--out", out, "--most", args.questions)
+    run("benchmarks/answering/left_out.py", args.squad, "--out", out, "--most", args.questions)
     index = built(args.work, "left_out_index", out / "corpus.jsonl")
     against = ("--against", args.before) if args.before else ()
     evaluated(

@@ -1,7 +1,7 @@
 """The answer without a generator: sentences of the passage that answers best, each cited.
 
 One passage, because a second one that fits less is wrong more often than not; see
-benchmarks/answers/citations.py for what this does to precision and recall.
+benchmarks/answering/citations.py for what this does to precision and recall.
 """
 
 import re

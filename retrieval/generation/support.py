@@ -2,7 +2,7 @@
 
 Half of the calibration has questions over passages that hold the answer, half the same questions over an
 index without their paragraph; the articles of one half fitted weights and thresholds, those of the other
-gave precision and recall. `python benchmarks/answers/support.py` does it again and prints these figures.
+gave precision and recall. `python benchmarks/answering/support.py` does it again and prints these figures.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from retrieval.generation.content_words import content_words
 from retrieval.generation.evidence import Evidence
 from retrieval.generation.support import Calibration
 
-# Fitted and measured by `python benchmarks/answers/claims.py` on halves of SQuAD's articles: held-out AUC
+# Fitted and measured by `python benchmarks/answering/claims.py` on halves of SQuAD's articles: held-out AUC
 # 0.934, where the words in the best sentence alone have 0.870, and the cross-encoder alone 0.889.
 CALIBRATION = Calibration(
     weights=(-2.541, 12.349, -1.576, 0.287), bias=-9.21, threshold=0.63, precision=0.858, recall=0.914,

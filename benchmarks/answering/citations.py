@@ -1,6 +1,6 @@
 """Citations of answers on SQuAD against the paragraph of the question: precision, recall, share answered.
 
-    python benchmarks/answers/citations.py --index INDEX --queries queries.jsonl --qrels test.tsv \\
+    python benchmarks/answering/citations.py --index INDEX --queries queries.jsonl --qrels test.tsv \\
         [--half fitted|held-out|all] [--sample 600] [--generator local] [--without]
 
 The index holds SQuAD 1.1 dev (document ids ARTICLE#n); answers are made as `corpusmill ask` makes them, with

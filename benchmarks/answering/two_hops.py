@@ -1,6 +1,6 @@
 """Composes questions of two hops from questions with subject, relation and answers, as EntityQuestions has.
 
-    python benchmarks/answers/two_hops.py FOLDER --out questions.jsonl [--most 300]
+    python benchmarks/answering/two_hops.py FOLDER --out questions.jsonl [--most 300]
 
 FOLDER is in BEIR layout; its queries have `subject` and `relation`. Where the answer to one question is the
 subject of another, the subject of the second is said by the first: "Where was George Orwell born?" becomes

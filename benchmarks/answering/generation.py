@@ -1,6 +1,6 @@
 """Time to first token, tokens/s and answers of local generators, over SQuAD's own paragraphs.
 
-    python benchmarks/answers/generation.py --squad dev.json.gz [--questions 200] [--model NAME ...]
+    python benchmarks/answering/generation.py --squad dev.json.gz [--questions 200] [--model NAME ...]
 
 Each prompt has the right paragraph alone: base models read it with two examples, chat models as messages.
 Exact match and F1 are SQuAD's, citations taken off; `holds` is the share of answers that contain a gold one.

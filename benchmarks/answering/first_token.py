@@ -1,6 +1,6 @@
 """Answers end to end: a question to `corpusmill serve`, streamed, its first token and its last.
 
-    python benchmarks/answers/first_token.py --index INDEX --queries QUERIES.jsonl [--generator local]
+    python benchmarks/answering/first_token.py --index INDEX --queries QUERIES.jsonl [--generator local]
 
 One client, one question at a time, on the cores that serve. Without a generator the answer is extractive: its
 first delta is all of it. Tokens/s count from the first token on.

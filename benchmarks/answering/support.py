@@ -1,16 +1,17 @@
 """Calibrate and measure which passage answers and whether passages support an answer; the extractive answer.
 
-    python benchmarks/answers/support.py --index INDEX --queries queries.jsonl --qrels test.tsv \\
+    python benchmarks/answering/support.py --index INDEX --queries queries.jsonl --qrels test.tsv \\
         [--transfer nq.jsonl]
 
-The index holds SQuAD 1.1 dev (document ids ARTICLE#n). Each question is searched once; with its paragraph
-among the k best it counts as supported, and without that paragraph as unsupported, although other paragraphs
-may say the same. Articles are dealt to two halves: one fits weights and thresholds, the other measures them.
-The regression tells questions whose best passage is their own from all others, so that it counts against an
-answer if it is not clear where it stands; the threshold has the best mean of recall and refusals. FITS are
-weights of a softmax over a question's passages; the features are computed with those in the code.
---transfer: questions of another collection, over --transfer-index or this one, by the calibrations in the
-code; they count as supported where a passage holds an answer's words, which is no proof.
+The index holds SQuAD 1.1 dev (document ids ARTICLE#n, titles of articles). With its paragraph among the k
+best a question counts as supported; without that paragraph as unsupported, although others may say the same,
+and without its whole article once more, so that both kinds of lack are learnt. Articles are dealt to two
+halves: one fits weights and thresholds, the other measures them. The regression tells questions whose best
+passage is their own from all others, so that it counts against an answer if it is not clear where it stands;
+the threshold has the best mean of recall and refusals. FITS are weights of a softmax over a question's
+passages; the features are computed with those in the code. --transfer: questions of another collection, over
+--transfer-index or this one, by the calibrations in the code; they count as supported where a passage holds
+an answer's words, which is no proof.
 """
 
 import argparse
@@ -70,18 +71,31 @@ def search(index: str, questions: list[str], k: int) -> list[list[Passage]]:
         return [list(result.hits) for result in found]
 
 
+def elsewhere(index: str, questions: list[str], titles: list[str]) -> list[list[Passage]]:
+    """K passages of a hybrid search for each question, none with its title."""
+    with Searcher.open(index) as searcher:
+        return [
+            list(searcher(question, K, filter={"field": "title", "op": "!=", "value": title}))
+            for question, title in zip(questions, titles, strict=True)
+        ]
+
+
 def measured_sets(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], list[Passage], bool]]:
-    """(question, passages, supported): with the paragraph of the question, then without it."""
+    """(question, passages, supported): with its paragraph, without it, without its article."""
     lines = [line.split("\t") for line in args.qrels.read_text(encoding="utf-8").splitlines()[1:]]
     paragraph = {line[0]: line[1] for line in lines}
     questions = read_lines(args.queries, args.sample)
-    found = search(args.index, [question["text"] for question in questions], 2 * K + 2)
-    for question, passages in zip(questions, found, strict=True):
+    texts = [question["text"] for question in questions]
+    found = search(args.index, texts, 2 * K + 2)
+    articles = [paragraph[question["_id"]].rsplit("#", 1)[0].replace("_", " ") for question in questions]
+    others = elsewhere(args.index, texts, articles)
+    for question, passages, other in zip(questions, found, others, strict=True):
         question["paragraph"] = gold = paragraph[question["_id"]]
         with_it = passages[:K]
         if any(p.doc_id == gold and holds(p.text, question["answers"]) for p in with_it):
             yield question, with_it, True
         yield question, [p for p in passages if p.doc_id != gold][:K], False
+        yield question, other, False
 
 
 def fit(
@@ -177,7 +191,7 @@ def main() -> None:
     report_fits(told, own_half)
     report(np.array(rows), np.array(labels), half, np.array(chance), np.array(right))
     if args.keep:
-        np.savez(args.keep, values=rows, labels=labels, half=half, right=right)
+        np.savez(args.keep, values=rows, labels=labels, half=half, right=right, chance=chance)
     for name, seconds in times.items():
         print(f"{name}: median {1000 * np.median(seconds):.0f} ms a question")
     for name in contained[0]:
@@ -226,6 +240,12 @@ def report(
     found = fit(values, truth, half, right)
     chances = values @ np.array(found.weights)
     strict = ~half & ~chance
+    # The sets follow each other: without the paragraph, then without the article.
+    absent = np.flatnonzero(~truth)
+    for name, own in (("paragraph", absent[::2]), ("article", absent[1::2])):
+        rows = np.concatenate([np.flatnonzero(truth & ~half), own[~half[own]]])
+        for told, score in (("found", chances), ("in the code", values @ np.array(CALIBRATION.weights))):
+            print(f"without the {name}, {told}: held-out AUC {roc_auc_score(truth[rows], score[rows]):.3f}")
     print(f"CALIBRATION = {found}")
     for name, one in (("found", found), ("in the code", CALIBRATION)):
         called = np.array([one.probability(row) for row in values]) >= one.threshold

@@ -1,6 +1,6 @@
 """Questions half of which have no answer: the articles of half of them are taken out of the corpus.
 
-    python benchmarks/answers/left_out.py FOLDER --out OUT [--most 500]
+    python benchmarks/answering/left_out.py FOLDER --out OUT [--most 500]
 
 FOLDER is in BEIR layout, its queries have answers, its documents titles, which are those of articles. Writes
 OUT/corpus.jsonl, without every second article, and OUT/questions.jsonl: as many questions of articles that

@@ -1,6 +1,6 @@
 """A smaller corpus for judged questions: what they are judged by, and a seeded share of the rest.
 
-    python benchmarks/answers/pool.py FOLDER CORPUS [CORPUS ...] --out pool.jsonl [--share 0.05]
+    python benchmarks/answering/pool.py FOLDER CORPUS [CORPUS ...] --out pool.jsonl [--share 0.05]
 
 FOLDER is in BEIR layout; CORPUS is Parquet or JSONL (also .gz) with `_id`, `title`, `text`. Where ids are
 `article#number`, the first paragraph of each judged article is taken too, and the share is of first

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.answers.support import holds, read_lines
+from benchmarks.answering.support import holds, read_lines
 from jobs.commands.ask import Asking
 from retrieval.generation import GenerationSettings
 from retrieval.results import Answer

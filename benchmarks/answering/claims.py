@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.answers.support import fit, holds, read_lines, search
+from benchmarks.answering.support import fit, holds, read_lines, search
 from retrieval.format import Passage
 from retrieval.generation import Judge
 from retrieval.generation.claims import CALIBRATION, ClaimEvidence, Verifier

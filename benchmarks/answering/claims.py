@@ -1,6 +1,7 @@
 """Calibrate and measure what decides whether a passage says a claim.
 
-    python benchmarks/answering/claims.py --index INDEX --queries queries.jsonl --qrels test.tsv [--sample 400]
+    python benchmarks/answering/claims.py --index INDEX --queries queries.jsonl --qrels test.tsv
+        [--sample 400]
 
 The index holds SQuAD 1.1 dev (document ids ARTICLE#n). A claim is made of a question and an answer in three
 forms: the answer alone, as small models write it; question and answer; and the sentence of the paragraph that

@@ -1,6 +1,7 @@
 """Answer recall on open questions: build an index over passages, then test hybrid against both its halves.
 
-    python benchmarks/answering/openqa.py --corpus corpus-00.parquet --questions nq_dpr_dev.jsonl --work FOLDER
+    python benchmarks/answering/openqa.py --corpus corpus-00.parquet --questions nq_dpr_dev.jsonl
+        --work FOLDER
 
 The corpus holds `_id`, `title`, `text`, one passage a record, so nothing is chunked. The build goes on where
 it stopped. Ends with status 1 unless hybrid's answer recall@20 is significantly above dense and lexical.

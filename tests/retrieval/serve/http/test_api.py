@@ -69,6 +69,7 @@ def test_embeddings_are_those_of_the_index(service: Service) -> None:
 def test_passages_and_the_index_are_told(service: Service) -> None:
     index = service.get("/v1/index").json()
     assert index["version"] == 1 and index["ready"] and index["metadata"] == {"year": "integer"}
+    assert index["decodes"] == ["prompt"]  # all that an extractive answer can be asked for
     assert str(service.index) not in json.dumps(index)
     found = service.get("/v1/passages/h%2F1%230").json()
     assert HOSTILE in found["text"] and found["version"] == 1

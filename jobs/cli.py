@@ -83,7 +83,8 @@ def _show_built(index: str, built: "Built", json_: bool) -> None:
             "index": index, "version": found.version, "changed": built.changed,
             "documents": found.documents, "rejected": found.rejected, "passages": found.passages,
             "truncated": found.truncated, "reject_reasons": found.reject_reasons,
-            "left_out": built.left_out, "dense": found.dense_reason, "warnings": found.warnings,
+            "left_out": built.left_out, "notes": found.notes,
+            "dense": found.dense_reason, "warnings": found.warnings,
         })  # fmt: skip
         return
     done = "is committed" if built.changed else "is up to date, nothing was done"
@@ -91,7 +92,7 @@ def _show_built(index: str, built: "Built", json_: bool) -> None:
         f"Version {found.version} of {index} {done}: {found.documents:,} documents, "
         f"{found.passages:,} passages, {found.rejected:,} rejected, {found.truncated:,} truncated."
     )
-    for line in set_aside(found.reject_reasons, built.left_out):
+    for line in set_aside(found.reject_reasons, built.left_out, found.notes):
         show(line)
     show(f'Search it: corpusmill search {shlex.quote(index)} "your question"')
 

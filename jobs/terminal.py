@@ -43,9 +43,14 @@ def duration(seconds: float | None) -> str:
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
-def set_aside(reject_reasons: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:
-    """Lines on what of a corpus is not in the index, by reason."""
-    named = {"rejected": describe_rejects(reject_reasons), "left out": describe_left_out(left_out)}
+def set_aside(
+    reject_reasons: Mapping[str, int], left_out: Mapping[str, int], notes: Mapping[str, int]
+) -> list[str]:
+    """Lines on what of a corpus is not in the index, or not as it was written, by reason."""
+    named = {
+        "rejected": describe_rejects(reject_reasons), "left out": describe_left_out(left_out),
+        "noted": describe_rejects(notes),
+    }  # fmt: skip
     return [f"{what}: {text}" for what, text in named.items() if text]
 
 

@@ -4,13 +4,13 @@ Every stage finds what is finished by its markers and does the rest, so the same
 an earlier one stopped. Nothing is visible to a searcher before the manifest is written, last.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.config import BuildConfig
-from pipelines.parts import cut_parts, finished_slices, parts_in_order
-from pipelines.planning import Plan, make_plan, record_plan
+from pipelines.parts import SliceResult, cut_parts, finished_slices, parts_in_order
+from pipelines.planning import Plan, make_plan, record_plan, widen_metadata
 from pipelines.runtime import (
     Lease,
     Progress,
@@ -24,6 +24,7 @@ from pipelines.runtime import (
     start_tracker,
     sweep_temporary,
 )
+from pipelines.sources import widened
 from pipelines.sources.files import describe_left_out
 from pipelines.stages import (
     BuildResults,
@@ -49,6 +50,8 @@ from retrieval.errors import CorpusmillError, InputError
 from retrieval.format import Manifest, committed_versions, latest_version, read_manifest
 from retrieval.models import publish
 from retrieval.storage import Store
+
+MOST_TOLD = 20  # fields in a message
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,11 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
     known = finished_slices(build.passages)
     unread = [entry for entry in plan.slices if entry.key not in known]
     check_space(store, passages_estimate(unread, build.passages.corpus.plugins), "the passages")
-    results = read_slices(build.passages, plan.slices, {}, known, progress, workers)
+    plan, results = _read(plan, known, progress)
+    build = plan.build
     drops = find_duplicates(store, build.passages.corpus.duplicates, results, progress, workers)
     if drops:
-        known |= {result.name: result for result in results}
+        known = finished_slices(build.passages)
         results = read_slices(build.passages, plan.slices, drops, known, progress, workers)
 
     unembedded = [part for result in results for part in result.parts]
@@ -151,6 +155,32 @@ def _stages(plan: Plan, lease: Lease, progress: Progress) -> Manifest:
         build.dense.plugins,
     )  # fmt: skip
     return commit(manifest, build, lease, progress, workers)
+
+
+def _read(plan: Plan, known: dict[str, SliceResult], progress: Progress) -> tuple[Plan, list[SliceResult]]:
+    """The slices read. Where values were none of the types that a sample showed, they are read again.
+
+    That costs no second embedding: vectors are named by the texts.
+    """
+    while True:
+        passages = plan.build.passages
+        results = read_slices(passages, plan.slices, {}, known, progress, plan.config.ray)
+        wider = widened(passages.metadata, (result.seen for result in results))
+        if wider == passages.metadata or plan.config.corpus.metadata != "auto":
+            return plan, results
+        progress.say(_widening(passages.metadata, wider))
+        plan = widen_metadata(plan, wider)
+        known = finished_slices(plan.build.passages)
+
+
+def _widening(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    changed = [name for name in after if after[name] != before.get(name)]
+    told = [f"{name}: {before.get(name, 'not there')} -> {after[name]}" for name in changed[:MOST_TOLD]]
+    more = f" and {len(changed) - MOST_TOLD:,} more" if len(changed) > MOST_TOLD else ""
+    return (
+        f"Metadata fields widened, by values that no sample had shown: {', '.join(told)}{more}. "
+        "The corpus is read again. Declare corpus.metadata to fix the types."
+    )
 
 
 def _summary(plan: Plan) -> str:

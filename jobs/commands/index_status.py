@@ -53,6 +53,7 @@ def _of_manifest(manifest: Manifest | None) -> dict[str, Any]:
         "rejected": manifest.rejected,
         "reject_reasons": manifest.reject_reasons,
         "left_out": manifest.left_out,
+        "notes": manifest.notes,
         "passages": manifest.passages,
         "truncated": manifest.truncated,
         "parts": {"total": len(manifest.parts), "done": len(manifest.parts), "running": 0, "failed": 0},
@@ -109,7 +110,7 @@ def status_lines(values: dict[str, Any]) -> list[str]:
         if name in values
     ]
     told.append(", ".join(counts))
-    told += set_aside(values.get("reject_reasons") or {}, values.get("left_out") or {})
+    told += set_aside(*(values.get(name) or {} for name in ("reject_reasons", "left_out", "notes")))
     if values["state"] == "done":
         parts = counted(values["parts"]["total"], "part")
         told.append(f"{parts}, {counted(values['shards'], 'shard')}, model {values['model']}")

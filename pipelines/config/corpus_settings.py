@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ByteSize, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from pipelines.extraction import check_encoding
 from retrieval.plugins import Registry
 from retrieval.settings import Bytes, CountsFor, Settings
 
 MetadataType = Literal[
-    "string", "integer", "float", "boolean", "date",
+    "string", "integer", "float", "boolean", "date", "datetime",
     "list[string]", "list[integer]", "list[float]", "list[boolean]", "list[date]",
+    "list[datetime]",
 ]  # fmt: skip
 
 FORMATS = Registry(
@@ -74,6 +76,12 @@ class CorpusSettings(Settings):
     format: str = Field(
         "auto", description="Format of the files.", json_schema_extra=_document_formats, validate_default=True
     )
+    encoding: str = Field(
+        "",
+        description="Encoding of files of text, by a label of the web or a name of Python (windows-1251, "
+        "cp437, utf-16-le). A byte order mark, and what an HTML page declares, come first. Empty: UTF-8, "
+        "else the one that is detected, which a note says.",
+    )
     # They count where a format says so.
     options: Annotated[dict[str, dict[str, Any]], CountsFor()] = Field(
         default_factory=dict,
@@ -130,6 +138,12 @@ class CorpusSettings(Settings):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        check_encoding(value)
+        return value
 
     @field_validator("format")
     @classmethod

@@ -5,14 +5,12 @@ words lies one blank, between cells a tab, between lines a newline, between para
 only the strongest of those that meet.
 """
 
-import codecs
 import re
 from typing import Any
 
 import lxml.etree
 
-from pipelines.extraction.decoding import decoded
-from pipelines.extraction.errors import BadData
+from pipelines.extraction.answers import BadData
 
 _MAX_DEPTH = 1000  # elements inside each other
 _HIDDEN = frozenset("head script style template".split())
@@ -30,13 +28,10 @@ _SPACE, _CELL, _LINE, _PARAGRAPH = 1, 2, 3, 4
 _SEPARATORS = ("", " ", "\t", "\n", "\n\n")
 _NOT_DISPLAYED = re.compile(r"(?:^|[;\s])display\s{0,9}:\s{0,9}none", re.IGNORECASE)
 
-_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE)
-_LEGACY = re.compile(r"(iso8859-\d+|cp125\d|koi8-[ru]|big5|gbk|gb2312|gb18030|shift_jis|cp932|euc_(jp|kr))\Z")
-
 
 def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
-    """(title, text); raises BadData, also for a text of more than `max_bytes` bytes of UTF-8."""
-    text = _decoded(data).replace("\0", "\ufffd")  # as the HTML standard reads NUL
+    """(title, text) of a page in UTF-8; raises BadData, also for a text of more than `max_bytes` bytes."""
+    text = data.decode(errors="replace").replace("\0", "\ufffd")  # as the HTML standard reads NUL
     parser = lxml.etree.HTMLParser(
         encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True, no_network=True
     )
@@ -145,25 +140,3 @@ class _Text:
     def finish(self) -> str:
         """All of it."""
         return "".join(self._parts)
-
-
-def _decoded(data: bytes) -> str:
-    """HTML by its byte order mark, else as UTF-8, else in the legacy encoding that it declares."""
-    try:
-        return decoded(data)
-    except BadData:
-        declared = _CHARSET.search(data, 0, 4096)
-        if declared is None:
-            raise
-        try:
-            name = codecs.lookup(declared[1].decode()).name
-        except LookupError:
-            raise BadData(f"unknown charset {declared[1].decode()}") from None
-        if not _LEGACY.match(name):
-            raise
-        # browsers read Latin-1 as Windows-1252, its superset for printable characters
-        name = "cp1252" if name in ("iso8859-1", "ascii") else name
-        try:
-            return data.decode(name)
-        except UnicodeDecodeError as error:
-            raise BadData(f"invalid {name} at byte {error.start}") from error

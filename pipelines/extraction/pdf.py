@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pypdfium2
 
-from pipelines.extraction.errors import BadData
+from pipelines.extraction.answers import BadData
 
 _TITLE_CHARACTERS = 1200
 _BROKEN_WORD = re.compile("[\ufffe\x02](?:\r?\n)?")  # PDFium's marks of a word broken at the end of a line

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipelines.extraction.errors import BadData
+from pipelines.extraction.answers import BadData, Extracted
 from pipelines.extraction.frames import Message, Peer
 from pipelines.extraction.shared_memory import SharedMemory
 from pipelines.extraction.start import start
@@ -72,8 +72,8 @@ class Extractor:
         self._process: subprocess.Popen[bytes] | None = None
         self._peer: Peer | None = None
 
-    def extract(self, parser: str, data: bytes) -> tuple[str, str]:
-        """(title, text) of a document, from `extract(data, max_bytes)` of the module `parser`.
+    def extract(self, parser: str, data: bytes) -> Extracted:
+        """Title, text and notes of a document, from `extract(data, max_bytes)` of the module `parser`.
 
         The process imports that module, such as pipelines.extraction.html, and what it imports. Raises
         BadData where the document cannot be read or breaks a limit; then the process is another one.
@@ -85,7 +85,7 @@ class Extractor:
 
     def extract_all(
         self, parser: str, documents: Iterable[bytes | BadData]
-    ) -> Generator[tuple[str, str] | BadData, None, None]:
+    ) -> Generator[Extracted | BadData, None, None]:
         """`extract` of each document, errors in its place; a BadData stands for itself.
 
         While a document is parsed, the next one is fetched and, if it is short, on its way already.
@@ -104,18 +104,18 @@ class Extractor:
 
     def _answer(
         self, request: dict[str, Any], current: "_Document", following: "_Document | None"
-    ) -> tuple[str, str] | BadData:
+    ) -> Extracted | BadData:
         if isinstance(current.data, BadData):
             return current.data
         if len(current.data) > self.limits.memory:
             return BadData(self._too_much())
 
-        def ask() -> Generator[tuple[str, str], None, None]:
+        def ask() -> Generator[Extracted, None, None]:
             self._send(request, current)
             if following is not None and following.is_short:
                 self._send(request, following)
-            _, title, text = self._reply({TEXT})
-            yield str(title, "utf-8", "replace"), str(text, "utf-8", "replace")
+            _, head, text = self._reply({TEXT})
+            yield _extracted(head, text)
 
         try:
             (answer,) = self._again(ask)
@@ -259,6 +259,20 @@ class Extractor:
             f"its parser ended {how}: damaged data, or more memory than corpus.extract_memory "
             f"({self.limits.memory} bytes)"
         )
+
+
+def _extracted(head: memoryview, text: memoryview) -> Extracted:
+    """What the process says of a document; raises BadData for what is no such answer."""
+    try:
+        title, notes = json.loads(bytes(head))
+        return Extracted(_whole(title), str(text, "utf-8", "replace"), tuple(map(_whole, notes)))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BadData("its parser answered nonsense") from error
+
+
+def _whole(text: str) -> str:
+    """Text that can be stored: half a pair is no character."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _read(source: io.RawIOBase, offset: int, size: int) -> bytes:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.extraction.errors import EXPANSION_SLACK, MAX_EXPANSION, BadData
+from pipelines.extraction.answers import EXPANSION_SLACK, MAX_EXPANSION, BadData
 
 _BUFFER_BYTES = 8 << 20
 _BATCH_BYTES = 4 << 20
@@ -57,7 +57,11 @@ def row_batches(source: Any, request: dict[str, Any], memory: int) -> Iterator[R
             if footer.num_columns > MOST_COLUMNS:
                 raise BadData(f"{footer.num_columns} columns, more than {MOST_COLUMNS}")
             row = sum(footer.row_group(i).num_rows for i in range(request["start"]))
-            names = [n for n in parquet.schema_arrow.names if columns is None or n in columns]
+            every = parquet.schema_arrow.names
+            if len(set(every)) < len(every):
+                twice = next(name for i, name in enumerate(every) if name in every[:i])
+                raise BadData(f"two columns have one name: {twice}")
+            names = [n for n in every if columns is None or n in columns]
             most = _most_bytes(parquet, set(names), request["size"])
             allowed, given = 0, request["given"]
             for i in range(request["start"], last):

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from pipelines.extraction.errors import BadData
+from pipelines.extraction.answers import BadData
 from pipelines.extraction.frames import Peer
 from pipelines.extraction.shared_memory import SharedMemory
 
 EXTRACT, TABLE, NEXT, STOP, DATA = b"e", b"t", b"n", b"s", b"d"
 TEXT, REFUSED, PIECE, ROW_REFUSED, END, READ, OUT_OF_MEMORY = b"T", b"R", b"P", b"W", b"E", b"A", b"M"
+MOST_NOTES = 20  # of a document
 IDLE_SECONDS = 60.0  # without a document for so long it ends
 _PR_SET_PDEATHSIG = 1
 
@@ -86,8 +87,9 @@ def _parser(name: str) -> Any:
 
 
 def _text(request: dict[str, Any], data: bytes) -> tuple[bytes, bytes, bytes]:
-    title, text = _parser(request["parser"]).extract(data, request["max_bytes"])
-    return TEXT, title[:5000].encode("utf-8", "replace"), text.encode("utf-8", "replace")
+    title, text, *notes = _parser(request["parser"]).extract(data, request["max_bytes"])
+    head = [title[:5000], [str(note)[:500] for note in notes[0][:MOST_NOTES]] if notes else []]
+    return TEXT, json.dumps(head).encode(), text.encode("utf-8", "replace")
 
 
 def _table(peer: Peer, request: dict[str, Any], memory: int) -> tuple[bytes, bytes, bytes]:

@@ -12,10 +12,12 @@ from .part_reader import read_columns as read_columns
 from .part_reader import read_part as read_part
 from .part_vectors import PartVectors as PartVectors
 from .part_writer import PartWriter as PartWriter
+from .rejects import NOTES_SUFFIX as NOTES_SUFFIX
 from .rejects import REJECTS_SUFFIX as REJECTS_SUFFIX
 from .rejects import RejectWriter as RejectWriter
 from .rejects import add_reasons as add_reasons
 from .rejects import count_rejects as count_rejects
+from .rejects import note_kind as note_kind
 from .slice_results import SliceResult as SliceResult
 from .slice_results import finished_slices as finished_slices
 from .slice_results import slice_name as slice_name

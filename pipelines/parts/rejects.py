@@ -1,8 +1,8 @@
-"""The rejects of a slice: written as they occur, the first ones in full, the rest counted by reason."""
+"""The rejects and notes of a slice: written as they occur, the first in full, others counted by reason."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import IO, Annotated, Any, BinaryIO
 
 from pydantic import Field
 
-from pipelines.sources import Reject
+from pipelines.sources import Note, Reject
 from retrieval.errors import IndexDamaged
 from retrieval.storage import MOST_COUNT, Count, FileRecord, LocalWrite, Shape, Store, read_json_as
 
@@ -19,6 +19,7 @@ MOST_REASONS = 50  # kinds of reasons that are told apart; input can make each o
 OTHER = "other reasons"
 MORE = "more"  # key of the last line: how many are counted in it alone
 REJECTS_SUFFIX = ".rejects.jsonl"
+NOTES_SUFFIX = ".notes.jsonl"
 
 _VARIABLE = re.compile(r"""'[^']*'?|"[^"]*"?|\d+""")
 _TAIL = 1 << 20  # bytes that the last line of a file has at most
@@ -30,13 +31,29 @@ class _More(Shape):
     reasons: dict[str, Count]
 
 
+def reason_kind(reason: str) -> str:
+    """A reason without what differs from record to record: numbers, quoted text, details after a colon."""
+    kind = _VARIABLE.sub("…", reason.partition(": ")[0])
+    return kind.encode("utf-8", "replace").decode()  # it is a key of JSON, which takes no half of a pair
+
+
+def note_kind(reason: str) -> str:
+    """A note's reason up to its colon: our own words, and the name of an encoding with its number."""
+    return reason.partition(": ")[0].encode("utf-8", "replace").decode()
+
+
 class RejectWriter:
-    """Writes the file of a slice, if it has rejects; a context manager. Memory does not grow with them.
+    """Writes the file of a slice, if it has rejects, or that of its notes. Memory does not grow with them.
+
+    A context manager. `kind` names what is counted as one.
 
     `count`: rejects so far. `reasons`: by kind of reason. `examples`: the first `keep`, to be shown.
     """
 
-    def __init__(self, store: Store, key: str, *, keep: int = 10) -> None:
+    def __init__(
+        self, store: Store, key: str, *, keep: int = 10, kind: Callable[[str], str] = reason_kind
+    ) -> None:
+        self._kind = kind
         self.count = 0
         self.reasons: dict[str, int] = {}
         self.examples: list[str] = []
@@ -56,10 +73,10 @@ class RejectWriter:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-    def add(self, reject: Reject) -> None:
+    def add(self, reject: Reject | Note) -> None:
         """Write or count one."""
         self.count += 1
-        kind = _count(self.reasons, reason_kind(reject.reason), 1)
+        kind = _count(self.reasons, self._kind(reject.reason), 1)
         if len(self.examples) < self._keep:
             self.examples.append(f"{reject.source}, at {reject.position}: {reject.reason}")
         if self.count <= IN_FULL:
@@ -79,12 +96,6 @@ class RejectWriter:
             self._write = self._open.enter_context(self._store.writing(self._key))
             self._file = self._open.enter_context(self._write.path.open("wb"))
         self._file.write(json.dumps(value, ensure_ascii=True).encode() + b"\n")
-
-
-def reason_kind(reason: str) -> str:
-    """A reason without what differs from record to record: numbers, quoted text, details after a colon."""
-    kind = _VARIABLE.sub("…", reason.partition(": ")[0])
-    return kind.encode("utf-8", "replace").decode()  # it is a key of JSON, which takes no half of a pair
 
 
 def add_reasons(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -28,6 +28,9 @@ class SliceResult:
     ids: FileRecord | None
     reasons: dict[str, int]  # rejects by kind of reason
     rejects: list[str]  # the first ones, to be shown
+    noted: dict[str, int]  # notes by kind of reason
+    notes: list[str]  # the first ones
+    seen: dict[str, list[str]]  # kinds of metadata values, by field, that the schema has no place for
     usage: dict[str, Any]
 
     @classmethod
@@ -45,6 +48,9 @@ class SliceResult:
             "parts",
             "reasons",
             "rejects",
+            "noted",
+            "notes",
+            "seen",
             "usage",
         )
         return cls(

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.config import BuildConfig, MetadataType, ResolvedBuild
 from pipelines.planning import ledger
-from pipelines.planning.resolve import check_dense, resolve_build
+from pipelines.planning.resolve import check_dense, passage_spec, resolve_build
 from pipelines.planning.tuning_queries import read_queries
 from pipelines.sources import Slice, cut_slices, infer_schema
 from pipelines.sources.files import Listing, list_files
@@ -114,6 +114,14 @@ def record_plan(plan: Plan) -> Plan:
     return replace(
         plan, slices=ledger.relocated(now, plan.listing.files), change=ledger.Change([], []), old=now
     )
+
+
+def widen_metadata(plan: Plan, metadata: dict[str, MetadataType]) -> Plan:
+    """The plan with other metadata fields, which the ledger holds from now on; as `record_plan`."""
+    build, corpus = plan.build, plan.config.corpus
+    passages = passage_spec(plan.config, build.store, metadata, build.vectors.model)
+    now = ledger.append_segment(build.store, plan.old, ledger.Change([], []), corpus, metadata)
+    return replace(plan, build=replace(build, passages=passages), old=now)
 
 
 def next_version(store: Store) -> int:

@@ -21,7 +21,7 @@ from retrieval.models.late_interaction import late_card, late_model, with_token_
 from retrieval.settings import ModelSettings, fingerprint
 from retrieval.storage import Store
 
-PARTS_CODE = 3  # raised when the code changes what a part holds; likewise below
+PARTS_CODE = 4  # raised when the code changes what a part holds; likewise below
 VECTORS_CODE = 1
 
 MUCH_MEMORY = 2**40  # bytes: what is chosen by memory is chosen later, with the memory that there is
@@ -39,7 +39,7 @@ def resolve_build(config: BuildConfig, store: Store, metadata: dict[str, Metadat
     card = late_card(late, config.model, configured_trust(late_settings))
     return ResolvedBuild(
         store=store,
-        passages=_passage_spec(config, store, metadata, model),
+        passages=passage_spec(config, store, metadata, model),
         vectors=VectorSpec(store, model, _dimension(config.model), _vectors_fingerprint(model)),
         token_codes=TokenCodeSpec(
             store,
@@ -73,9 +73,10 @@ def _dimension(settings: ModelSettings) -> int | None:
     return read_layout(model.folder, "passage").dimension
 
 
-def _passage_spec(
+def passage_spec(
     config: BuildConfig, store: Store, metadata: dict[str, MetadataType], model: LocatedModel
 ) -> PassageSpec:
+    """How documents become passages, with these metadata fields; `model` is the encoder."""
     corpus, chunk, part_passages = config.corpus, config.chunk, config.index.part_passages
     measured_by = model if _chunks_by_model(chunk) else None
     formats = format_fingerprint(corpus)

@@ -46,6 +46,9 @@ class SliceMarker(Shape):
     ids: FileRecord | None
     reasons: dict[str, Count]
     rejects: list[str]
+    noted: dict[str, Count]
+    notes: list[str]
+    seen: dict[str, list[str]]
     usage: Usage
 
 

@@ -3,9 +3,11 @@ from .document_format import DocumentFormat as DocumentFormat
 from .document_format import Reading as Reading
 from .document_format import RecordFormat as RecordFormat
 from .documents import Document as Document
+from .documents import Note as Note
 from .documents import Reject as Reject
 from .documents import carried as carried
 from .documents import reject as reject
+from .kinds import widened as widened
 from .metadata import infer_schema as infer_schema
 from .registry import format_fingerprint as format_fingerprint
 from .registry import format_named as format_named

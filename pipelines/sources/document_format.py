@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pipelines.config import CorpusSettings
 from pipelines.extraction import Limits
-from pipelines.sources.documents import Reject, reject
+from pipelines.sources.documents import Note, Reject, reject
 from pipelines.sources.files import InputFile
 from retrieval.errors import ConfigError, CorpusmillError
 from retrieval.settings import Settings
@@ -68,10 +68,11 @@ class DocumentFormat(ABC):
     @abstractmethod
     def records(
         self, files: Sequence[InputFile], start: int, end: int, reading: Reading
-    ) -> Iterator[Record | Reject]:
+    ) -> Iterator[Record | Reject | Note]:
         """Every record of a slice, in order, in bounded memory; what is wrong with the data is a reject.
 
-        A record may have more fields than are wanted. Raises StorageError.
+        What was guessed, replaced or left out of records is a note. A record may have more
+        fields than are wanted. Raises StorageError.
         """
 
     def own(self, corpus: CorpusSettings) -> Any:
@@ -91,28 +92,28 @@ class RecordFormat(DocumentFormat):
     @abstractmethod
     def read(
         self, file: InputFile, start: int, end: int, reading: Reading
-    ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-        """(position, record) or a reject, for each record of a file between start and end."""
+    ) -> Iterator[tuple[int, dict[str, Any]] | Reject | Note]:
+        """(position, record), a reject or a note, for each record of a file between start and end."""
 
     def records(
         self, files: Sequence[InputFile], start: int, end: int, reading: Reading
-    ) -> Iterator[Record | Reject]:
+    ) -> Iterator[Record | Reject | Note]:
         for file in files:
             if file.size == 0:
                 yield reject(file.name, 0, EMPTY)
                 continue
             for item in refusing(file.name, self.read(file, start, end, reading)):
-                yield item if isinstance(item, Reject) else (file.name, *item)
+                yield item if isinstance(item, (Reject, Note)) else (file.name, *item)
 
 
 def refusing(
-    source: str, items: Iterator[tuple[int, dict[str, Any]] | Reject]
-) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
+    source: str, items: Iterator[tuple[int, dict[str, Any]] | Reject | Note]
+) -> Iterator[tuple[int, dict[str, Any]] | Reject | Note]:
     """The items; what a library did not foresee in the data costs the rest of them, and names the file."""
     position = 0
     try:
         for item in items:
-            position = item.position if isinstance(item, Reject) else item[0]
+            position = item.position if isinstance(item, (Reject, Note)) else item[0]
             yield item
     except CorpusmillError:
         raise

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.config import CorpusSettings, MetadataType
+from pipelines.sources.kinds import MOST_NAMES, Kinds, flat, usable, value_at
 from pipelines.sources.values import PYTHON_TYPES, Mode, Unreadable, convert
 
 MAX_ID_CHARACTERS = 2048
@@ -43,6 +44,18 @@ class Reject:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was guessed, replaced or left out of a record that is read; `position` as in `Document`.
+
+    `reason` is like a reject's; up to its first colon it is counted as one kind with others.
+    """
+
+    source: str
+    position: int
+    reason: str
+
+
 def carried(document: Document) -> int:
     """Characters that each passage of `document` carries beside its own text: title, names, metadata."""
     size = len(document.title) + len(document.doc_id) + len(document.source)
@@ -65,29 +78,42 @@ def reject(source: str, position: int, reason: str, doc_id: str | None = None) -
     return Reject(source, position, None if doc_id is None else printable(doc_id), printable(reason))
 
 
+def note(source: str, position: int, reason: str) -> Note:
+    """A `Note` whose reason is safe to print and to store."""
+    return Note(source, position, printable(reason))
+
+
 class _Unusable(ValueError):
     """A record that cannot become a document; the message is the reason."""
 
 
 class FieldMapper:
-    """Makes a document of a record, by the field names and metadata types of one corpus."""
+    """Makes a document of a record, by the field names and metadata types of one corpus.
 
-    def __init__(self, corpus: CorpusSettings, schema: Mapping[str, MetadataType], mode: Mode) -> None:
+    In the mode `widen` no value costs a document: one that the schema has no place for is None, and `seen`
+    has the kinds of such values by field. `notes`: on the record that was mapped last; the caller takes them.
+    """
+
+    def __init__(
+        self, corpus: CorpusSettings, schema: Mapping[str, MetadataType], mode: Mode, from_text: bool = False
+    ) -> None:
         self._id_names = corpus.fields.id
         self._title_names = corpus.fields.title
         self._text_names = corpus.fields.text
-        self._converters = [(name, _converter(type, mode)) for name, type in schema.items()]
+        self._converters = [(name, "." in name, _converter(type, mode)) for name, type in schema.items()]
+        self._from_text = from_text
+        self._widen = mode == "widen"
+        self._known = {*self.columns, ""}
+        self.seen: dict[str, Kinds] = {}
         self._max_bytes = int(corpus.max_document_bytes)
+        self.notes: list[str] = []
 
     @property
     def columns(self) -> set[str]:
-        """Every field name that a document may be made of."""
-        return {
-            *self._id_names,
-            *self._title_names,
-            *self._text_names,
-            *(name for name, _ in self._converters),
-        }
+        """Every field name that a document may be made of; of a field inside others, theirs too."""
+        inner = [name for name, *_ in self._converters]
+        names = {*self._id_names, *self._title_names, *self._text_names, *inner}
+        return names | {name[:i] for name in names for i, letter in enumerate(name) if letter == "."}
 
     def __call__(self, source: str, position: int, record: Mapping[str, Any]) -> Document | Reject:
         """The document in `record`, or why there is none."""
@@ -98,13 +124,53 @@ class FieldMapper:
             if type(text) is not str or not text or text.isspace() or 4 * len(text) > self._max_bytes:
                 self._check_text(text, record)
             title = _title_of(_first(record, self._title_names))
+            if "\0" in text or "\0" in title:
+                text, title = text.replace("\0", "\ufffd"), title.replace("\0", "\ufffd")
+                self.notes.append("NUL was replaced by U+FFFD")
             metadata = {}
-            for name, to_value in self._converters:
-                value = record.get(name)
-                metadata[name] = None if value is None else to_value(name, value)
+            for name, inside, to_value in self._converters:
+                value = value_at(record, name) if inside else record.get(name)
+                if value.__class__ is dict and self._widen:
+                    self._look({name: value})  # its fields are fields of their own
+                    value = None
+                metadata[name] = None if value is None else self._value(name, value, to_value)
+            if self._widen and not record.keys() <= self._known:
+                self._look(record)
         except _Unusable as error:
             return reject(source, position, str(error), doc_id)
         return Document(doc_id or f"{source}#{position}", title, text, metadata, source, position)
+
+    def _value(self, name: str, value: Any, to_value: Callable[[str, Any], Any]) -> Any:
+        try:
+            return to_value(name, value)
+        except _Unusable:
+            if not self._widen:
+                raise
+        if not self._add(name, value):
+            self.notes.append(f"metadata values that are no scalars were left out: {printable(name, 60)}")
+        return None
+
+    def _look(self, record: Mapping[str, Any]) -> None:
+        """Remember fields that the schema has not."""
+        for name, value in flat(record):
+            if name in self._known:
+                continue
+            if not usable(name) or len(self.seen) >= MOST_NAMES:
+                if len(self._known) < 2 * MOST_NAMES:
+                    self._known.add(name)
+            elif not self._add(name, value):
+                self.notes.append(f"metadata values that are no scalars were left out: {printable(name, 60)}")
+                if len(self._known) < 2 * MOST_NAMES:
+                    self._known.add(name)  # said once
+
+    def _add(self, name: str, value: Any) -> bool:
+        """Remember the kinds of a value; whether all of it can be kept."""
+        kinds = self.seen.setdefault(name, Kinds())
+        kinds.nested = False
+        kinds.add(value, self._from_text)
+        if not kinds.kinds:
+            del self.seen[name]
+        return not kinds.nested
 
     def _check_text(self, text: Any, record: Mapping[str, Any]) -> None:
         if text is _MISSING:
@@ -142,10 +208,16 @@ _MISSING: Any = object()
 
 
 def _first(record: Mapping[str, Any], names: Sequence[str], default: Any = None) -> Any:
+    """The first value that is one: null, NaN and "" give way to the next name."""
+    found = default
     for name in names:
-        if name in record:
-            return record[name]
-    return default
+        value = value_at(record, name, _MISSING) if "." in name else record.get(name, _MISSING)
+        if value is _MISSING:
+            continue
+        if value is not None and value != "" and value == value:
+            return value
+        found = value if found is default else found
+    return found
 
 
 def _id_of(value: Any) -> str | None:

@@ -9,19 +9,20 @@ from pipelines.config import (
     MOST_NAME_CHARACTERS,
     CorpusSettings,
     MetadataType,
-    is_field_name,
 )
-from pipelines.sources.documents import Reject
+from pipelines.sources.documents import Note, Reject
+from pipelines.sources.kinds import Kinds, flat, usable
 from pipelines.sources.registry import format_named
-from pipelines.sources.slice_reader import records
+from pipelines.sources.slice_reader import folder_values, records
 from pipelines.sources.slices import Slice
-from pipelines.sources.values import convert, kind_of
+from pipelines.sources.values import convert
 from retrieval.format import arrow_type
 
 __all__ = ["arrow_type", "convert", "infer_schema"]
 
 _SAMPLE_SLICES = 8
 _SAMPLE_VALUES = 1_000_000  # looked at in all slices together
+_SHOWN = 20  # names in a message
 _MOST_CANDIDATES = 50_000  # names remembered while the sample is read
 
 
@@ -34,27 +35,33 @@ def infer_schema(
     """Metadata fields and their types: those declared, or with `auto` those that a sample shows.
 
     The sample is the first records of up to eight slices spread evenly over the corpus. Taken are fields
-    beside all names in `corpus.fields` whose values are scalars or lists of them, at most
-    MOST_METADATA_FIELDS: those that most records have, of equals those seen first. Integers and floats
-    together are floats, other mixtures strings; a field that is null throughout is left out. Names come in
-    alphabetical order. `warn` is told what is left out for its name or for their number. Raises StorageError
-    as reading does.
+    beside all names in `corpus.fields` whose values are scalars or lists of them, also inside objects, and
+    those that the folders of files give; at most MOST_METADATA_FIELDS: those that most records have, of
+    equals those seen first. Integers and floats together are floats, other mixtures strings; a field that is
+    null throughout is left out. Names come in alphabetical order. `warn` is told what is left out for its name,
+    its values or for their number. Raises StorageError as reading does.
     """
     if isinstance(corpus.metadata, dict):
         return dict(corpus.metadata)
     if corpus.metadata == "none":
         return {}
+    slices = list(slices)
     having = [s for s in slices if format_named(s.format, corpus.plugins).has_fields]
     chosen = _spread(having, _SAMPLE_SLICES)
     fields = _Fields({*corpus.fields.id, *corpus.fields.title, *corpus.fields.text})
     for record, from_text in _sample(chosen, corpus, sample_documents):
         fields.add(record, from_text)
+    for file in (file for entry in slices for file in entry.files if "=" in file.name):
+        fields.add(folder_values(file.name), False)
     found = fields.most_frequent()
     if fields.refused:
         warn(
-            f"Metadata fields left out: {fields.refused:,} whose names are empty, not printable, or "
-            f"longer than {MOST_NAME_CHARACTERS} characters."
+            f"Metadata fields left out: {fields.refused:,} whose names are empty, not printable, "
+            f"longer than {MOST_NAME_CHARACTERS} characters, or the index of a table of pandas."
         )
+    if lost := fields.without_values():
+        shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN:,} more" if len(lost) > _SHOWN else "")
+        warn(f"Metadata fields left out, whose values are lists of objects or of lists: {shown}.")
     if fields.dropped or len(found) > MOST_METADATA_FIELDS:
         count = fields.dropped + max(0, len(found) - MOST_METADATA_FIELDS)
         warn(
@@ -76,7 +83,7 @@ def _sample(slices: list[Slice], corpus: CorpusSettings, count: int) -> Iterator
     most_values = _SAMPLE_VALUES // max(1, len(slices))
     for slice in slices:
         values = 0
-        found = (r for r in records(slice, corpus, None) if not isinstance(r, Reject))
+        found = (r for r in records(slice, corpus, None) if not isinstance(r, (Reject, Note)))
         for _, _, record in islice(found, share):
             yield record, format_named(slice.format, corpus.plugins).only_text
             values += sum(len(v) if isinstance(v, list) else 1 for v in record.values())
@@ -89,7 +96,7 @@ class _Fields:
 
     def __init__(self, left_out: set[str]) -> None:
         self._left_out = left_out
-        self._kinds: dict[str, _Kinds] = {}
+        self._kinds: dict[str, Kinds] = {}
         self._refused: set[int] = set()  # hashes: a name may be long
         self.dropped = 0
 
@@ -99,14 +106,14 @@ class _Fields:
         return len(self._refused)
 
     def add(self, record: dict[str, Any], from_text: bool) -> None:
-        for name, value in record.items():
+        for name, value in flat(record):
             if name in self._left_out:
                 continue
-            if not is_field_name(name):
+            if not usable(name):
                 if len(self._refused) < _MOST_CANDIDATES:
                     self._refused.add(hash(name))
                 continue
-            self._kinds.setdefault(name, _Kinds()).add(value, from_text)
+            self._kinds.setdefault(name, Kinds()).add(value, from_text)
             if len(self._kinds) > _MOST_CANDIDATES:
                 self._drop()
 
@@ -115,39 +122,14 @@ class _Fields:
         typed = ((name, kinds.type()) for name, kinds in self._by_records())
         return [(name, type) for name, type in typed if type is not None]
 
-    def _by_records(self) -> "list[tuple[str, _Kinds]]":
+    def without_values(self) -> list[str]:
+        """Names of fields that have values, but none that can be kept."""
+        return sorted(name for name, kinds in self._kinds.items() if kinds.nested and not kinds.kinds)
+
+    def _by_records(self) -> "list[tuple[str, Kinds]]":
         return sorted(self._kinds.items(), key=lambda item: -item[1].records)  # stable: equals as first seen
 
     def _drop(self) -> None:
         kept = {name for name, _ in self._by_records()[: _MOST_CANDIDATES // 2]}
         self.dropped += len(self._kinds) - len(kept)
         self._kinds = {name: kinds for name, kinds in self._kinds.items() if name in kept}
-
-
-class _Kinds:
-    """What kinds of values a field has shown, and in how many records."""
-
-    __slots__ = ("_kinds", "_lists", "records")
-
-    def __init__(self) -> None:
-        self.records = 0
-        self._kinds: set[str] = set()
-        self._lists = False
-
-    def add(self, value: Any, from_text: bool) -> None:
-        self.records += value is not None
-        values = value if isinstance(value, list) else [value]
-        self._lists |= isinstance(value, list)
-        for item in values:
-            kind = kind_of(item, from_text=from_text)
-            if kind is not None:
-                self._kinds.add(kind)
-
-    def type(self) -> MetadataType | None:
-        if not self._kinds or "" in self._kinds:
-            return None
-        if len(self._kinds) == 1:
-            kind = next(iter(self._kinds))
-        else:
-            kind = "float" if self._kinds == {"integer", "float"} else "string"
-        return f"list[{kind}]" if self._lists else kind  # type: ignore[return-value]

@@ -10,9 +10,14 @@ from typing import Any, Literal
 
 from pipelines.config import MetadataType
 
-Mode = Literal["coerce", "reject"]
+Mode = Literal["coerce", "reject", "widen"]
 
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z")
+_INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+\Z")
+_DATETIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})\Z"
+)
+_EXACT = 2**53  # beyond it a float does not hold every integer
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 # Values of these classes are of the type as they are; integers and floats have limits besides.
@@ -32,12 +37,13 @@ def list_item(type: MetadataType) -> str | None:
 
 
 def convert(value: Any, type: MetadataType, mode: Mode) -> Any:
-    """`value` as str, int (64 bits), float, bool, datetime.date, or a list of one of them.
+    """`value` as str, int (64 bits), float, bool, datetime.date, datetime.datetime in UTC, or a list of one.
 
     Null stays null, and NaN, which pandas writes for it, becomes null. `coerce` also converts what loses
     nothing: "2019" or 2019.0 to 2019, 1 to 1.0, "true" to True, a datetime at midnight to its date, any
-    scalar to a string, a scalar to a list of one. A date may be an ISO string in either mode, since JSON
-    has no dates. Raises ValueError with the reason.
+    scalar to a string, a scalar to a list of one. A date, and a date-time with its offset from UTC, may be an
+    ISO string in either mode, since JSON has neither. `widen` is for types that a sample showed: text that
+    only may stand for the type is none of it. Raises ValueError with the reason.
     """
     if value is None or value != value:
         return None
@@ -46,14 +52,18 @@ def convert(value: Any, type: MetadataType, mode: Mode) -> Any:
         return _convert_scalar(value, type, mode)
     if isinstance(value, list):
         return [None if v is None else _convert_scalar(v, item, mode) for v in value]
-    if mode == "coerce":
+    if mode != "reject":
         return [_convert_scalar(value, item, mode)]
     raise _mismatch(value, type)
 
 
 def _convert_scalar(value: Any, type: str, mode: Mode) -> Any:
     native = _NATIVE[type](value)
-    if native is None and mode == "coerce":
+    if native is None and mode == "widen" and isinstance(value, str):
+        kind = kind_of(value, from_text=True)
+        if kind is None or (kind != type and (type, kind) not in _WITHIN):
+            raise _mismatch(value, type)
+    if native is None and mode != "reject":
         native = _COERCE[type](value)
     if native is None:
         raise _mismatch(value, type)
@@ -73,7 +83,9 @@ _ARTICLE = {
     "float": "a number",
     "boolean": "a boolean",
     "date": "a date",
+    "datetime": "a date and time with an offset from UTC",
 }
+_WITHIN = {("float", "integer"), ("float", "padded")}  # kinds of text whose values are of the type too
 
 
 def _string(value: Any) -> str | None:
@@ -105,12 +117,29 @@ def _date(value: Any) -> datetime.date | None:
     return None
 
 
+def _datetime(value: Any) -> datetime.datetime | None:
+    """The instant, in UTC, of a time that has an offset."""
+    if isinstance(value, str) and _DATETIME.match(value):
+        try:
+            value = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        try:
+            return value.astimezone(datetime.UTC)
+        except OverflowError:
+            return None
+    return None
+
+
 def _to_string(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
-    return str(value) if isinstance(value, (int, float, Decimal)) else None
+    return str(value) if isinstance(value, (int, float)) else None
 
 
 def _to_integer(value: Any) -> int | None:
@@ -130,7 +159,7 @@ def _to_float(value: Any) -> float | None:
         number = float(text) if _FLOAT.match(text) else math.inf
         return number if math.isfinite(number) else None
     if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if abs(value) <= 2**53 else None
+        return float(value) if abs(value) <= _EXACT else None
     if isinstance(value, Decimal):
         number = float(value)
         return number if Decimal(str(number)) == value else None
@@ -156,25 +185,51 @@ def _to_date(value: Any) -> datetime.date | None:
 
 _NATIVE: dict[str, Callable[[Any], Any]] = {
     "string": _string, "integer": _integer, "float": _float, "boolean": _boolean, "date": _date,
+    "datetime": _datetime,
 }  # fmt: skip
 _COERCE: dict[str, Callable[[Any], Any]] = {
     "string": _to_string, "integer": _to_integer, "float": _to_float, "boolean": _to_boolean,
-    "date": _to_date,
+    "date": _to_date, "datetime": _datetime,
 }  # fmt: skip
 
 
 def kind_of(value: Any, *, from_text: bool) -> str | None:
-    """Scalar type that `value` shows: a type name, None for null, "" for what is no scalar.
+    """What kind of scalar `value` shows, None for null, "" for what is no scalar.
 
-    from_text: strings stand for values of any type, as in CSV.
+    A kind is the name of a type; or `wide`, an integer that no float may stand for; or `padded`, a number of
+    text that ends in zeros behind its point. from_text: strings stand for values of any type, as in CSV: of
+    those alone that read back as they are written, so that a code, a week or a version stays text.
     """
     if value is None or value != value or (from_text and value == ""):
         return None
-    for kind in ("boolean", "integer", "float", "date"):
-        if _NATIVE[kind](value) is not None or (from_text and _COERCE[kind](value) is not None):
-            return kind
+    if isinstance(value, str):
+        if from_text:
+            return _kind_of_text(value)
+        return "date" if _date(value) else "datetime" if _datetime(value) else "string"
     if isinstance(value, Decimal):
-        return "integer" if _to_integer(value) is not None else "float"
+        if value.is_finite() and value == value.to_integral_value():
+            value = int(value)
+        else:
+            return "float" if _to_float(value) is not None else "string"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "string" if _integer(value) is None else "integer" if abs(value) <= _EXACT else "wide"
+    for kind in ("boolean", "float", "datetime", "date"):
+        if _NATIVE[kind](value) is not None:
+            return kind
     if isinstance(value, datetime.datetime):
-        return "date" if _to_date(value) else "string"
-    return "string" if isinstance(value, str) or _to_string(value) is not None else ""
+        return "date" if value.tzinfo is None and _to_date(value) else "string"
+    return "string" if _to_string(value) is not None else ""
+
+
+def _kind_of_text(text: str) -> str:
+    if _INTEGER.match(text):
+        number = _integer(int(text))
+        return "string" if number is None else "integer" if abs(number) <= _EXACT else "wide"
+    if _DECIMAL.match(text):
+        digits = len(text.strip("-").replace(".", "").lstrip("0"))
+        if digits > 15:  # a float holds no more of any number
+            return "string"
+        return "padded" if text.endswith("0") else "float"
+    if text in ("true", "false", "True", "False", "TRUE", "FALSE"):
+        return "boolean"
+    return "date" if _date(text) else "datetime" if _datetime(text) else "string"

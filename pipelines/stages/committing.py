@@ -73,6 +73,7 @@ def make_manifest(work: BuildResults, progress: Progress) -> Manifest:
         documents=sum(result.documents for result in work.results),
         rejected=sum(result.rejected for result in work.results),
         reject_reasons=add_reasons(result.reasons for result in work.results),
+        notes=add_reasons(result.noted for result in work.results),
         left_out=plan.listing.left_out,
         passages=sum(part.rows for part in parts),
         truncated=sum(part.vectors.truncated for part in parts),

@@ -9,12 +9,14 @@ import numpy as np
 from pipelines.chunking import Chunker
 from pipelines.config import LocatedModel, PassageSpec, RaySettings
 from pipelines.parts import (
+    NOTES_SUFFIX,
     REJECTS_SUFFIX,
     PartWriter,
     RejectWriter,
     SliceResult,
     add_reasons,
     id_hash,
+    note_kind,
     slice_name,
 )
 from pipelines.runtime import (
@@ -26,7 +28,7 @@ from pipelines.runtime import (
     run_stage,
     write_marker,
 )
-from pipelines.sources import Document, Reject, Slice, carried
+from pipelines.sources import Document, Note, Reject, Slice, carried
 from pipelines.sources import read_slice as documents_of_slice
 from pipelines.sources.files import describe_rejects
 from retrieval.errors import BuildFailed, InputError, ModelError
@@ -73,20 +75,25 @@ def read_slices(
 def read_slice(task: Task, spec: PassageSpec) -> Task:
     """Read one slice, write its parts, and last its marker."""
     key = f"{spec.folder}/{task.key}"
-    with RejectWriter(spec.store, f"{key}{REJECTS_SUFFIX}", keep=FAILURE_EXAMPLES) as rejects:
-        marker = _read_slice(task, spec, rejects)
+    store, keep = spec.store, FAILURE_EXAMPLES
+    with (
+        RejectWriter(store, f"{key}{REJECTS_SUFFIX}", keep=keep) as rejects,
+        RejectWriter(store, f"{key}{NOTES_SUFFIX}", keep=keep, kind=note_kind) as notes,
+    ):
+        marker = _read_slice(task, spec, rejects, notes)
     written = write_marker(spec.store, key, marker)
     return Task(task.key, {**written, "rows": marker["passages"]})
 
 
-def _read_slice(task: Task, spec: PassageSpec, rejects: RejectWriter) -> dict[str, Any]:
+def _read_slice(task: Task, spec: PassageSpec, rejects: RejectWriter, notes: RejectWriter) -> dict[str, Any]:
     entry = Slice.from_dict(task.values["slice"])
     drop: dict[str, int] = task.values["drop"]
     usage = Usage()
     writer = PartWriter(spec.store, spec.folder, task.key, spec.metadata, spec.part_passages)
     chunker = _chunker(spec)
     tally = Tally(drop)
-    for batch in batches(documents_of_slice(entry, spec.corpus, spec.metadata), rejects, tally):
+    seen: dict[str, list[str]] = {}
+    for batch in batches(documents_of_slice(entry, spec.corpus, spec.metadata, seen), rejects, notes, tally):
         spans = chunker.split([document.title for document in batch], [document.text for document in batch])
         for document, found in zip(batch, spans, strict=True):
             reason = _unusable(document, len(found), int(spec.corpus.max_document_bytes))
@@ -103,7 +110,7 @@ def _read_slice(task: Task, spec: PassageSpec, rejects: RejectWriter) -> dict[st
             f"{rejects.count} rejects were written"
         )
     ids = writer.finish()
-    files = [*rejects.finish(), *([ids] if ids else [])]
+    files = [*rejects.finish(), *notes.finish(), *([ids] if ids else [])]
     return {
         "key": entry.key,
         "name": task.key,
@@ -118,6 +125,9 @@ def _read_slice(task: Task, spec: PassageSpec, rejects: RejectWriter) -> dict[st
         "ids": asdict(ids) if ids else None,
         "reasons": rejects.reasons,
         "rejects": rejects.examples,
+        "noted": notes.reasons,
+        "notes": notes.examples,
+        "seen": seen,
         "usage": usage.values(),
     }
 
@@ -159,12 +169,15 @@ class Tally:
 
 
 def batches(
-    documents: Iterable[Document | Reject], rejects: RejectWriter, tally: Tally
+    documents: Iterable[Document | Reject | Note], rejects: RejectWriter, notes: RejectWriter, tally: Tally
 ) -> Iterator[list[Document]]:
-    """Documents in batches bounded in number and characters; rejects are put aside, all are counted."""
+    """Documents in batches bounded in number and characters; rejects and notes are put aside and counted."""
     batch: list[Document] = []
     characters = 0
     for document in documents:
+        if isinstance(document, Note):
+            notes.add(document)
+            continue
         tally.read += 1
         if isinstance(document, Reject):
             rejects.add(document)

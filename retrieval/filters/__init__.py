@@ -4,7 +4,7 @@
 
 | form | meaning | JSON |
 | --- | --- | --- |
-| `f = v`, `!=`, `<`, `<=`, `>`, `>=` | comparison; text by code points, dates as "2019-12-31" | `{"field": "f", "op": "=", "value": v}` |
+| `f = v`, `!=`, `<`, `<=`, `>`, `>=` | comparison; text by code points, dates as "2019-12-31", instants as "2019-12-31T23:59:00+01:00" | `{"field": "f", "op": "=", "value": v}` |
 | `f in (v, w)`, `f not in (v, w)` | one of the values, none of them | `{"field": "f", "op": "in", "value": [v, w]}` |
 | `f contains "x"` | text with this piece in it; a list with this element | `{"field": "f", "op": "contains", "value": "x"}` |
 | `f starts with "x"` | text that begins so | `{"field": "f", "op": "starts with", "value": "x"}` |

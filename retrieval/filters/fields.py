@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from retrieval.filters.problem import MAX_VALUE_CHARACTERS, FilterProblem
 from retrieval.format import BASE_SCHEMA, METADATA_PREFIX, arrow_type
 
-Literal: TypeAlias = str | int | float | bool | date
+Literal: TypeAlias = str | int | float | bool | date | datetime
 
 DOCUMENT_PREFIX = "document."
 DOCUMENT_FIELDS = {
@@ -26,6 +26,10 @@ _EXPECTED = {
     "float": ("numbers", "Write a number, without quotes."),
     "boolean": ("true or false", "Write true or false, without quotes."),
     "date": ("dates", 'Write a date as "2019-12-31".'),
+    "datetime": (
+        "dates with their time and its offset",
+        'Write one as "2019-12-31T23:59:00+01:00", or "...Z" for UTC.',
+    ),
 }
 
 
@@ -33,7 +37,8 @@ _EXPECTED = {
 class Field:
     """A field of an index. `name` as filters name it, `column` of the passages, `kind` of its values.
 
-    `kind` is string, integer, float, boolean or date: that of the elements, where the field `is_list`.
+    `kind` is string, integer, float, boolean, date or datetime: that of the elements of one that
+    `is_list`.
     """
 
     name: str
@@ -148,4 +153,18 @@ def _date(value: Any) -> date | None:
         return None
 
 
-_CONVERT = {"string": _string, "integer": _integer, "float": _float, "boolean": _boolean, "date": _date}
+def _datetime(value: Any) -> datetime | None:
+    # Weeks, days without hyphens and times without an offset are no instants.
+    if not isinstance(value, str) or not 17 <= len(value) <= 40 or value[4] != "-" or value[7] != "-":
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+        return None if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+_CONVERT = {
+    "string": _string, "integer": _integer, "float": _float, "boolean": _boolean, "date": _date,
+    "datetime": _datetime,
+}  # fmt: skip

@@ -94,6 +94,7 @@ class Manifest(_Record):
     documents: Count
     rejected: Count
     reject_reasons: dict[str, Count] = {}  # rejected records by kind of reason
+    notes: dict[str, Count] = {}  # what was guessed, replaced or left out of records that are read
     left_out: dict[str, Count] = {}  # files of the corpus folders that were not read, by reason
     passages: Count
     truncated: Count

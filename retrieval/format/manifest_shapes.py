@@ -17,8 +17,9 @@ from retrieval.storage import Count, Shape, first_error
 
 Amount = Annotated[float, Field(ge=0)]
 MetadataKind = Literal[
-    "string", "integer", "float", "boolean", "date",
+    "string", "integer", "float", "boolean", "date", "datetime",
     "list[string]", "list[integer]", "list[float]", "list[boolean]", "list[date]",
+    "list[datetime]",
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "float": pa.float64(),
     "boolean": pa.bool_(),
     "date": pa.date32(),
+    "datetime": pa.timestamp("us", "UTC"),
 }
 METADATA_TYPES = (*ARROW_TYPES.values(), *map(pa.list_, ARROW_TYPES.values()))
 BASE_SCHEMA = pa.schema(

@@ -31,7 +31,7 @@ FLOORS = {
         "distributed",
     ],
     "pipelines": [
-        "chunking", "config", "judged", "extraction", "sources", "runtime", "planning", "parts", "upkeep",
+        "chunking", "extraction", "config", "judged", "sources", "runtime", "planning", "parts", "upkeep",
         "stages", "index", "training",
     ],
     "jobs": [

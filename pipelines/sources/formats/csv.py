@@ -7,7 +7,7 @@ class Csv(DelimitedFormat):
     name = "csv"
     summary = "rows below a header"
     suffixes = ("csv",)
-    delimiter = ","
+    code = 2
 
 
 FORMAT = Csv()

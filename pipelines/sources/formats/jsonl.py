@@ -1,16 +1,20 @@
 """JSON lines: the records of a byte range, each line read exactly once whatever the cut."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from pipelines.extraction import BadData
 from pipelines.sources.document_format import Cut, Reading, RecordFormat
-from pipelines.sources.documents import MAX_VALUES, Reject, reject
-from pipelines.sources.files import InputFile, open_blocks
-from pipelines.sources.lines import from_next_line, lines
+from pipelines.sources.documents import MAX_VALUES, Note, Reject, note, reject
+from pipelines.sources.files import InputFile
+from pipelines.sources.lines import TextLines, open_lines
 
-_BOM = b"\xef\xbb\xbf"
+_HOLD_NUMBERS = (float, dict, list)
+_STRING_OR_NAN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
 
 
 class JsonLines(RecordFormat):
@@ -18,6 +22,7 @@ class JsonLines(RecordFormat):
     summary = "a JSON object a line"
     suffixes = ("jsonl", "ndjson", "jsonlines")
     cut_by_bytes = True
+    code = 2
 
     def cut(
         self, files: Sequence[InputFile], slice_bytes: int, storage_options: Mapping[str, Any]
@@ -33,57 +38,121 @@ class JsonLines(RecordFormat):
 
     def read(
         self, file: InputFile, start: int, end: int, reading: Reading
-    ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-        return _records(file, start, end, reading.corpus.storage_options, reading.max_bytes)
+    ) -> Iterator[tuple[int, dict[str, Any]] | Reject | Note]:
+        try:
+            with open_lines(file, reading, start, end) as found:
+                for item in _records(file.name, found, reading.columns):
+                    if found.notes:
+                        yield from (note(file.name, item_position(item), text) for text in found.notes)
+                        found.notes.clear()
+                    yield item
+        except BadData as error:
+            yield reject(file.name, start, str(error))
+
+
+def item_position(item: tuple[int, dict[str, Any]] | Reject) -> int:
+    """Where a record or a reject lies in its file."""
+    return item.position if isinstance(item, Reject) else item[0]
 
 
 def _records(
-    file: InputFile, start: int, end: int, options: Mapping[str, Any], max_bytes: int
+    source: str, found: TextLines, wanted: set[str] | None
 ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-    """(byte offset, record) of every line whose first byte lies in [start, end); end -1: to the end."""
-    # One byte earlier, so that a line that begins exactly at `start` is seen to begin there.
-    first = max(0, start - 1)
-    with open_blocks(file, options, first, end) as blocks:
-        if start:
-            first, blocks = from_next_line(blocks, first, end)
-        for position, line in lines(blocks, first, max_bytes):
-            if 0 <= end <= position:
-                return
-            if not isinstance(line, bytes):
-                yield reject(file.name, position, str(line))
+    """(byte offset, record) of every line. wanted: the fields whose values have to be exact, None for all."""
+    for position, line in found:
+        if not isinstance(line, bytes):
+            yield reject(source, position, str(line))
+            continue
+        if not line:
+            continue
+        if len(line) > MAX_VALUES and _most_values(line) > MAX_VALUES:
+            yield reject(source, position, f"the record may have more than {MAX_VALUES} values")
+            continue
+        try:
+            text = line if found.is_utf8 else found.text(line)
+            record = orjson.loads(text)
+            if type(record) is dict and _rounded(record, wanted):
+                record = _exact(text)
+        except orjson.JSONDecodeError as error:
+            if line.isspace():
                 continue
-            if not line:
-                continue
-            if position == 0 and line.startswith(_BOM):
-                line = line[len(_BOM) :]
-            if len(line) > MAX_VALUES and _most_values(line) > MAX_VALUES:
-                yield reject(file.name, position, f"the record may have more than {MAX_VALUES} values")
-                continue
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                if line and not line.isspace():
-                    yield reject(file.name, position, _reason(line, error))
-                continue
-            if type(record) is dict:
-                yield position, record
-            else:
-                yield reject(file.name, position, f"the line is a JSON {_json_type(record)}, not an object")
+            record = _again(line, error, found)
+        except BadData as error:
+            record = error
+        if type(record) is dict:
+            yield position, record
+        elif isinstance(record, BadData):
+            yield reject(source, position, str(record))
+        else:
+            yield reject(source, position, f"the line is a JSON {_json_type(record)}, not an object")
+
+
+def _again(line: bytes, error: orjson.JSONDecodeError, found: TextLines) -> Any:
+    """The value of a line that is no JSON as it stands, or a BadData: it may be of another encoding."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        try:
+            text = found.text(line)
+        except BadData as unknown:
+            return unknown
+    try:
+        if "NaN" in text or "Infinity" in text:
+            text, count = _no_number(text)
+            if count:
+                found.notes.append("Infinity in JSON was read as null")
+        record = orjson.loads(text)
+        return _exact(text) if type(record) is dict and _rounded(record, None) else record
+    except orjson.JSONDecodeError as broken:
+        if "infinity" in broken.msg:  # an integer of more than 308 digits
+            return _exact(text)
+        if "\0" in text:
+            return BadData(f"broken JSON: NUL bytes in the line ({broken.msg})")
+        return BadData(f"broken JSON: {broken.msg}")
+
+
+def _rounded(record: dict[str, Any], wanted: set[str] | None) -> bool:
+    """Whether a number may be an integer that the parser made a float of."""
+    return any(
+        _may_be_rounded(value)
+        for name, value in record.items()
+        if value.__class__ in _HOLD_NUMBERS and (wanted is None or name in wanted)
+    )
+
+
+def _may_be_rounded(value: Any) -> bool:
+    if value.__class__ is float:
+        return not -(2.0**53) < value < 2.0**53
+    if value.__class__ is dict:
+        return any(map(_may_be_rounded, value.values()))
+    return value.__class__ is list and any(map(_may_be_rounded, value))
+
+
+def _exact(text: bytes | str) -> Any:
+    """The record with integers of any length; a BadData where one has thousands of digits."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        return BadData(f"broken JSON: {error}")
+
+
+def _no_number(text: str) -> tuple[str, int]:
+    """The JSON with null for NaN and the infinities outside its strings, and how many of these there were."""
+    infinite = 0
+
+    def null(found: re.Match[str]) -> str:
+        nonlocal infinite
+        if found[0].startswith('"'):
+            return found[0]
+        infinite += "Inf" in found[0]
+        return "null"
+
+    return _STRING_OR_NAN.sub(null, text), infinite
 
 
 def _most_values(line: bytes) -> int:
     """No fewer than the JSON has values: each of them follows one of these."""
     return sum(map(line.count, (b",", b":", b"[")))
-
-
-def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:
-    try:
-        line.decode()
-    except UnicodeDecodeError as invalid:
-        return f"invalid UTF-8 at byte {invalid.start} of the line"
-    if b"\0" in line:
-        return f"broken JSON: NUL bytes in the line ({error.msg})"
-    return f"broken JSON: {error.msg}"
 
 
 def _json_type(value: Any) -> str:

@@ -2,9 +2,9 @@
 
 import re
 
-from pipelines.extraction import decoded
+from pipelines.extraction import Extracted
 from pipelines.sources.document_format import Reading
-from pipelines.sources.whole_files import WholeFileFormat
+from pipelines.sources.whole_files import WholeFileFormat, text_of
 
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(.{0,20000}?)^\1[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\r\n]*)", re.MULTILINE)
@@ -19,10 +19,11 @@ class Markdown(WholeFileFormat):
     name = "markdown"
     summary = "a file is a document, its title in the front matter or a heading"
     suffixes = ("md", "markdown")
+    code = 2
 
-    def extract(self, data: bytes, reading: Reading) -> tuple[str, str]:
-        text = decoded(data)
-        return _front_title(text) or _heading(text), text
+    def extract(self, data: bytes, reading: Reading) -> Extracted:
+        text, notes = text_of(data, reading)
+        return Extracted(_front_title(text) or _heading(text), text, notes)
 
 
 def _front_title(text: str) -> str:

@@ -5,6 +5,7 @@ The format itself is read in a process of its own; see `pipelines.extraction`.
 
 import json
 import struct
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -34,6 +35,7 @@ class Parquet(RecordFormat):
     summary = "rows of Parquet"
     suffixes = ("parquet", "pq", "parq")
     compressible = False
+    code = 2
 
     def cut(
         self, files: Sequence[InputFile], slice_bytes: int, storage_options: Mapping[str, Any]
@@ -145,15 +147,33 @@ def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(kind):
         values = _values(column.dictionary)
         return [None if i is None else values[i] for i in column.indices.to_pylist()]
+    if isinstance(kind, pa.UuidType) or (pa.types.is_fixed_size_binary(kind) and kind.byte_width == 16):
+        return [v if v is None else str(uuid.UUID(bytes=v)) for v in _stored(column).to_pylist()]
+    if isinstance(kind, pa.BaseExtensionType):
+        return _values(column.storage)
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
+        column = _microseconds(column)
     try:
         values = column.to_pylist()
     except _UNREADABLE:
         values = [_or_unreadable(scalar.as_py) for scalar in column]
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if pa.types.is_fixed_size_binary(kind):
+        return [v if v is None else v.hex() for v in values]
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
         values = [v if v is None else _or_unreadable(v.decode) for v in values]
     return values
+
+
+def _stored(column: pa.Array) -> pa.Array:
+    return column.storage if isinstance(column.type, pa.BaseExtensionType) else column
+
+
+def _microseconds(column: pa.Array) -> pa.Array:
+    """Times in microseconds, as Python has them; as text where that would lose something."""
+    try:
+        return column.cast(pa.timestamp("us", column.type.tz))
+    except pa.ArrowInvalid:
+        return column.cast(pa.string())
 
 
 def _or_unreadable(decode: Callable[[], Any]) -> Any:

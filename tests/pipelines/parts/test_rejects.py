@@ -43,8 +43,9 @@ from retrieval.storage import Store
 corpus = CorpusSettings(paths=sys.argv[1] + "/bad.jsonl.gz")
 (slice,) = cut_slices(list_files(corpus).files, 10**9, {})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with RejectWriter(Store(sys.argv[1] + "/index"), "r") as rejects:
-    assert list(batches(read_slice(slice, corpus, {}), rejects, Tally({}))) == []
+store = Store(sys.argv[1] + "/index")
+with RejectWriter(store, "r") as rejects, RejectWriter(store, "n") as notes:
+    assert list(batches(read_slice(slice, corpus, {}), rejects, notes, Tally({}))) == []
     rejects.finish()
 print(rejects.count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
@@ -56,8 +57,8 @@ def _read(folder: Path, data: bytes) -> tuple[RejectWriter, bytes]:
     corpus = CorpusSettings(paths=str(folder / "bad.jsonl.gz"))
     (slice,) = cut_slices(list_files(corpus).files, 10**9, {})
     store = Store(str(folder / "index"))
-    with RejectWriter(store, "r.rejects.jsonl") as rejects:
-        assert list(batches(read_slice(slice, corpus, {}), rejects, Tally({}))) == []
+    with RejectWriter(store, "r.rejects.jsonl") as rejects, RejectWriter(store, "n") as notes:
+        assert list(batches(read_slice(slice, corpus, {}), rejects, notes, Tally({}))) == []
         (record,) = rejects.finish()
     assert store.check(record) is None
     return rejects, store.read(record.key)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.extraction.errors import EXPANSION_SLACK, MAX_EXPANSION
+from pipelines.extraction.answers import EXPANSION_SLACK, MAX_EXPANSION
 from tests.tools.samples.source_samples import ROWS, parquet, read_all
 
 EXPAND = f"expand more than {MAX_EXPANSION} times"

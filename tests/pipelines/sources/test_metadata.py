@@ -30,6 +30,7 @@ def test_types_of_json_values(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(jsonl(rows))
     assert _schema(tmp_path) == {
         "author": "string", "big": "string", "code": "string", "day": "date", "mix": "string",
+        "nested.a": "integer",
         "open": "boolean", "score": "float", "sizes": "list[float]", "tag": "list[string]",
         "tags": "list[string]", "year": "integer",
     }  # fmt: skip
@@ -54,7 +55,7 @@ def test_types_of_csv_values(tmp_path):
         documents, rejects = read_all(tmp_path, on_type_mismatch=policy)
         assert rejects == []
         assert documents[0].metadata == {
-            "n": -5, "x": 1000.0, "yes": True, "day": DAY, "zip": "01234", "note": None,
+            "n": -5, "x": "1e3", "yes": True, "day": DAY, "zip": "01234", "note": None,
         }  # fmt: skip
         assert documents[1].metadata["n"] is None
 
@@ -76,8 +77,8 @@ def test_types_of_parquet_values(tmp_path):
     )
     parquet(tmp_path / "a.parquet", table)
     assert _schema(tmp_path) == {
-        "day": "date", "kind": "string", "moment": "string", "pandas": "float", "price": "float",
-        "tags": "list[string]", "year": "integer",
+        "day": "datetime", "kind": "string", "moment": "string", "pandas": "float", "price": "float",
+        "struct.a": "integer", "tags": "list[string]", "year": "integer",
     }  # fmt: skip
     documents, rejects = read_all(tmp_path, metadata={"pandas": "integer", "day": "date", "price": "float"})
     assert rejects == []

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.sources.documents import Document
+from pipelines.sources.documents import Document, Note
 from pipelines.sources.files.listing import InputFile, list_files
 from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import Slice, cut_slices
@@ -36,10 +36,11 @@ def test_every_line_is_read_once_whatever_the_cut(tmp_path, lines, slice_bytes, 
     corpus = CorpusSettings(paths=str(tmp_path / "a.jsonl"))
     files = list_files(corpus).files
     items = [i for s in cut_slices(files, slice_bytes, {}) for i in read_slice(s, corpus, {})]
+    items = [i for i in items if not isinstance(i, Note)]
     expected, position = [], 0
     for line in data.split(b"\n"):
         if line.strip():
-            text = None if line == b"broken" else json.loads(line)["text"]
+            text = None if line == b"broken" else json.loads(line)["text"].replace("\0", "\ufffd")
             expected.append((position, text))
         position += len(line) + 1
     if not data:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config.corpus_settings import CorpusSettings
-from pipelines.sources.documents import Document, Reject
+from pipelines.sources.documents import Document, Note, Reject
 from pipelines.sources.files.listing import list_files
 from pipelines.sources.files.streams import zstd
+from pipelines.sources.kinds import widened
 from pipelines.sources.metadata import infer_schema
 from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import cut_slices
@@ -62,13 +63,25 @@ def pdf(lines: list[str], title: str = "", encrypted: bool = False) -> bytes:
 
 def read_all(paths: Any, **settings: Any) -> tuple[list[Document], list[Reject]]:
     """Documents and rejects of a corpus, by the way a build goes: list, cut, infer, read."""
+    return read_noted(paths, **settings)[:2]
+
+
+def read_noted(paths: Any, **settings: Any) -> tuple[list[Document], list[Reject], list[str]]:
+    """The same, and what the notes say."""
     corpus = CorpusSettings(
         paths=[str(p) for p in (paths if isinstance(paths, list) else [paths])], **settings
     )
     slices = list(cut_slices(list_files(corpus).files, int(corpus.slice_bytes), corpus.storage_options))
-    schema = infer_schema(slices, corpus)
-    items = [item for slice in slices for item in read_slice(slice, corpus, schema)]
+    wider = infer_schema(slices, corpus)
+    schema: dict[str, Any] | None = None
+    while schema != wider:  # values after the sample may widen it
+        schema, seen = wider, [{} for _ in slices]
+        items = [
+            i for s, kinds in zip(slices, seen, strict=True) for i in read_slice(s, corpus, schema, kinds)
+        ]
+        wider = widened(schema, seen)
     return (
         [item for item in items if isinstance(item, Document)],
         [item for item in items if isinstance(item, Reject)],
+        [item.reason for item in items if isinstance(item, Note)],
     )

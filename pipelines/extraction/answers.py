@@ -1,4 +1,14 @@
-"""What is wrong with a file, as its reject tells it."""
+"""What a parser gives of a document: its text, or what is wrong with it."""
+
+from typing import NamedTuple
+
+
+class Extracted(NamedTuple):
+    """Title and text; `notes` say what of the document was guessed, replaced or left out."""
+
+    title: str
+    text: str
+    notes: tuple[str, ...] = ()
 
 
 class BadData(Exception):

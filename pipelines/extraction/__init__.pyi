@@ -19,3 +19,4 @@ from .process import Extractor as Extractor
 from .process import Limits as Limits
 from .process import thread_extractor as thread_extractor
 from .tables import MOST_COLUMNS as MOST_COLUMNS
+from .titles import meaning as meaning

@@ -6,14 +6,19 @@ only the strongest of those that meet.
 """
 
 import re
+from itertools import islice
 from typing import Any
 
 import lxml.etree
 
 from pipelines.extraction.answers import BadData
+from pipelines.extraction.titles import meaning
 
+_HEADING_BYTES = 2000
+_MOST_LOOKED_AT = 50  # titles and headings
 _MAX_DEPTH = 1000  # elements inside each other
-_HIDDEN = frozenset("head script style template".split())
+_HIDDEN = frozenset("head noembed noframes noscript script style template".split())
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _LINES = frozenset(
     "address article aside body center dd details dialog dir div dl dt fieldset figcaption footer form "
     "header hgroup html layer legend li main menu nav ol option optgroup search section select summary "
@@ -26,7 +31,9 @@ _CELLS = frozenset(("td", "th"))
 _PREFORMATTED = frozenset("listing plaintext pre textarea xmp".split())
 _SPACE, _CELL, _LINE, _PARAGRAPH = 1, 2, 3, 4
 _SEPARATORS = ("", " ", "\t", "\n", "\n\n")
-_NOT_DISPLAYED = re.compile(r"(?:^|[;\s])display\s{0,9}:\s{0,9}none", re.IGNORECASE)
+_NOT_DISPLAYED = re.compile(
+    r"(?:^|[;\s])(display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}(?:hidden|collapse))", re.IGNORECASE
+)
 
 
 def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
@@ -43,8 +50,32 @@ def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
     _check_memory(parser)
     if tree is None:
         return "", ""
-    title = next(tree.iter("title"), None)
-    return (title.text or "") if title is not None else "", _text(tree, max_bytes)
+    return _title(tree) or _heading(tree), _text(tree, max_bytes)
+
+
+def _title(tree: Any) -> str:
+    """That of the page, not of a drawing in it."""
+    for title in islice(tree.iter("title"), _MOST_LOOKED_AT):
+        if next(title.iterancestors("svg"), None) is None and (found := meaning(title.text or "")):
+            return found
+    return ""
+
+
+def _heading(tree: Any) -> str:
+    """The first heading that is shown and says something."""
+    for heading in islice(tree.iter(*_HEADINGS), _MOST_LOOKED_AT):
+        hidden = any(map(_is_hidden, (heading, *heading.iterancestors())))
+        if not hidden and (found := meaning(_text(heading, _HEADING_BYTES, whole=False))):
+            return found
+    return ""
+
+
+def _is_hidden(element: Any) -> bool:
+    """Whether browsers show nothing of it."""
+    if element.tag in _HIDDEN or _NOT_DISPLAYED.search(element.get("style") or ""):
+        return True
+    hidden = element.get("hidden")
+    return hidden is not None and hidden.lower() != "until-found"
 
 
 def _check_memory(parser: lxml.etree.HTMLParser) -> None:
@@ -53,11 +84,14 @@ def _check_memory(parser: lxml.etree.HTMLParser) -> None:
         raise MemoryError
 
 
-def _text(tree: Any, max_bytes: int) -> str:
-    out = _Text(max_bytes)
+def _text(tree: Any, max_bytes: int, whole: bool = True) -> str:
+    """The text below an element. whole: False cuts it where it gets too long."""
+    out = _Text()
     depth = preformatted = 0
     walk = lxml.etree.iterwalk(tree, events=("start", "end"))
     for event, element in walk:
+        if out.length > max_bytes:
+            break
         tag = element.tag
         if event == "end":
             depth -= 1
@@ -70,7 +104,7 @@ def _text(tree: Any, max_bytes: int) -> str:
         if depth > _MAX_DEPTH:
             raise BadData(f"the HTML is nested too deeply (more than {_MAX_DEPTH} elements)")
         preformatted += tag in _PREFORMATTED
-        if tag in _HIDDEN or _NOT_DISPLAYED.search(element.get("style") or ""):
+        if _is_hidden(element):
             walk.skip_subtree()
             continue
         _separate(out, tag)
@@ -80,6 +114,8 @@ def _text(tree: Any, max_bytes: int) -> str:
             out.bullet = True
         if element.text:
             out.add(element.text, preformatted > 0)
+    if whole and out.length > max_bytes:
+        raise BadData(f"the text is longer than max_document_bytes ({max_bytes})")
     return out.finish()
 
 
@@ -95,12 +131,11 @@ def _separate(out: "_Text", tag: str) -> None:
 class _Text:
     """Text as it is written: the separators that meet become the strongest of them."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self) -> None:
         self.bullet = False
         self._parts: list[str] = []
         self._pending = 0
-        self._max_bytes = max_bytes
-        self._length = 0
+        self.length = 0
 
     def separate(self, strength: int) -> None:
         """What comes next is apart from what is there."""
@@ -133,9 +168,7 @@ class _Text:
             self._parts.append("* ")
             self.bullet = False
         self._parts.append(text)
-        self._length += len(text)
-        if self._length > self._max_bytes:
-            raise BadData(f"the text is longer than max_document_bytes ({self._max_bytes})")
+        self.length += len(text)
 
     def finish(self) -> str:
         """All of it."""

@@ -38,8 +38,8 @@ def infer_schema(
     beside all names in `corpus.fields` whose values are scalars or lists of them, also inside objects, and
     those that the folders of files give; at most MOST_METADATA_FIELDS: those that most records have, of
     equals those seen first. Integers and floats together are floats, other mixtures strings; a field that is
-    null throughout is left out. Names come in alphabetical order. `warn` is told what is left out for its name,
-    its values or for their number. Raises StorageError as reading does.
+    null throughout is left out. Names come in alphabetical order. `warn` is told what is left out for its
+    name, its values or for their number. Raises StorageError as reading does.
     """
     if isinstance(corpus.metadata, dict):
         return dict(corpus.metadata)

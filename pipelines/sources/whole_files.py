@@ -68,7 +68,7 @@ class WholeFileFormat(DocumentFormat):
                     continue
                 title, text, *more = answer
                 yield from (note(file.name, 0, told) for told in (more[0] if more else ()))
-                values = {"id": file.name, "title": _short(title) or _stem(file.name), "text": text}
+                values = {"id": file.name, "title": _short(title) or _stem(file), "text": text}
                 # under the names that the mapping looks for
                 found_names = {k: getattr(fields, k) for k in values}
                 yield file.name, 0, {found_names[k][0]: v for k, v in values.items() if found_names[k]}
@@ -125,5 +125,9 @@ def _short(title: str) -> str:
     return " ".join(title[: 4 * _TITLE_CHARACTERS].split())[:_TITLE_CHARACTERS]
 
 
-def _stem(name: str) -> str:
-    return posixpath.basename(name).split(".")[0] or name
+def _stem(file: InputFile) -> str:
+    """The file's name without what says its format: dots in it are part of a title."""
+    stem = posixpath.basename(file.name)
+    for _ in range(2 if file.compression else 1):
+        stem = stem.rpartition(".")[0] or stem
+    return stem

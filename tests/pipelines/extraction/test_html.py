@@ -19,6 +19,8 @@ PAGES = {
     "x<pre>\n  a\n    b\n</pre>y": "x\n\n  a\n    b\n\ny",
     "a<script>no</script>b<style>no</style>c<!-- no -->d<template>no</template>": "abcd",
     "a<p style='color: red; DISPLAY : none'>no</p>b": "a\n\nb",
+    "a<noscript>no</noscript><p hidden>no<p hidden=until-found>yes": "a\n\nyes",
+    "a<p style='visibility: hidden'>no</p>b": "a\n\nb",
     "<head><title>T</title><meta name=x></head><body>b": "b",
     "<p style='padding-left: 40em'>a<p style='margin:9em'>b": "a\n\nb",
     "a&nbsp;b &lt;c&gt; &amp;amp; &#9731;": "a b <c> &amp; ☃",

@@ -1,58 +1,205 @@
 """Text of a PDF, page after page, until there is more of it than a document may have."""
 
+import ctypes
+import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pypdfium2
+import pypdfium2.raw as pdfium
 
-from pipelines.extraction.answers import BadData
+from pipelines.extraction.answers import BadData, Extracted
+from pipelines.extraction.columns import Piece, in_columns
+from pipelines.extraction.titles import meaning
 
 _TITLE_CHARACTERS = 1200
 _BROKEN_WORD = re.compile("[\ufffe\x02](?:\r?\n)?")  # PDFium's marks of a word broken at the end of a line
+_MOST_ANGLES = 200  # characters of a page whose direction is looked at
+_MOST_PIECES = 4_000  # of a page that are looked at for columns
+_MOST_LOOKS = 20_000_000  # pieces times characters: PDFium looks at all of these for each of those
+_MOST_FIELDS = 10_000  # of a page's form
+_MOST_VALUE = 100_000  # characters of a field
+_WITH_VALUES = (
+    pdfium.FPDF_FORMFIELD_TEXTFIELD,
+    pdfium.FPDF_FORMFIELD_COMBOBOX,
+    pdfium.FPDF_FORMFIELD_LISTBOX,
+)
+_CHOSEN = (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON)
 
 
-def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
-    """(title, text); raises BadData, also for a text of more than `max_bytes` bytes of UTF-8."""
+def extract(data: bytes, max_bytes: int) -> Extracted:
+    """Title, text and notes; raises BadData, also for a text of more than `max_bytes` bytes of UTF-8.
+
+    A page that cannot be read costs that page. What a person has written into a form stands below the text
+    of its page.
+    """
     try:
         pdf = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
         encrypted = "password" in str(error).lower()
         raise BadData("an encrypted PDF" if encrypted else f"a PDF that cannot be read: {error}") from error
     try:
-        title = pdf.get_metadata_value("Title")[:_TITLE_CHARACTERS]
-        text = "\n\n".join(_pages(pdf, max_bytes))
+        if pdf.get_formtype() != pdfium.FORMTYPE_NONE:
+            pdf.init_forms()
+        title = meaning(pdf.get_metadata_value("Title")[:_TITLE_CHARACTERS])
+        reader = _Pages(pdf, max_bytes)
+        text = "\n\n".join(reader.texts())
     except pypdfium2.PdfiumError as error:
         raise BadData(f"a PDF that cannot be read: {error}") from error
     finally:
         pdf.close()
+    if not text and reader.bad:
+        raise BadData(f"a PDF whose pages cannot be read: {reader.why}")
     if not text:
         raise BadData("a PDF without text (scanned pages need OCR first)")
-    return title, text
+    return Extracted(title, text, tuple(reader.notes()))
 
 
-def _pages(pdf: pypdfium2.PdfDocument, max_bytes: int) -> Iterator[str]:
-    left = max_bytes
-    for number in range(len(pdf)):
-        page = pdf[number]
+class _Pages:
+    """The pages' texts; `bad` and `scanned` hold the numbers, from 1, of pages that gave none."""
+
+    def __init__(self, pdf: pypdfium2.PdfDocument, max_bytes: int) -> None:
+        self._pdf = pdf
+        self._max_bytes = max_bytes
+        self.bad: list[int] = []
+        self.scanned: list[int] = []
+        self.why = ""
+
+    def texts(self) -> Iterator[str]:
+        left = self._max_bytes
+        for number in range(len(self._pdf)):
+            try:
+                text = self._text(number, left)
+            except pypdfium2.PdfiumError as error:
+                self.bad.append(number + 1)
+                self.why = str(error)
+                continue
+            if text is not None:
+                left -= len(text.encode("utf-8", "replace"))
+            if text is None or left < 0:
+                raise BadData(f"the text is longer than max_document_bytes ({self._max_bytes})")
+            if text:
+                yield text
+
+    def notes(self) -> Iterator[str]:
+        if self.bad:
+            yield f"pages of a PDF that cannot be read were left out: {_listed(self.bad)}"
+        if self.scanned:
+            yield f"pages of a PDF with a picture and no text, which OCR would read: {_listed(self.scanned)}"
+
+    def _text(self, number: int, most: int) -> str | None:
+        """None for a page of more than `most` characters."""
+        page = self._pdf[number]
         try:
-            text = _page_text(page, left)
+            text = _page_text(page, most)
+            if text is None:
+                return None
+            values = _form_values(page, text) if self._pdf.formenv else []
+            text = "\n".join([*([text] if text else []), *values])
+            if (
+                not text
+                and next(page.get_objects([pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=2), None) is not None
+            ):
+                self.scanned.append(number + 1)
+            return text
         finally:
             page.close()
-        if text is not None:
-            left -= len(text.encode("utf-8", "replace"))
-        if text is None or left < 0:
-            raise BadData(f"the text is longer than max_document_bytes ({max_bytes})")
-        if text:
-            yield text
+
+
+def _in_order(page: pypdfium2.PdfPage) -> Any:
+    """The page's text: PDFium puts the lines in order for each direction of them but one, by the rotation.
+
+    How the page is shown says nothing of that.
+    """
+    page.set_rotation(0)
+    text_page = page.get_textpage()
+    count = min(text_page.count_chars(), _MOST_ANGLES)
+    angles = (pdfium.FPDFText_GetCharAngle(text_page.raw, i) for i in range(count))
+    if 2 * sum(abs(angle - math.pi / 2) < 0.1 for angle in angles) <= count:
+        return text_page
+    text_page.close()
+    page.set_rotation(180)
+    return page.get_textpage()
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:10])) + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
 
 
 def _page_text(page: pypdfium2.PdfPage, most: int) -> str | None:
-    """None for a page of more than `most` characters."""
-    text_page = page.get_textpage()
+    text_page = _in_order(page)
     try:
-        if text_page.count_chars() > most:
+        count = text_page.count_chars()
+        if count > most:
             return None
-        text = str(text_page.get_text_bounded())
+        shown = str(text_page.get_text_bounded())
+        # What lies outside the page is not shown. Where nothing does, the whole text has the ends of lines
+        # that run upwards or downwards too.
+        whole = str(text_page.get_text_range())
+        text = whole if _bare(whole) == _bare(shown) else shown
+        if lines := _columns(text_page, count):
+            rearranged = "\n".join(lines)
+            text = rearranged if sorted(_bare(rearranged)) == sorted(_bare(text)) else text
     finally:
         text_page.close()
     return _BROKEN_WORD.sub("", text).replace("\r\n", "\n").strip()
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split())
+
+
+def _columns(text_page: Any, count: int) -> list[str] | None:
+    """The lines column by column, of a page that is written across its columns; None for others."""
+    rectangles = text_page.count_rects()
+    if not 6 <= rectangles <= _MOST_PIECES or rectangles * count > _MOST_LOOKS:
+        return None
+    pieces = []
+    for i in range(rectangles):
+        left, bottom, right, top = text_page.get_rect(i)
+        pieces.append(Piece(left, bottom, right, top, i))
+    order = in_columns(pieces)
+    if order is None:
+        return None
+
+    def text_of(piece: Piece) -> str:
+        found = str(text_page.get_text_bounded(piece.left, piece.bottom, piece.right, piece.top))
+        return found.replace("\r\n", " ").strip()
+
+    return [" ".join(map(text_of, line)) for line in order]
+
+
+def _form_values(page: pypdfium2.PdfPage, text: str) -> list[str]:
+    """What a person has written or chosen in the fields of a form, unless the page's text has it."""
+    form, found = page.pdf.formenv.raw, []
+    for i in range(min(pdfium.FPDFPage_GetAnnotCount(page.raw), _MOST_FIELDS)):
+        annotation = pdfium.FPDFPage_GetAnnot(page.raw, i)
+        if not annotation:
+            continue
+        try:
+            kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation)
+            if kind in _WITH_VALUES:
+                value = _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
+            elif kind in _CHOSEN and pdfium.FPDFAnnot_IsChecked(form, annotation):
+                value = _string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, annotation) or _string(
+                    pdfium.FPDFAnnot_GetFormFieldName, form, annotation
+                )
+            else:
+                continue
+        finally:
+            pdfium.FPDFPage_CloseAnnot(annotation)
+        if value and value not in text and value not in found:
+            found.append(value)
+    return found
+
+
+def _string(call: Any, form: Any, annotation: Any) -> str:
+    """What a function of PDFium writes as UTF-16, at most _MOST_VALUE characters of it."""
+    size = call(form, annotation, None, 0)
+    if not 2 < size <= 2 * _MOST_VALUE:
+        return ""
+    buffer = (ctypes.c_ushort * (size // 2))()
+    call(form, annotation, buffer, size)
+    text = bytes(buffer).decode("utf-16-le", "replace").rstrip("\0")
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()

@@ -7,6 +7,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain
 
 from pipelines.extraction import (
@@ -24,6 +25,8 @@ from pipelines.sources.document_format import Reading
 from pipelines.sources.files import InputFile, open_blocks
 
 _HEAD_BYTES = 64 << 10
+_MOST_FAILURES = 20  # of guessing the encoding of a file; each takes a while
+_UNKNOWN = "neither UTF-8 nor in an encoding that can be told: name it in corpus.encoding"
 _BOM = codecs.BOM_UTF8
 _CR_BETWEEN = re.compile(rb"\S\r+\s*\S")
 _NOT_ASCII = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
@@ -45,6 +48,7 @@ class TextLines:
         self.wide = self.wide if self.wide in WIDE else ""
         self._codec = "" if self.wide or mark else encoding if encoding != UTF8 else ""
         self._guessed = ""
+        self._failures = 0
         if self.wide and not mark and not encoding:
             self.notes.append(f"decoded as {shown(self.wide)}, which was guessed")
         flat = head.replace(b"\0", b"") if self.wide else head
@@ -67,14 +71,27 @@ class TextLines:
             text, note = lossy(line, self._codec)
         else:
             if not self._guessed:
-                seen = b"\n".join(_NOT_ASCII.findall(self._head))
-                self._guessed = guess(seen if line in self._head else seen + b"\n" + line)
+                self._guessed = self._guess(line)
             text, note = lossy(line, self._guessed)
             if self._guessed != UTF8:
                 note = f"decoded as {shown(self._guessed)}, which was guessed"
         if note:
             self.notes.append(note)
         return text
+
+    def _guess(self, line: bytes) -> str:
+        """The codec of the file, by what of its beginning is not ASCII and by this line."""
+        if self._failures >= _MOST_FAILURES:
+            raise BadData(_UNKNOWN)
+        try:
+            return guess(self._seen if line in self._head else self._seen + b"\n" + line)
+        except BadData as error:
+            self._failures += 1
+            raise BadData(_UNKNOWN) from error
+
+    @cached_property
+    def _seen(self) -> bytes:
+        return b"\n".join(_NOT_ASCII.findall(self._head))
 
 
 def _is_utf8(mark: tuple[bytes, str] | None) -> bool:

@@ -8,6 +8,7 @@ class Pdf(WholeFileFormat):
     summary = "a file is a document; scanned pages have no text"
     suffixes = ("pdf",)
     parser = "pipelines.extraction.pdf"
+    code = 2
 
 
 FORMAT = Pdf()

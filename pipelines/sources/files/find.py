@@ -34,9 +34,14 @@ class Found:
     reason: str = ""  # why it is left out; empty: it is a file
 
     @property
+    def on_disk(self) -> bool:
+        """Whether it lies on a local disk, where names are bytes."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    @property
     def url(self) -> str:
         """Where it lies: a path on a local disk, else a URL."""
-        return self.path if isinstance(self.fs, LocalFileSystem) else str(self.fs.unstrip_protocol(self.path))
+        return self.path if self.on_disk else str(self.fs.unstrip_protocol(self.path))
 
 
 def find(given: str, corpus: CorpusSettings) -> list[Found]:

@@ -1,6 +1,8 @@
 """Input files: what `corpus.paths` names, listed in a deterministic order with stable names."""
 
+import os
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +15,7 @@ from pipelines.sources.registry import format_named, format_of_suffix, known_suf
 from retrieval.errors import InputError
 
 _COMPRESSIONS = {"gz": "gzip", "zst": "zstd", "zstd": "zstd", "bz2": "bz2"}
+_BREAKS_LINES = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 _MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
 
 
@@ -130,7 +133,9 @@ def _take(item: Found, selection: _Selection) -> None:
         return
     selection.urls.add(item.url)
     size = item.info.get("size")
-    name = _unique(item.name, selection.names)
+    # Bytes that are not UTF-8 stand as \xNN: a name is the id of a document, and has to be text.
+    readable = os.fsencode(item.name).decode("utf-8", "backslashreplace") if item.on_disk else item.name
+    name = _unique(readable, selection.names)
     selection.files.append(
         InputFile(item.url, name, -1 if size is None else int(size), version, format, compression)
     )
@@ -143,8 +148,8 @@ def _format_of(item: Found, corpus: CorpusSettings) -> tuple[str, str | None, st
         return "", None, "hidden", "hidden"
     if base in _MARKERS:
         return "", None, "a marker of the program that wrote the folder", "marker of another program"
-    if not item.path.isprintable() or "::" in item.path:
-        return "", None, "its name has characters that cannot be used", "odd name"
+    if _BREAKS_LINES.search(item.path) or "::" in item.path:
+        return "", None, "its name has control characters, ends of lines or `::`", "odd name"
     stem, _, extension = base.rpartition(".")
     compression = _COMPRESSIONS.get(extension.lower()) if stem else None
     if compression:

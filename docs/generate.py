@@ -8,12 +8,13 @@ for stands in the first line of its `__init__.py`.
 
 import ast
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from pipelines.config import BuildConfig
+from pipelines.config import FORMATS, BuildConfig
 from pipelines.training import TrainConfig
 from retrieval.serve import Autoscaling, ServeSettings
 
@@ -76,10 +77,22 @@ def reference() -> str:
     definitions = build["$defs"]
     sections = [HEAD]
     sections += keys_of(BuildConfig, build, definitions)
+    at = next(i for i, part in enumerate(sections) if part.startswith("## corpus.fields"))
+    sections[at:at] = format_options()
     service = ServeSettings.model_json_schema()
     sections += [SERVICE, *section("serve", ServeSettings, service["$defs"] | {"ServeSettings": service})]
     training = TrainConfig.model_json_schema()
     return "\n".join([*sections, TRAINING, *keys_of(TrainConfig, training, training["$defs"], "train.")])
+
+
+def format_options() -> list[str]:
+    """A section for each format of this package that has settings of its own."""
+    sections: list[str] = []
+    for name in FORMATS.built_in():
+        model = import_module(f"{FORMATS.room}.{name}").FORMAT.options
+        if model.model_fields:
+            sections += section(f"corpus.options.{name}", model, {model.__name__: model.model_json_schema()})
+    return sections
 
 
 def keys_of(config: Any, schema: dict[str, Any], definitions: dict[str, Any], front: str = "") -> list[str]:

@@ -49,7 +49,7 @@ def is_field_name(name: str) -> bool:
 
 
 class FieldSettings(Settings):
-    """Which fields of a record are what. The first name that a record has is taken."""
+    """Which fields of a record are what: of each, the first name under which it has a value."""
 
     id: Strings = Field(
         ["_id", "id", "doc_id", "docid"], description="Field with the document's id, first match."
@@ -85,8 +85,8 @@ class CorpusSettings(Settings):
     # They count where a format says so.
     options: Annotated[dict[str, dict[str, Any]], CountsFor()] = Field(
         default_factory=dict,
-        description="Settings that formats have of their own, by the format's name; a plug-in's page says "
-        "which.",
+        description="Settings that formats have of their own, by the format's name: those of csv and tsv "
+        "stand below, a plug-in's page says which it has.",
     )
     follow_links: Annotated[bool, CountsFor()] = Field(
         False,
@@ -97,13 +97,14 @@ class CorpusSettings(Settings):
     metadata: dict[str, MetadataType] | Literal["auto", "none"] = Field(
         "auto",
         description="Metadata fields and their types, for filters. auto: scalar fields beside id, "
-        "title and text, with the types that a sample shows; at most 1000, those that most of its records "
-        "have, with printable names of at most 200 characters.",
+        "title and text, also inside objects, with the types that a sample shows, which widen where later "
+        "values ask for it; at most 1000, those that most of its records have, with printable names of at "
+        "most 200 characters.",
     )
     on_type_mismatch: Literal["coerce", "reject"] = Field(
         "coerce",
-        description="A metadata value of another type: coerce what converts without loss and reject the "
-        "rest, or reject at once.",
+        description="A metadata value of another type than is declared: coerce what converts without "
+        "loss and reject the rest, or reject at once, also where a sample showed the type.",
     )
     max_reject_share: Annotated[float, CountsFor()] = Field(
         0.01, ge=0, le=1, description="Share of rejected documents beyond which the build fails."

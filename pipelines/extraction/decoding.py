@@ -6,6 +6,7 @@ the one that chardet detects. What was guessed or replaced is said.
 """
 
 import codecs
+import contextlib
 import re
 import unicodedata
 from functools import cache
@@ -23,6 +24,7 @@ _BOMS = (  # UTF-32 before UTF-16, whose mark its own begins with
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_MARKS = tuple(mark for mark, _ in _BOMS)
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _ESCAPED = ("iso2022_jp_2", "iso2022_kr")  # of ASCII bytes alone
 _ESCAPE = re.compile(rb"\x1b[$(][@A-DIJ]")
@@ -57,6 +59,9 @@ def decode(data: bytes, declared: str = "", configured: str = "", sample: bytes 
     a label or a name that Python knows. `sample`: bytes that the encoding is detected by where it must be, in
     place of `data`.
     """
+    if not (declared or configured or b"\0" in data or b"\x1b" in data or data.startswith(_MARKS)):
+        with contextlib.suppress(UnicodeDecodeError):  # as most data are
+            return data.decode(), ""
     if found := marked(data):
         mark, name = found
         return lossy(data[len(mark) :], name)
@@ -104,6 +109,9 @@ def declared_in(page: bytes) -> str:
     is not UTF-16, so that a declaration of that means UTF-8.
     """
     head = page[:_HEAD_BYTES]
+    lowered = head.lower()
+    if b"<meta" not in lowered and b"<?xml" not in lowered:
+        return ""
     label = b""
     for meta in _META.finditer(_COMMENT.sub(b"", head)):
         told = meta[1]
@@ -183,7 +191,7 @@ codecs.register_error("corpusmill-c1", _c1)
 
 def _utf8_first(data: bytes, declared: str | None, sample: bytes) -> tuple[str, str]:
     """Bytes that are UTF-8, or declare so or another encoding of one byte each, or say nothing."""
-    if declared is None and _ESCAPE.search(data) and (found := _detected(data, _ESCAPED)):
+    if declared is None and b"\x1b" in data and _ESCAPE.search(data) and (found := _detected(data, _ESCAPED)):
         return lossy(data, found)[0], f"decoded as {shown(found)}, which was guessed"
     text = _strict(data, UTF8)
     if text is not None:

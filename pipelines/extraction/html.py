@@ -38,12 +38,13 @@ _NOT_DISPLAYED = re.compile(
 
 def extract(data: bytes, max_bytes: int) -> tuple[str, str]:
     """(title, text) of a page in UTF-8; raises BadData, also for a text of more than `max_bytes` bytes."""
-    text = data.decode(errors="replace").replace("\0", "\ufffd")  # as the HTML standard reads NUL
+    if b"\0" in data:  # which the HTML standard reads so
+        data = data.replace(b"\0", "\ufffd".encode())
     parser = lxml.etree.HTMLParser(
         encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True, no_network=True
     )
     try:
-        tree = lxml.etree.fromstring(text.encode(), parser) if text.strip() else None
+        tree = lxml.etree.fromstring(data, parser) if data.strip() else None
     except (lxml.etree.LxmlError, ValueError) as error:
         _check_memory(parser)
         raise BadData(f"the HTML cannot be read: {error}") from error

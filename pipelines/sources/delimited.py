@@ -90,6 +90,7 @@ class _Feed:
     def __init__(self, found: TextLines, max_bytes: int) -> None:
         self._lines = iter(found)
         self._text = found
+        self._is_utf8 = found.is_utf8
         self._max_bytes = max_bytes
         self.delimiter = b","
         self.begin()
@@ -129,10 +130,15 @@ class _Feed:
         self.cells += line.count(self.delimiter)
         if self.cells > MAX_VALUES:
             raise BadData(f"the record may have more than {MAX_VALUES} values")
-        return self._decoded(line) + "\n"
+        if self._is_utf8:
+            try:
+                return line.decode() + "\n"
+            except UnicodeDecodeError:
+                pass
+        return self._text.text(line) + "\n"
 
     def _decoded(self, line: bytes) -> str:
-        if self._text.is_utf8:
+        if self._is_utf8:
             try:
                 return line.decode()
             except UnicodeDecodeError:

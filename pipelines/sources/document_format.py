@@ -103,7 +103,7 @@ class RecordFormat(DocumentFormat):
                 yield reject(file.name, 0, EMPTY)
                 continue
             for item in refusing(file.name, self.read(file, start, end, reading)):
-                yield item if isinstance(item, (Reject, Note)) else (file.name, *item)
+                yield (file.name, *item) if isinstance(item, tuple) else item
 
 
 def refusing(
@@ -113,7 +113,7 @@ def refusing(
     position = 0
     try:
         for item in items:
-            position = item.position if isinstance(item, (Reject, Note)) else item[0]
+            position = item[0] if isinstance(item, tuple) else item.position
             yield item
     except CorpusmillError:
         raise

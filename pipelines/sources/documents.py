@@ -100,7 +100,10 @@ class FieldMapper:
         self._id_names = corpus.fields.id
         self._title_names = corpus.fields.title
         self._text_names = corpus.fields.text
-        self._converters = [(name, "." in name, _converter(type, mode)) for name, type in schema.items()]
+        self._converters = [
+            (name, "." in name, PYTHON_TYPES.get(type), _converter(type, mode))
+            for name, type in schema.items()
+        ]
         self._from_text = from_text
         self._widen = mode == "widen"
         self._known = {*self.columns, ""}
@@ -120,7 +123,7 @@ class FieldMapper:
         doc_id: str | None = None
         try:
             doc_id = _id_of(_first(record, self._id_names))
-            text = _first(record, self._text_names, _MISSING)
+            text = _first(record, self._text_names)
             if type(text) is not str or not text or text.isspace() or 4 * len(text) > self._max_bytes:
                 self._check_text(text, record)
             title = _title_of(_first(record, self._title_names))
@@ -128,12 +131,13 @@ class FieldMapper:
                 text, title = text.replace("\0", "\ufffd"), title.replace("\0", "\ufffd")
                 self.notes.append("NUL was replaced by U+FFFD")
             metadata = {}
-            for name, inside, to_value in self._converters:
+            for name, inside, native, to_value in self._converters:
                 value = value_at(record, name) if inside else record.get(name)
-                if value.__class__ is dict and self._widen:
-                    self._look({name: value})  # its fields are fields of their own
-                    value = None
-                metadata[name] = None if value is None else self._value(name, value, to_value)
+                if value is not None and not (
+                    value.__class__ is native and value == value and (native is not int or _fits(value))
+                ):
+                    value = self._value(name, value, to_value)
+                metadata[name] = value
             if self._widen and not record.keys() <= self._known:
                 self._look(record)
         except _Unusable as error:
@@ -141,6 +145,9 @@ class FieldMapper:
         return Document(doc_id or f"{source}#{position}", title, text, metadata, source, position)
 
     def _value(self, name: str, value: Any, to_value: Callable[[str, Any], Any]) -> Any:
+        if value.__class__ is dict and self._widen:
+            self._look({name: value})  # its fields are fields of their own
+            return None
         try:
             return to_value(name, value)
         except _Unusable:
@@ -173,7 +180,7 @@ class FieldMapper:
         return not kinds.nested
 
     def _check_text(self, text: Any, record: Mapping[str, Any]) -> None:
-        if text is _MISSING:
+        if text is None and all(value_at(record, name, self) is self for name in self._text_names):
             raise _Unusable(no_text_field(self._text_names, list(record)))
         if not isinstance(text, str):
             raise _Unusable(f"the text is {_kind(text)}, not a string")
@@ -185,11 +192,8 @@ class FieldMapper:
 
 def _converter(type: MetadataType, mode: Mode) -> Callable[[str, Any], Any]:
     """A function of (field name, value) that gives the value as `type`."""
-    native = PYTHON_TYPES.get(type)
 
     def to_value(name: str, value: Any) -> Any:
-        if value.__class__ is native:
-            return value
         try:
             return convert(value, type, mode)
         except ValueError as error:
@@ -204,20 +208,24 @@ def no_text_field(wanted: Sequence[str], present: Sequence[str]) -> str:
     return f"no text field ({', '.join(wanted)}); found: {names}; set corpus.fields.text"
 
 
-_MISSING: Any = object()
-
-
-def _first(record: Mapping[str, Any], names: Sequence[str], default: Any = None) -> Any:
-    """The first value that is one: null, NaN and "" give way to the next name."""
-    found = default
+def _first(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The first value that is one: null, NaN and "" give way to the next name. None where there is none."""
+    found = None
     for name in names:
-        value = value_at(record, name, _MISSING) if "." in name else record.get(name, _MISSING)
-        if value is _MISSING:
-            continue
-        if value is not None and value != "" and value == value:
+        value = record.get(name)
+        if value is None and "." in name:
+            value = value_at(record, name)
+        if value.__class__ is str and value:
             return value
-        found = value if found is default else found
+        if value is not None:
+            if value != "" and value == value:
+                return value
+            found = value if found is None else found
     return found
+
+
+def _fits(number: int) -> bool:
+    return -(2**63) <= number < 2**63
 
 
 def _id_of(value: Any) -> str | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 from pipelines.extraction import (
     UTF8,
@@ -128,7 +128,11 @@ def open_lines(file: InputFile, reading: Reading, start: int = 0, end: int = -1)
         if start:
             found.notes.clear()  # the first range says so
             first, blocks = from_next_line(blocks, first, end)
-        found.found = _within(lines(blocks, first, reading.max_bytes), end)
+        found.found = lines(blocks, first, reading.max_bytes)
+        if end >= 0:
+            found.found = _within(found.found, end)
+        if not start:
+            found.found = _without_mark(found.found)
         yield found
 
 
@@ -162,9 +166,14 @@ def _within(found: Iterator[tuple[int, bytes | BadData]], end: int) -> Iterator[
     for position, line in found:
         if 0 <= end <= position:
             return
-        if position == 0 and isinstance(line, bytes):
-            line = line.removeprefix(_BOM)
         yield position, line
+
+
+def _without_mark(found: Iterator[tuple[int, bytes | BadData]]) -> Iterator[tuple[int, bytes | BadData]]:
+    first = [
+        (p, line.removeprefix(_BOM) if isinstance(line, bytes) else line) for p, line in islice(found, 1)
+    ]
+    return chain(first, found)
 
 
 def lines(blocks: Iterable[bytes], position: int, limit: int) -> Iterator[tuple[int, bytes | BadData]]:

@@ -35,7 +35,7 @@ def read_slice(
         mode = "widen"
     to_document = FieldMapper(corpus, schema, mode, only_text)
     for item in records(slice, corpus, to_document.columns):
-        if isinstance(item, (Reject, Note)):
+        if not isinstance(item, tuple):
             yield item
             continue
         yield _mapped(to_document, *item)

@@ -20,8 +20,8 @@ _DATETIME = re.compile(
 _EXACT = 2**53  # beyond it a float does not hold every integer
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
-# Values of these classes are of the type as they are; integers and floats have limits besides.
-PYTHON_TYPES: dict[str, type] = {"string": str, "boolean": bool}
+# Values of these classes are of the type as they are, integers of 64 bits and floats but NaN.
+PYTHON_TYPES: dict[str, type] = {"string": str, "boolean": bool, "integer": int, "float": float}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ def convert(value: Any, type: MetadataType, mode: Mode) -> Any:
 def _convert_scalar(value: Any, type: str, mode: Mode) -> Any:
     native = _NATIVE[type](value)
     if native is None and mode == "widen" and isinstance(value, str):
+        if type == "integer" and _INTEGER.match(value) and (number := _integer(int(value))) is not None:
+            return number
         kind = kind_of(value, from_text=True)
         if kind is None or (kind != type and (type, kind) not in _WITHIN):
             raise _mismatch(value, type)

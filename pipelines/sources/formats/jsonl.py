@@ -13,7 +13,7 @@ from pipelines.sources.documents import MAX_VALUES, Note, Reject, note, reject
 from pipelines.sources.files import InputFile
 from pipelines.sources.lines import TextLines, open_lines
 
-_HOLD_NUMBERS = (float, dict, list)
+_EXACT = 2.0**53
 _STRING_OR_NAN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
 
 
@@ -113,16 +113,19 @@ def _again(line: bytes, error: orjson.JSONDecodeError, found: TextLines) -> Any:
 
 def _rounded(record: dict[str, Any], wanted: set[str] | None) -> bool:
     """Whether a number may be an integer that the parser made a float of."""
-    return any(
-        _may_be_rounded(value)
-        for name, value in record.items()
-        if value.__class__ in _HOLD_NUMBERS and (wanted is None or name in wanted)
-    )
+    for name, value in record.items():
+        held = value.__class__
+        if held is float:
+            if not -_EXACT < value < _EXACT and (wanted is None or name in wanted):
+                return True
+        elif (held is dict or held is list) and (wanted is None or name in wanted) and _may_be_rounded(value):
+            return True
+    return False
 
 
 def _may_be_rounded(value: Any) -> bool:
     if value.__class__ is float:
-        return not -(2.0**53) < value < 2.0**53
+        return not -_EXACT < value < _EXACT
     if value.__class__ is dict:
         return any(map(_may_be_rounded, value.values()))
     return value.__class__ is list and any(map(_may_be_rounded, value))

@@ -20,6 +20,9 @@ _FRONT_MATTER = re.compile(
 )
 _TITLE_LINE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 _LOOKED_AT = (4_000, 64_000)  # characters that a heading is looked for in, more where there is none in fewer
+_FIRST = re.compile(r"\s{0,999}^ {0,3}#{1,6}[ \t]+([^\r\n]{1,1000}?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
+_MAY_BE_HEADING = re.compile(r"^[ \t>*+\-\d.)]{0,99}(?:#{1,6}(?:[ \t]|$)|(?:=+|-+)[ \t]*$)", re.MULTILINE)
+_MARKUP = re.compile(r"[\\`*_\[\]<>&!{}#~\r\n]")
 _ATTRIBUTES = re.compile(r"\s*\{[#.:][^}]*\}\s*$")
 _TEXTS = ("text", "code_inline", "softbreak", "hardbreak")
 
@@ -68,18 +71,34 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark")
 
 
+@cache
+def _block_parser() -> MarkdownIt:
+    return MarkdownIt("commonmark").disable("inline")
+
+
+def _plain(heading: str) -> str:
+    """A heading without its markup; "" where it says nothing."""
+    if heading.isascii() and not _MARKUP.search(heading):
+        return meaning(heading)
+    (block,) = _parser().parseInline(heading)
+    words = "".join(token.content or " " for token in block.children or [] if token.type in _TEXTS)
+    return meaning(_ATTRIBUTES.sub("", words))
+
+
 def _heading(text: str) -> str:
     """The first heading that says something, without its markup: by a parser, which knows what is code."""
+    # A heading before all else needs no parser, nor a text without one: nothing can make them code.
+    if (first := _FIRST.match(text)) and (found := _plain(first[1])):
+        return found
+    if not _MAY_BE_HEADING.search(text[: _LOOKED_AT[-1]]):
+        return ""
     for most in _LOOKED_AT:
         part = text[:most]
-        blocks = _parser().parse(part)
+        blocks = _block_parser().parse(part)
         last = len(blocks) if len(part) == len(text) else len(blocks) - 3  # the last one may be cut
         for i in range(last):
-            if blocks[i].type == "heading_open":
-                inline = blocks[i + 1].children or []
-                words = "".join(t.content or " " for t in inline if t.type in _TEXTS)
-                if found := meaning(_ATTRIBUTES.sub("", words)):
-                    return found
+            if blocks[i].type == "heading_open" and (found := _plain(blocks[i + 1].content)):
+                return found
         if len(part) == len(text):
             break
     return ""

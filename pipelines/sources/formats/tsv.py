@@ -10,7 +10,11 @@ from pipelines.sources.delimited import DelimitedFormat, DelimitedSettings, Deli
 class TsvSettings(DelimitedSettings):
     """How the rows of a table with tabs are read."""
 
-    delimiter: Delimiter = Field("\t", description="What stands between two values: one character, or auto.")
+    delimiter: Delimiter = Field(
+        "tab",
+        description="What stands between two values: one character, tab, or auto.",
+        validate_default=True,
+    )
     quoting: Literal["csv", "none", "auto"] = Field(
         "auto",
         description="none: a quote is a character, and a line is a row. csv: as in CSV. auto: csv where "

@@ -17,7 +17,7 @@ from pipelines.extraction.titles import meaning
 _HEADING_BYTES = 2000
 _MOST_LOOKED_AT = 50  # titles and headings
 _MAX_DEPTH = 1000  # elements inside each other
-_HIDDEN = frozenset("head noembed noframes noscript script style template".split())
+_HIDDEN = frozenset("datalist head iframe noembed noframes noscript script style template".split())
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _LINES = frozenset(
     "address article aside body center dd details dialog dir div dl dt fieldset figcaption footer form "
@@ -76,7 +76,9 @@ def _is_hidden(element: Any) -> bool:
     if element.tag in _HIDDEN or _NOT_DISPLAYED.search(element.get("style") or ""):
         return True
     hidden = element.get("hidden")
-    return hidden is not None and hidden.lower() != "until-found"
+    if hidden is not None and hidden.lower() != "until-found":
+        return True
+    return element.tag == "dialog" and element.get("open") is None
 
 
 def _check_memory(parser: lxml.etree.HTMLParser) -> None:

@@ -18,21 +18,26 @@ _BROKEN_WORD = re.compile("[\ufffe\x02](?:\r?\n)?")  # PDFium's marks of a word 
 _MOST_ANGLES = 200  # characters of a page whose direction is looked at
 _MOST_PIECES = 4_000  # of a page that are looked at for columns
 _MOST_LOOKS = 20_000_000  # pieces times characters: PDFium looks at all of these for each of those
-_MOST_FIELDS = 10_000  # of a page's form
+_MOST_ANNOTATIONS = 10_000  # of a page: fields and comments
 _MOST_VALUE = 100_000  # characters of a field
 _WITH_VALUES = (
     pdfium.FPDF_FORMFIELD_TEXTFIELD,
     pdfium.FPDF_FORMFIELD_COMBOBOX,
     pdfium.FPDF_FORMFIELD_LISTBOX,
 )
+_COMMENTS = (
+    pdfium.FPDF_ANNOT_TEXT, pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_HIGHLIGHT,
+    pdfium.FPDF_ANNOT_UNDERLINE,
+    pdfium.FPDF_ANNOT_SQUIGGLY, pdfium.FPDF_ANNOT_STRIKEOUT, pdfium.FPDF_ANNOT_CARET, pdfium.FPDF_ANNOT_STAMP,
+)  # fmt: skip
 _CHOSEN = (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON)
 
 
 def extract(data: bytes, max_bytes: int) -> Extracted:
     """Title, text and notes; raises BadData, also for a text of more than `max_bytes` bytes of UTF-8.
 
-    A page that cannot be read costs that page. What a person has written into a form stands below the text
-    of its page.
+    A page that cannot be read costs that page. What people have written into a form, and their comments,
+    stand below the text of their page.
     """
     try:
         pdf = pypdfium2.PdfDocument(data)
@@ -95,7 +100,7 @@ class _Pages:
             text = _page_text(page, most)
             if text is None:
                 return None
-            values = _form_values(page, text) if self._pdf.formenv else []
+            values = [value for value in dict.fromkeys(_written(page)) if value not in text]
             text = "\n".join([*([text] if text else []), *values])
             if (
                 not text
@@ -170,36 +175,38 @@ def _columns(text_page: Any, count: int) -> list[str] | None:
     return [" ".join(map(text_of, line)) for line in order]
 
 
-def _form_values(page: pypdfium2.PdfPage, text: str) -> list[str]:
-    """What a person has written or chosen in the fields of a form, unless the page's text has it."""
-    form, found = page.pdf.formenv.raw, []
-    for i in range(min(pdfium.FPDFPage_GetAnnotCount(page.raw), _MOST_FIELDS)):
+def _written(page: pypdfium2.PdfPage) -> Iterator[str]:
+    """What people have written or chosen in the fields of a form, and their comments on the page."""
+    for i in range(min(pdfium.FPDFPage_GetAnnotCount(page.raw), _MOST_ANNOTATIONS)):
         annotation = pdfium.FPDFPage_GetAnnot(page.raw, i)
         if not annotation:
             continue
         try:
-            kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation)
-            if kind in _WITH_VALUES:
-                value = _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
-            elif kind in _CHOSEN and pdfium.FPDFAnnot_IsChecked(form, annotation):
-                value = _string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, annotation) or _string(
-                    pdfium.FPDFAnnot_GetFormFieldName, form, annotation
-                )
-            else:
-                continue
+            kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+            if kind in _COMMENTS:
+                yield _string(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
+            elif kind == pdfium.FPDF_ANNOT_WIDGET and page.pdf.formenv:
+                yield _field_value(page.pdf.formenv.raw, annotation)
         finally:
             pdfium.FPDFPage_CloseAnnot(annotation)
-        if value and value not in text and value not in found:
-            found.append(value)
-    return found
 
 
-def _string(call: Any, form: Any, annotation: Any) -> str:
-    """What a function of PDFium writes as UTF-16, at most _MOST_VALUE characters of it."""
-    size = call(form, annotation, None, 0)
+def _field_value(form: Any, annotation: Any) -> str:
+    kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation)
+    if kind in _WITH_VALUES:
+        return _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
+    if kind in _CHOSEN and pdfium.FPDFAnnot_IsChecked(form, annotation):
+        name = _string(pdfium.FPDFAnnot_GetFormFieldAlternateName, form, annotation)
+        return name or _string(pdfium.FPDFAnnot_GetFormFieldName, form, annotation)
+    return ""
+
+
+def _string(call: Any, *of: Any) -> str:
+    """What a function of PDFium writes as UTF-16, if it has at most _MOST_VALUE characters."""
+    size = call(*of, None, 0)
     if not 2 < size <= 2 * _MOST_VALUE:
         return ""
     buffer = (ctypes.c_ushort * (size // 2))()
-    call(form, annotation, buffer, size)
+    call(*of, buffer, size)
     text = bytes(buffer).decode("utf-16-le", "replace").rstrip("\0")
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()

@@ -42,8 +42,8 @@ def convert(value: Any, type: MetadataType, mode: Mode) -> Any:
     Null stays null, and NaN, which pandas writes for it, becomes null. `coerce` also converts what loses
     nothing: "2019" or 2019.0 to 2019, 1 to 1.0, "true" to True, a datetime at midnight to its date, any
     scalar to a string, a scalar to a list of one. A date, and a date-time with its offset from UTC, may be an
-    ISO string in either mode, since JSON has neither. `widen` is for types that a sample showed: text that
-    only may stand for the type is none of it. Raises ValueError with the reason.
+    ISO string in either mode, since JSON has neither. `widen` is for types that a sample showed: a value
+    of another kind is none of the type, even if it could be converted. Raises ValueError with the reason.
     """
     if value is None or value != value:
         return None
@@ -59,10 +59,16 @@ def convert(value: Any, type: MetadataType, mode: Mode) -> Any:
 
 def _convert_scalar(value: Any, type: str, mode: Mode) -> Any:
     native = _NATIVE[type](value)
-    if native is None and mode == "widen" and isinstance(value, str):
-        if type == "integer" and _INTEGER.match(value) and (number := _integer(int(value))) is not None:
-            return number
-        kind = kind_of(value, from_text=True)
+    if native is None and mode == "widen" and type != "string":
+        is_text = isinstance(value, str)
+        if (
+            is_text
+            and type == "integer"
+            and _INTEGER.match(value)
+            and (n := _integer(int(value))) is not None
+        ):
+            return n
+        kind = kind_of(value, from_text=is_text)
         if kind is None or (kind != type and (type, kind) not in _WITHIN):
             raise _mismatch(value, type)
     if native is None and mode != "reject":
@@ -87,7 +93,7 @@ _ARTICLE = {
     "date": "a date",
     "datetime": "a date and time with an offset from UTC",
 }
-_WITHIN = {("float", "integer"), ("float", "padded")}  # kinds of text whose values are of the type too
+_WITHIN = {("float", "integer"), ("float", "padded")}  # type and kind: these values are of the type too
 
 
 def _string(value: Any) -> str | None:

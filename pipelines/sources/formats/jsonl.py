@@ -1,6 +1,7 @@
 """JSON lines: the records of a byte range, each line read exactly once whatever the cut."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -104,7 +105,7 @@ def _again(line: bytes, error: orjson.JSONDecodeError, found: TextLines) -> Any:
         record = orjson.loads(text)
         return _exact(text) if type(record) is dict and _rounded(record, None) else record
     except orjson.JSONDecodeError as broken:
-        if "infinity" in broken.msg:  # an integer of more than 308 digits
+        if "infinity" in broken.msg:  # of more than 308 digits
             return _exact(text)
         if "\0" in text:
             return BadData(f"broken JSON: NUL bytes in the line ({broken.msg})")
@@ -134,9 +135,15 @@ def _may_be_rounded(value: Any) -> bool:
 def _exact(text: bytes | str) -> Any:
     """The record with integers of any length; a BadData where one has thousands of digits."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite)
     except ValueError as error:
         return BadData(f"broken JSON: {error}")
+
+
+def _finite(digits: str) -> float | str:
+    """The number, or where no float is so large, its text."""
+    number = float(digits)
+    return digits if math.isinf(number) else number
 
 
 def _no_number(text: str) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """Markdown: the text as it stands, its title from the front matter or the first heading."""
 
+import html
 import re
 import tomllib
 from functools import cache
@@ -21,7 +22,11 @@ _FRONT_MATTER = re.compile(
 _TITLE_LINE = re.compile(r"^title[ \t]*[:=][ \t]*(\S[^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 _LOOKED_AT = (4_000, 64_000)  # characters that a heading is looked for in, more where there is none in fewer
 _FIRST = re.compile(r"\s{0,999}^ {0,3}#{1,6}[ \t]+([^\r\n]{1,1000}?)(?:[ \t]+#+)?[ \t]*$", re.MULTILINE)
-_MAY_BE_HEADING = re.compile(r"^[ \t>*+\-\d.)]{0,99}(?:#{1,6}(?:[ \t]|$)|(?:=+|-+)[ \t]*$)", re.MULTILINE)
+_MAY_BE_HEADING = re.compile(
+    r"^[ \t>*+\-\d.)]{0,99}(?:#{1,6}(?:[ \t]|$)|(?:=+|-+)[ \t]*$|<h[1-6])", re.MULTILINE | re.IGNORECASE
+)
+_ELEMENT = re.compile(r"<h([1-6])\b[^>]{0,500}>(.{1,1000}?)</h\1>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]{0,1000}>")
 _MARKUP = re.compile(r"[\\`*_\[\]<>&!{}#~\r\n]")
 _ATTRIBUTES = re.compile(r"\s*\{[#.:][^}]*\}\s*$")
 _TEXTS = ("text", "code_inline", "softbreak", "hardbreak")
@@ -97,7 +102,12 @@ def _heading(text: str) -> str:
         blocks = _block_parser().parse(part)
         last = len(blocks) if len(part) == len(text) else len(blocks) - 3  # the last one may be cut
         for i in range(last):
-            if blocks[i].type == "heading_open" and (found := _plain(blocks[i + 1].content)):
+            found = ""
+            if blocks[i].type == "heading_open":
+                found = _plain(blocks[i + 1].content)
+            elif blocks[i].type == "html_block" and (element := _ELEMENT.search(blocks[i].content)):
+                found = meaning(html.unescape(_TAG.sub("", element[2])))
+            if found:
                 return found
         if len(part) == len(text):
             break

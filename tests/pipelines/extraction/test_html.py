@@ -21,6 +21,7 @@ PAGES = {
     "a<p style='color: red; DISPLAY : none'>no</p>b": "a\n\nb",
     "a<noscript>no</noscript><p hidden>no<p hidden=until-found>yes": "a\n\nyes",
     "a<p style='visibility: hidden'>no</p>b": "a\n\nb",
+    "a<dialog>no</dialog><dialog open>b</dialog><iframe>no</iframe>": "a\nb",
     "<head><title>T</title><meta name=x></head><body>b": "b",
     "<p style='padding-left: 40em'>a<p style='margin:9em'>b": "a\n\nb",
     "a&nbsp;b &lt;c&gt; &amp;amp; &#9731;": "a b <c> &amp; ☃",

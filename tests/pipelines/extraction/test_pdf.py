@@ -64,19 +64,21 @@ def test_a_damaged_page_costs_that_page_alone():
         extract(pdf_of([None, None]), 1000)
 
 
-def test_what_is_written_into_a_form_is_text():
+def test_what_is_written_into_a_form_or_beside_the_text_is_text():
     fields = [
         b"<< /Type /Annot /Subtype /Widget /FT /Tx /T (vessel) /V (Sea Otter IV) /Rect [70 600 200 620] >>",
         b"<< /Type /Annot /Subtype /Widget /FT /Ch /Ff 131072 /T (berth) /V (North) /Opt [(North) (South)] "
         b"/Rect [70 570 200 590] >>",
         b"<< /Type /Annot /Subtype /Widget /FT /Tx /T (empty) /Rect [70 540 200 560] >>",
+        b"<< /Type /Annot /Subtype /Text /Contents (Remember the fuel) /Rect [70 510 200 530] >>",
+        b"<< /Type /Annot /Subtype /Popup /Contents (no) /Rect [70 480 200 500] >>",
     ]
     numbers = b" ".join(b"%d 0 R" % (FIRST_FREE + i) for i in range(len(fields)))
     form = pdf_of(
         [text_at((70, 700, "Name of the vessel:"))], page=b"/Annots [%s]" % numbers,
         catalog=b"/AcroForm << /Fields [%s] >>" % numbers, more=fields,
     )  # fmt: skip
-    assert extract(form, 1000).text == "Name of the vessel:\nSea Otter IV\nNorth"
+    assert extract(form, 1000).text == "Name of the vessel:\nSea Otter IV\nNorth\nRemember the fuel"
 
 
 def test_pictures_of_text_are_told():

@@ -64,7 +64,8 @@ def test_front_matter_is_yaml(front, title):
         ("- a\n  ```\n  # no\n  ```\n\n# Yes {#id}\n", "Yes"), ("---\n\n# Yes\n\n---\n", "Yes"),
         ("#no\n", ""),
         ('+++\ntitle = "T \\"q\\""\n+++\n# no', 'T "q"'), ("word " * 5000 + "\n\n# Late\n", "Late"),
-        ("# Untitled\n\n# Yes\n", "Yes"), ("---\r\ntitle: A\r\n---\r\n# no", "A"), ("", ""),
+        ("# Untitled\n\n# Yes\n", "Yes"), ('<h1 align="center"><a>A &amp; B</a></h1>\n\n# no\n', "A & B"),
+        ("---\r\ntitle: A\r\n---\r\n# no", "A"), ("", ""),
     ],
 )  # fmt: skip
 def test_headings_are_those_of_a_parser(page, title):

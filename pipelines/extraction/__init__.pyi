@@ -14,6 +14,7 @@ from .decoding import detected_wide as detected_wide
 from .decoding import guess as guess
 from .decoding import lossy as lossy
 from .decoding import marked as marked
+from .decoding import sample_of as sample_of
 from .decoding import shown as shown
 from .process import Extractor as Extractor
 from .process import Limits as Limits

@@ -7,6 +7,7 @@ the one that chardet detects. What was guessed or replaced is said.
 
 import codecs
 import contextlib
+import io
 import re
 import unicodedata
 from functools import cache
@@ -39,7 +40,7 @@ _WIDER = {"gbk": ["gb18030"], "euc_jp": ["euc_jp", "euc_jis_2004"], "iso2022_jp"
 _BYTE_EACH = re.compile(r"cp(125\d|874|866)|koi8-[ru]|iso8859-\d+|mac-(roman|cyrillic)|x-user-defined")
 _NO_TEXT = re.compile("[\0-\x08\x0e-\x19\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _OTHER_SCRIPT = "\u0370-\u058f\u0590-\u06ff\u0e00-\u0e7f"
-_NOT_ASCII = re.compile(rb"[^\n\r]*[\x80-\xff][^\n\r]*")
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _LETTER = re.compile(r"[^\W\d_\x00-\x7f]")
 _MIXED_WORD = re.compile(f"[A-Za-z][{_OTHER_SCRIPT}]|[{_OTHER_SCRIPT}][A-Za-z]")
 
@@ -260,15 +261,24 @@ def _wide_by_place(head: bytes) -> str:
     return "utf-16-be" if even else "utf-16-le"
 
 
-def _detected(data: bytes, among: tuple[str, ...]) -> str | None:
-    """The most likely codec, or None; words of Latin and other letters speak against it."""
-    lines, size = [], 0
-    for line in _NOT_ASCII.finditer(data) if among == _COMMON else ():
-        lines.append(line[0][: SAMPLE_BYTES - size])
-        size += len(lines[-1]) + 1
+def sample_of(data: bytes) -> bytes:
+    """At most SAMPLE_BYTES of the lines that are not ASCII, by which an encoding can be told."""
+    pieces, size = [], 0
+    for line in io.BytesIO(data):
+        if line.isascii():
+            continue
+        # What stands in front of the first such byte may be cut anywhere: no character is cut by that.
+        first = next(_BEYOND_ASCII.finditer(line)).start()
+        pieces.append(line[max(0, first - 200) : first + SAMPLE_BYTES - size])
+        size += len(pieces[-1])
         if size >= SAMPLE_BYTES:
             break
-    head = b"\n".join(lines) or data[:SAMPLE_BYTES]
+    return b"".join(pieces)[:SAMPLE_BYTES]
+
+
+def _detected(data: bytes, among: tuple[str, ...]) -> str | None:
+    """The most likely codec, or None; words of Latin and other letters speak against it."""
+    head = (sample_of(data) if among == _COMMON else b"") or data[:SAMPLE_BYTES]
     import chardet  # which takes a while to load, and most corpora never need it
 
     found = chardet.detect_all(

@@ -5,6 +5,7 @@ import re
 _PROGRAM = re.compile(
     r"microsoft (office )?(word|excel|powerpoint|publisher)( \d+)? - |(file|https?)://|about:blank"
 )
+_LONGEST = 100  # characters of a placeholder
 _THING = "document|dokument|doc|page|presentation|spreadsheet|file"
 _PLACEHOLDER = re.compile(
     r"\W*(?:"
@@ -21,5 +22,5 @@ def meaning(title: str) -> str:
     title = " ".join(title[:5000].split())
     low = title.lower()
     has_words = any(map(str.isalpha, low)) or not any(map(str.isdigit, low))  # a year or a date may be meant
-    says_nothing = has_words and _PLACEHOLDER.fullmatch(low) is not None
+    says_nothing = has_words and len(low) <= _LONGEST and _PLACEHOLDER.fullmatch(low) is not None
     return "" if says_nothing or _PROGRAM.match(low) else title

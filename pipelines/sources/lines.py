@@ -19,6 +19,7 @@ from pipelines.extraction import (
     guess,
     lossy,
     marked,
+    sample_of,
     shown,
 )
 from pipelines.sources.document_format import Reading
@@ -29,7 +30,6 @@ _MOST_FAILURES = 20  # of guessing the encoding of a file; each takes a while
 _UNKNOWN = "neither UTF-8 nor in an encoding that can be told: name it in corpus.encoding"
 _BOM = codecs.BOM_UTF8
 _CR_BETWEEN = re.compile(rb"\S\r+\s*\S")
-_NOT_ASCII = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
 
 
 class TextLines:
@@ -91,7 +91,7 @@ class TextLines:
 
     @cached_property
     def _seen(self) -> bytes:
-        return b"\n".join(_NOT_ASCII.findall(self._head))
+        return sample_of(self._head)
 
 
 def _is_utf8(mark: tuple[bytes, str] | None) -> bool:

@@ -15,7 +15,8 @@ from pipelines.sources.files import InputFile
 from pipelines.sources.lines import TextLines, open_lines
 
 _EXACT = 2.0**53
-_STRING_OR_NAN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
+# A string that nothing closes goes to the end, so that nothing is looked at twice.
+_STRING_OR_NAN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?\b(?:NaN|Infinity)\b', re.DOTALL)
 
 
 class JsonLines(RecordFormat):

@@ -28,6 +28,7 @@ _MAY_BE_HEADING = re.compile(
 _ELEMENT = re.compile(r"<h([1-6])\b[^>]{0,500}>(.{1,1000}?)</h\1>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]{0,1000}>")
 _MARKUP = re.compile(r"[\\`*_\[\]<>&!{}#~\r\n]")
+_MOST_HEADING = 2_000  # characters
 _ATTRIBUTES = re.compile(r"\s*\{[#.:][^}]*\}\s*$")
 _TEXTS = ("text", "code_inline", "softbreak", "hardbreak")
 
@@ -83,6 +84,7 @@ def _block_parser() -> MarkdownIt:
 
 def _plain(heading: str) -> str:
     """A heading without its markup; "" where it says nothing."""
+    heading = heading[:_MOST_HEADING]
     if heading.isascii() and not _MARKUP.search(heading):
         return meaning(heading)
     (block,) = _parser().parseInline(heading)

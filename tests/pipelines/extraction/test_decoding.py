@@ -1,5 +1,8 @@
 """Bytes become characters by one function: mark, declaration, setting, UTF-8, and last what is detected."""
 
+import contextlib
+import time
+
 import pytest
 
 from pipelines.extraction.answers import BadData
@@ -103,3 +106,24 @@ def test_binary_data_are_refused(data: bytes) -> None:
 
 def test_a_long_beginning_of_ascii_hides_nothing() -> None:
     assert decode(b"plain. " * 50_000 + "Größe der Straße".encode("cp1252"))[0].endswith("Größe der Straße")
+
+
+SLOW = {
+    "no end of ASCII": b"\xe9\n" + b"a" * 3_000_000,
+    "ASCII, then another": b"a" * 3_000_000 + b" caf\xe9",
+    "lines of one letter": b"\xe9\n" * 1_000_000,
+    "escapes": b"\x1b$B" * 1_000_000,
+    "NUL": b"a\0" * 1_000_000 + b"a",
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_the_time_to_tell_an_encoding_is_bounded(name: str) -> None:
+    began = time.process_time()
+    with contextlib.suppress(BadData):
+        decode(SLOW[name])
+    assert time.process_time() - began < 5
+    began = time.process_time()
+    for page in (b"<meta " * 600, b'<meta "' * 600, b"<meta><!--" * 400, b"<meta " + b" " * 4000 + b"<?xml"):
+        declared_in(page)
+    assert time.process_time() - began < 5

@@ -1,6 +1,7 @@
 """Values: a type that was guessed costs no document and changes no value."""
 
 import datetime
+import time
 from decimal import Decimal
 
 import pyarrow as pa
@@ -166,3 +167,12 @@ def test_schemas_widen_by_what_slices_have_seen():
     assert widened(schema, [{}]) == schema
     full = {f"f{i:04}": "integer" for i in range(1000)}
     assert widened(full, [{"new": ["integer"], "f0000": ["string"]}]) == full | {"f0000": "string"}
+
+
+@pytest.mark.parametrize("text", ['"' * 200_000, '"\\' * 200_000, '["a",' * 100_000, "[NaN," * 100_000])
+def test_looking_for_nan_takes_no_longer_than_reading(tmp_path, text):
+    (tmp_path / "a.jsonl").write_text(f'{text} NaN\n{{"text": "fine"}}\n')
+    began = time.process_time()
+    documents, rejects = read_all(tmp_path)
+    assert time.process_time() - began < 5
+    assert ([d.text for d in documents], len(rejects)) == (["fine"], 1)

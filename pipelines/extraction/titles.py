@@ -22,5 +22,6 @@ def meaning(title: str) -> str:
     title = " ".join(title[:5000].split())
     low = title.lower()
     has_words = any(map(str.isalpha, low)) or not any(map(str.isdigit, low))  # a year or a date may be meant
-    says_nothing = has_words and len(low) <= _LONGEST and _PLACEHOLDER.fullmatch(low) is not None
+    is_placeholder = has_words and len(low) <= _LONGEST and _PLACEHOLDER.fullmatch(low) is not None
+    says_nothing = is_placeholder or not any(map(str.isalnum, low))
     return "" if says_nothing or _PROGRAM.match(low) else title

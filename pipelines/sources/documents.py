@@ -132,7 +132,7 @@ class FieldMapper:
                 self.notes.append("NUL was replaced by U+FFFD")
             metadata = {}
             for name, inside, native, to_value in self._converters:
-                value = value_at(record, name) if inside else record.get(name)
+                value: Any = value_at(record, name) if inside else record.get(name)
                 if value is not None and not (
                     value.__class__ is native and value == value and (native is not int or _fits(value))
                 ):

@@ -224,7 +224,7 @@ def _first(record: Mapping[str, Any], names: Sequence[str]) -> Any:
     return found
 
 
-def _fits(number: int) -> bool:
+def _fits(number: Any) -> bool:
     return -(2**63) <= number < 2**63
 
 

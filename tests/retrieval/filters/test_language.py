@@ -52,6 +52,7 @@ def test_values() -> None:
     assert value("score > .5e-3") == 0.0005
     assert value("year in (1, 2, 1,\n 2.0)") == [1, 2]
     assert value('seen >= "2019-12-31"') == "2019-12-31"
+    assert value('at >= "2020-01-01T00:00:00+02:00"') == value('at >= "2019-12-31 22:00Z"')
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,8 @@ def test_values() -> None:
         ("score < 1e999", "holds numbers, not inf", "number", 8),
         ("open = 1", "holds true or false, not 1", "true or false", 7),
         ("seen = '2019-02-30'", "holds dates", '"2019-12-31"', 7),
+        ("at = '2019-01-31'", "holds dates with their time", "+01:00", 5),
+        ("at = '2019-01-31T10:00:00'", "holds dates with their time", "+01:00", 5),
         ("seen > 2019-01-31", "holds dates, not 2019", '"2019-12-31"', 7),
         ("sizes = 'x'", "lists of whole numbers", "without quotes", 8),
         ("open < true", "'<' does not go with the field open", "= or !=", 5),

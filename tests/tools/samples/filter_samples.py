@@ -1,7 +1,7 @@
 """Passages with metadata of every type for the filters' tests, and filters made and judged without Arrow."""
 
 import random
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from retrieval.format.passages import Passages, write_passages
 
 SCHEMA = {
     "lang": "string", "year": "integer", "score": "float", "open": "boolean", "seen": "date",
+    "at": "datetime",
     "tags": "list[string]", "sizes": "list[integer]", "first name": "string", "source": "string",
 }  # fmt: skip
 _WORDS = ["en", "de", "EN", "naïve", "", 'quo"te', "back\\slash", "en fr", "東京"]
@@ -19,6 +20,7 @@ _DAYS = [date(2019, 1, 31), date(1970, 1, 1), date(1600, 2, 29), date(2100, 12, 
 _VALUES: dict[str, list[Any]] = {
     "string": _WORDS, "integer": [0, -3, 2019, 2020, 2**63 - 1, -(2**63)],
     "float": [0.0, -2.5, 4.0, 1e300], "boolean": [True, False], "date": _DAYS,
+    "datetime": [datetime(day.year, 7, 1, 12, 30, tzinfo=UTC) for day in _DAYS],
 }  # fmt: skip
 _TITLES = ["", "On bees", "On bees", "Rivers"]
 
@@ -120,7 +122,7 @@ def passes(filter: dict[str, Any], row: dict[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it; ISO dates order as dates do."""
+    """As JSON has it; ISO dates, and times in UTC, order as they do."""
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -15,7 +15,7 @@ from pipelines.extraction.titles import meaning
 
 _TITLE_CHARACTERS = 1200
 _BROKEN_WORD = re.compile("[\ufffe\x02](?:\r?\n)?")  # PDFium's marks of a word broken at the end of a line
-_MOST_ANGLES = 200  # characters of a page whose direction is looked at
+_ANGLES = 20  # characters of a page whose direction is looked at
 _MOST_PIECES = 4_000  # of a page that are looked at for columns
 _MOST_LOOKS = 20_000_000  # pieces times characters: PDFium looks at all of these for each of those
 _MOST_ANNOTATIONS = 10_000  # of a page: fields and comments
@@ -119,9 +119,10 @@ def _in_order(page: pypdfium2.PdfPage) -> Any:
     """
     page.set_rotation(0)
     text_page = page.get_textpage()
-    count = min(text_page.count_chars(), _MOST_ANGLES)
-    angles = (pdfium.FPDFText_GetCharAngle(text_page.raw, i) for i in range(count))
-    if 2 * sum(abs(angle - math.pi / 2) < 0.1 for angle in angles) <= count:
+    count = text_page.count_chars()
+    looked_at = range(0, count, max(1, count // _ANGLES))
+    angles = (pdfium.FPDFText_GetCharAngle(text_page.raw, i) for i in looked_at)
+    if 2 * sum(abs(angle - math.pi / 2) < 0.1 for angle in angles) <= len(looked_at):
         return text_page
     text_page.close()
     page.set_rotation(180)
@@ -142,8 +143,8 @@ def _page_text(page: pypdfium2.PdfPage, most: int) -> str | None:
         # What lies outside the page is not shown. Where nothing does, the whole text has the ends of lines
         # that run upwards or downwards too.
         whole = str(text_page.get_text_range())
-        text = whole if _bare(whole) == _bare(shown) else shown
-        if lines := _columns(text_page, count):
+        text = whole if whole == shown or _bare(whole) == _bare(shown) else shown
+        if lines := _columns(text_page, count, text.count("\n") + 1):
             rearranged = "\n".join(lines)
             text = rearranged if sorted(_bare(rearranged)) == sorted(_bare(text)) else text
     finally:
@@ -155,10 +156,10 @@ def _bare(text: str) -> str:
     return "".join(text.split())
 
 
-def _columns(text_page: Any, count: int) -> list[str] | None:
-    """The lines column by column, of a page that is written across its columns; None for others."""
+def _columns(text_page: Any, count: int, lines: int) -> list[str] | None:
+    """The lines column by column, of a page of `lines` that is written across them; None for others."""
     rectangles = text_page.count_rects()
-    if not 6 <= rectangles <= _MOST_PIECES or rectangles * count > _MOST_LOOKS:
+    if not max(6, lines + 3) <= rectangles <= _MOST_PIECES or rectangles * count > _MOST_LOOKS:
         return None
     pieces = []
     for i in range(rectangles):

@@ -23,7 +23,7 @@ from pipelines.extraction import (
     shown,
 )
 from pipelines.sources.document_format import Reading
-from pipelines.sources.files import InputFile, open_blocks
+from pipelines.sources.files import InputFile, open_blocks, open_source
 
 _HEAD_BYTES = 64 << 10
 _MOST_FAILURES = 20  # of guessing the encoding of a file; each takes a while
@@ -108,8 +108,8 @@ def open_lines(file: InputFile, reading: Reading, start: int = 0, end: int = -1)
     options, encoding = reading.corpus.storage_options, check_encoding(reading.corpus.encoding)
     head = b""
     if start:
-        with open_blocks(file, options, 0, _HEAD_BYTES) as blocks:
-            head = next(blocks, b"")[:_HEAD_BYTES]
+        with open_source(file, options) as source:  # a compressed file is not cut
+            head = source.read(_HEAD_BYTES)
         found = TextLines(head, encoding)
         if found.wide:
             yield found

@@ -47,7 +47,7 @@ class TextLines:
         self.wide = (mark[1] if mark else encoding or detected_wide(head)) if not _is_utf8(mark) else ""
         self.wide = self.wide if self.wide in WIDE else ""
         self._codec = "" if self.wide or mark else encoding if encoding != UTF8 else ""
-        self._guessed = ""
+        self._guessed = UTF8 if encoding == UTF8 or _is_utf8(mark) else ""
         self._failures = 0
         if self.wide and not mark and not encoding:
             self.notes.append(f"decoded as {shown(self.wide)}, which was guessed")

@@ -102,6 +102,9 @@ def test_one_invalid_byte_is_replaced_where_the_file_is_utf_8(tmp_path):
     texts, notes = _texts(tmp_path, "a.jsonl", data)
     assert texts == ["Grüße", "a \ufffd b"]
     assert notes == ["invalid utf-8 was replaced by U+FFFD: 1 times"]
+    for beginning, encoding in ((b"", "utf-8"), (b"\xef\xbb\xbf", "")):  # which leave nothing to guess
+        data = beginning + b'{"text": "caf\xe9"}\n'
+        assert _texts(tmp_path, "a.jsonl", data, encoding=encoding) == (["caf\ufffd"], notes)
 
 
 @pytest.mark.parametrize("header", ["id,text,text", "id,text,x,x", "id,text,x, x"])

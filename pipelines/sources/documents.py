@@ -213,14 +213,13 @@ def _first(record: Mapping[str, Any], names: Sequence[str]) -> Any:
     found = None
     for name in names:
         value = record.get(name)
-        if value is None and "." in name:
-            value = value_at(record, name)
         if value.__class__ is str and value:
             return value
-        if value is not None:
-            if value != "" and value == value:
-                return value
-            found = value if found is None else found
+        if value is None and ("." not in name or (value := value_at(record, name)) is None):
+            continue
+        if value != "" and value == value:
+            return value
+        found = value if found is None else found
     return found
 
 

@@ -43,24 +43,19 @@ class JsonLines(RecordFormat):
     ) -> Iterator[tuple[int, dict[str, Any]] | Reject | Note]:
         try:
             with open_lines(file, reading, start, end) as found:
-                for item in _records(file.name, found, reading.columns):
-                    if found.notes:
-                        yield from (note(file.name, item_position(item), text) for text in found.notes)
-                        found.notes.clear()
-                    yield item
+                yield from _records(file.name, found, reading.columns)
         except BadData as error:
             yield reject(file.name, start, str(error))
 
 
-def item_position(item: tuple[int, dict[str, Any]] | Reject) -> int:
-    """Where a record or a reject lies in its file."""
-    return item.position if isinstance(item, Reject) else item[0]
-
-
 def _records(
     source: str, found: TextLines, wanted: set[str] | None
-) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
-    """(byte offset, record) of every line. wanted: the fields whose values have to be exact, None for all."""
+) -> Iterator[tuple[int, dict[str, Any]] | Reject | Note]:
+    """(byte offset, record) of every line, and notes on it before it.
+
+    wanted: the fields whose values have to be exact, None for all.
+    """
+    is_utf8, notes = found.is_utf8, found.notes
     for position, line in found:
         if not isinstance(line, bytes):
             yield reject(source, position, str(line))
@@ -71,7 +66,7 @@ def _records(
             yield reject(source, position, f"the record may have more than {MAX_VALUES} values")
             continue
         try:
-            text = line if found.is_utf8 else found.text(line)
+            text = line if is_utf8 else found.text(line)
             record = orjson.loads(text)
             if type(record) is dict and _rounded(record, wanted):
                 record = _exact(text)
@@ -81,6 +76,9 @@ def _records(
             record = _again(line, error, found)
         except BadData as error:
             record = error
+        if notes:
+            yield from (note(source, position, told) for told in notes)
+            notes.clear()
         if type(record) is dict:
             yield position, record
         elif isinstance(record, BadData):

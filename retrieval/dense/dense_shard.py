@@ -1,5 +1,6 @@
 """A shard of a dense index: opened over the shared quantizer, searched, re-scored exactly."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ from retrieval.format import (
 
 HURRIED = 16  # queries that are searched between two looks at the deadline, where there is one
 EXACT_ROWS = 20_000  # a selection of at most so many rows is scored instead of searched
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Rows int64 (q, s) with scores float32 (q, s): of the codes, or `exact`. Missing rows are -1, -inf."""
+
+    scores: np.ndarray
+    rows: np.ndarray
+    exact: bool
 
 
 class DenseShard:
@@ -89,41 +99,53 @@ class DenseShard:
         int64 rows to search in. Missing results are row -1 with score -inf; equal scores are ordered by row.
         Raises IndexDamaged where the lists hold rows that the shard does not have.
         """
+        parameters = parameters or self.spec.search
+        listed = self.shortlist(queries, k, parameters, assigned, selection)
+        if listed.exact:
+            return best_rows(listed.scores, listed.rows, k)
+        rows = np.sort(listed.rows, axis=1)  # neighbours in the file are read together
+        return best_rows(self.scores(queries, rows), rows, k)
+
+    def shortlist(
+        self, queries: np.ndarray, k: int, parameters: SearchParameters, assigned: Any = None,
+        selection: np.ndarray | None = None,
+    ) -> "Shortlist":  # fmt: skip
+        """What is to be re-scored for the k best rows of queries (q, d) float32; arguments as of `search`.
+
+        Raises IndexDamaged where the lists hold rows that the shard does not have.
+        """
         queries = np.ascontiguousarray(queries, np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.spec.dimension:
             raise ConfigError(
                 f"Queries of shape {queries.shape}, the index has {self.spec.dimension} dimensions."
             )
-        parameters = parameters or self.spec.search
-        exact = selection is not None and len(selection) <= EXACT_ROWS
-        if self._vectors is not None and (self._index is None or exact):
+        few = selection is not None and len(selection) <= EXACT_ROWS
+        if self._vectors is not None and (self._index is None or few):
             scores, rows = exact_search(queries, self._vectors, k, rows=selection)
             self._check_finite(scores[rows >= 0])
-            return scores, rows
+            return Shortlist(scores, rows, exact=True)
         width = max(k, parameters.shortlist) if self._vectors is not None else k
         width = max(1, min(width, len(self)))
         scores, rows = self._candidates(queries, width, parameters, assigned, selection)
         if rows.size and not (rows.min() >= -1 and rows.max() < len(self)):
             raise IndexDamaged(f"{self.stored.folder} has rows that are not in the shard.", hint=DAMAGE_HINT)
-        if self._vectors is not None:
-            rows = np.sort(rows, axis=1)  # neighbours in the file are read together
-            scores = self._vectors.scores(queries, rows)
         self._check_finite(scores[rows >= 0])
-        return best_rows(np.where(rows >= 0, scores, -np.inf), rows, k)
+        return Shortlist(np.where(rows >= 0, scores, -np.inf), rows, exact=self._vectors is None)
+
+    def scores(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Exact inner products, float32 (q, s), of queries (q, d) float32 with rows (q, s); -inf for row -1.
+
+        Raises IndexDamaged where one is not finite.
+        """
+        if self._vectors is None:
+            raise ConfigError(f"{self.stored.folder} is closed, or was opened without its vectors.")
+        scores = self._vectors.scores(queries, rows)
+        self._check_finite(scores[rows >= 0])
+        return scores
 
     def _check_finite(self, scores: np.ndarray) -> None:
         if not np.isfinite(scores).all():
             raise IndexDamaged(f"Vectors of {self.stored.folder} are not finite.", hint=DAMAGE_HINT)
-
-    def shortlist(self, queries: np.ndarray, parameters: SearchParameters) -> tuple[np.ndarray, np.ndarray]:
-        """What a search would re-score, with the scores of the codes: float32 and rows int64, both (q, s).
-
-        Empty (q, 0) where the index is scored exactly from the start.
-        """
-        if self._index is None or not len(self):
-            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        width = max(1, min(parameters.shortlist, len(self)))
-        return self._candidates(np.ascontiguousarray(queries, np.float32), width, parameters, None, None)
 
     def _candidates(
         self,

@@ -16,6 +16,7 @@ SMALL_BLOCK_ROWS = 1_024
 # Values re-scored at a time: they stay in a core's cache, and torch converts so few without its threads,
 # the last of which a query on a busy machine would wait for.
 WIDENED_VALUES = 32_768
+SORTED_WHOLE = 4  # times k: longer lists are cut to what can be among the k best before they are sorted
 
 
 def write_vectors(path: Path, vectors: np.ndarray) -> int:
@@ -158,6 +159,8 @@ def _selected_blocks(
 
 def best_rows(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of scores (q, s) and rows (q, s), padded with (-inf, -1); equal scores by row."""
+    if scores.shape[1] > SORTED_WHOLE * max(1, k):
+        return _best_of_many(scores, rows, k)
     rows = np.where(np.isneginf(scores), -1, rows)
     order = np.lexsort((rows, -scores), axis=1)[:, :k]
     top, ids = np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
@@ -165,4 +168,17 @@ def best_rows(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray,
     if missing > 0:
         top = np.pad(top, ((0, 0), (0, missing)), constant_values=-np.inf)
         ids = np.pad(ids, ((0, 0), (0, missing)), constant_values=-1)
+    return top, ids
+
+
+def _best_of_many(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """`best_rows` of lists much longer than k: only what reaches the k-th score is sorted."""
+    top = np.full((len(scores), k), -np.inf, scores.dtype)
+    ids = np.full((len(scores), k), -1, rows.dtype)
+    if k:
+        for number, own in enumerate(scores):
+            least = np.partition(own, len(own) - k)[len(own) - k]
+            there = np.flatnonzero((own >= least) & ~np.isneginf(own))
+            order = there[np.lexsort((rows[number, there], -own[there]))[:k]]
+            top[number, : len(order)], ids[number, : len(order)] = own[order], rows[number, order]
     return top, ids

@@ -11,7 +11,15 @@ from retrieval.filters import Filter
 from retrieval.format import PASSAGE_FIELDS, Passage
 from retrieval.results import TokenShare
 from retrieval.search.ranking import Ranking
-from retrieval.search.shards import DenseSearch, ExplainRequest, LexicalSearch, Matches, Pairs, ScoreRequest
+from retrieval.search.shards import (
+    DenseSearch,
+    ExplainRequest,
+    LexicalSearch,
+    Matches,
+    Pairs,
+    ScoreRequest,
+    Shortlisted,
+)
 
 
 class Shards(Protocol):
@@ -33,7 +41,10 @@ class Shards(Protocol):
         """How many passages a filter keeps. Which, is remembered for the searches with it."""
 
     def search(self, asked: DenseSearch | LexicalSearch) -> Ranking:
-        """The best passages of each query."""
+        """The best passages of each query. One shortlist of a dense search is re-scored, of all shards."""
+
+    def shortlist(self, asked: DenseSearch) -> Shortlisted:
+        """What a dense search over these shards would choose from."""
 
     def fetch(self, ids: np.ndarray, columns: Sequence[str] = PASSAGE_FIELDS) -> dict[int, dict[str, Any]]:
         """Fields of `Passage` by id. Raises IndexDamaged."""

@@ -17,6 +17,7 @@ from pipelines.runtime import GO_ON, Progress, Step, Task, Usage, has_gpus, resu
 from pipelines.stages.fitting.quantizer import Trained
 from retrieval.dense import DenseSettings, DenseShard, Quantizer
 from retrieval.dense.making import (
+    PointResult,
     ShardResult,
     Tuned,
     choose_parameters,
@@ -94,7 +95,7 @@ def tune_search(
         merged: ShardResult | None = None
         for task in run_stage("tune", tasks, [step], progress, workers):
             result = _unpack(task)
-            merged = result if merged is None else merge_shard_results(merged, result)
+            merged = result if merged is None else merge_shard_results(merged, result, points)
     if merged is None:
         raise BuildFailed("there is no shard to tune", hint=GO_ON)
     tuned = choose_parameters([merged], points, trained.kind, settings)
@@ -123,19 +124,21 @@ def evaluate(task: Task, store: Store, trained: Trained, queries: np.ndarray) ->
             trained.settings.recall_k,
         )
         shard.close()
-    values = {"seconds": [seconds for _, seconds in result.points], "assigning": result.assigning}
-    arrays = {f"scores-{number}": scores for number, (scores, _) in enumerate(result.points)}
+    times = [[point.seconds, point.rescoring, point.assigning] for point in result.points]
+    arrays = {f"codes-{number}": point.codes for number, point in enumerate(result.points)}
+    arrays |= {f"exact-{number}": point.exact for number, point in enumerate(result.points)}
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, exact=result.exact, **arrays)
-    return Task(task.key, values, {"arrays": file.getvalue()})
+    return Task(task.key, {"times": times}, {"arrays": file.getvalue()})
 
 
 def _unpack(task: Task) -> ShardResult:
     with np.load(io.BytesIO(task.buffers["arrays"]), allow_pickle=False) as arrays:
         points = [
-            (arrays[f"scores-{number}"], seconds) for number, seconds in enumerate(task.values["seconds"])
+            PointResult(arrays[f"codes-{number}"], arrays[f"exact-{number}"], *times)
+            for number, times in enumerate(task.values["times"])
         ]
-        return ShardResult(arrays["exact"], points, task.values["assigning"])
+        return ShardResult(arrays["exact"], points)
 
 
 def _encode(

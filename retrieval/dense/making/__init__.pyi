@@ -4,6 +4,7 @@ from .merging import merge_pieces as merge_pieces
 from .pieces import build_piece as build_piece
 from .training import sample_rows as sample_rows
 from .training import train_quantizer as train_quantizer
+from .tune import PointResult as PointResult
 from .tune import ShardResult as ShardResult
 from .tune import Tuned as Tuned
 from .tune import choose_parameters as choose_parameters

@@ -10,18 +10,29 @@ import numpy as np
 from retrieval.dense.dense_shard import DenseShard
 from retrieval.dense.index_type import DenseType
 from retrieval.dense.settings import DenseSettings
-from retrieval.format import SearchParameters, ShardVectors, best_rows, exact_search
+from retrieval.format import SearchParameters, ShardVectors, exact_search
 
 TOLERANCE = 1e-5  # of scores: two ways of adding up the same product differ by less
 
 
 @dataclass(frozen=True)
+class PointResult:
+    """What a point of the grid gave, float32 (q, s): the shortlist's scores by codes, and exactly; seconds
+    of the search by codes, of re-scoring, and of the assignment to lists, paid once for all shards."""
+
+    codes: np.ndarray
+    exact: np.ndarray
+    seconds: float
+    rescoring: float
+    assigning: float
+
+
+@dataclass(frozen=True)
 class ShardResult:
-    """One shard's answers: scores float32 (q, k) of exact search and of each grid point."""
+    """One shard's answers: the scores float32 (q, k) of exact search, and of each grid point."""
 
     exact: np.ndarray
-    points: list[tuple[np.ndarray, float]]  # scores, and seconds of the search in this shard
-    assigning: list[float]  # seconds of the coarse assignment of each point, paid once for all shards
+    points: list[PointResult]
 
 
 @dataclass(frozen=True)
@@ -42,27 +53,43 @@ def evaluate_shard(
 ) -> ShardResult:
     """Search one shard with queries (q, d) float32: exactly, and at every grid point, timed in a batch."""
     exact, _ = exact_search(queries, vectors, k)
-    results, assigning = [], []
     shard.search(queries[:8], k, parameters=points[-1])  # the first search pages the lists in
+    results = []
     for parameters in points:
         start = time.perf_counter()
         assigned = shard.quantizer.assign(queries, parameters)
         middle = time.perf_counter()
-        scores, _ = shard.search(queries, k, parameters=parameters, assigned=assigned)
-        results.append((scores, time.perf_counter() - middle))
-        assigning.append(middle - start)
-    return ShardResult(exact, results, assigning)
+        listed = shard.shortlist(queries, k, parameters, assigned)
+        found = time.perf_counter()
+        scores = listed.scores if listed.exact else shard.scores(queries, listed.rows)
+        end = time.perf_counter()
+        results.append(PointResult(listed.scores, scores, found - middle, end - found, middle - start))
+    return ShardResult(exact, results)
 
 
-def merge_shard_results(left: ShardResult, right: ShardResult) -> ShardResult:
-    """Two shards' answers as those of one: the best scores of both, seconds added up."""
+def merge_shard_results(
+    left: ShardResult, right: ShardResult, points: Sequence[SearchParameters]
+) -> ShardResult:
+    """Two shards' answers as those of one: one shortlist of both, as a search has it."""
     k = left.exact.shape[1]
-    points = [
-        (_merge(ours, theirs, k), seconds + more)
-        for (ours, seconds), (theirs, more) in zip(left.points, right.points, strict=True)
+    merged = [
+        _merged(ours, theirs, max(k, parameters.shortlist))
+        for ours, theirs, parameters in zip(left.points, right.points, points, strict=True)
     ]
-    assigning = [max(pair) for pair in zip(left.assigning, right.assigning, strict=True)]
-    return ShardResult(_merge(left.exact, right.exact, k), points, assigning)
+    exact = np.concatenate([left.exact, right.exact], axis=1)
+    return ShardResult(-np.sort(-exact, axis=1)[:, :k], merged)
+
+
+def _merged(ours: PointResult, theirs: PointResult, width: int) -> PointResult:
+    codes = np.concatenate([ours.codes, theirs.codes], axis=1)
+    exact = np.concatenate([ours.exact, theirs.exact], axis=1)
+    order = np.argsort(-codes, axis=1, kind="stable")[:, :width]
+    return PointResult(
+        np.take_along_axis(codes, order, axis=1), np.take_along_axis(exact, order, axis=1),
+        # Every shard is searched, one shortlist is re-scored.
+        ours.seconds + theirs.seconds, max(ours.rescoring, theirs.rescoring),
+        max(ours.assigning, theirs.assigning),
+    )  # fmt: skip
 
 
 def choose_parameters(
@@ -77,12 +104,12 @@ def choose_parameters(
     equal count alike. Milliseconds are summed over shards: a batch of all queries, on one machine.
     The lower bound of the recall must meet the target, so that other queries meet it as well.
     """
-    merged = reduce(merge_shard_results, shards)
+    merged = reduce(lambda left, right: merge_shard_results(left, right, points), shards)
     exact = merged.exact
     table: list[dict[str, float | int]] = []
-    for number, parameters in enumerate(points):
-        scores, seconds = merged.points[number]
-        seconds += merged.assigning[number]
+    for parameters, found in zip(points, merged.points, strict=True):
+        scores = -np.sort(-found.exact, axis=1)[:, : exact.shape[1]]
+        seconds = found.seconds + found.rescoring + found.assigning
         row: dict[str, float | int] = {name: getattr(parameters, name) for name in kind.tuned}
         shares = recalls(scores, exact)
         row["recall"] = round(float(shares.mean()), 4)
@@ -117,11 +144,6 @@ def recalls(scores: np.ndarray, exact: np.ndarray) -> np.ndarray:
     hits = np.isfinite(scores) & (scores >= last - slack)
     counts = wanted.sum(axis=1)
     return np.where(counts > 0, np.minimum(hits.sum(axis=1), counts) / np.maximum(counts, 1), 1.0)
-
-
-def _merge(left: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
-    both = np.concatenate([left, right], axis=1)
-    return best_rows(both, np.broadcast_to(np.arange(both.shape[1]), both.shape), k)[0]
 
 
 def _choose(

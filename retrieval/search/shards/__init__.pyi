@@ -13,3 +13,4 @@ from .shard_requests import LexicalSearch as LexicalSearch
 from .shard_requests import Matches as Matches
 from .shard_requests import Pairs as Pairs
 from .shard_requests import ScoreRequest as ScoreRequest
+from .shard_requests import Shortlisted as Shortlisted

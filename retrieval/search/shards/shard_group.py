@@ -1,7 +1,7 @@
 """Some shards of an index searched together: what one process holds, all of them on a laptop."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Any
 
@@ -21,6 +21,7 @@ from retrieval.search.shards.shard_requests import (
     LexicalSearch,
     Matches,
     ScoreRequest,
+    Shortlisted,
 )
 
 FILTERS_KEPT = 8  # selections of recent filters; each takes 8 bytes a selected row
@@ -74,41 +75,55 @@ class ShardGroup:
 
     def search(self, asked: DenseSearch | LexicalSearch) -> Ranking:
         """See Shards."""
-        chosen = self.select(asked.filter) if asked.filter is not None else {}
         if isinstance(asked, DenseSearch):
-            return merge_rankings(len(asked.vectors), self._dense(asked, chosen), asked.n)
+            found = self.shortlist(asked)
+            ids = np.sort(found.listed.ids, axis=1)  # neighbours in a file are read together
+            rescored = Ranking(self._score(ScoreRequest("exact", asked.vectors, ids)), ids)
+            return merge_rankings(len(asked.vectors), [found.known, rescored], asked.n)
+        chosen = self.select(asked.filter) if asked.filter is not None else {}
         return merge_rankings(len(asked.queries), self._lexical(asked, chosen), asked.n)
 
-    def _dense(self, asked: DenseSearch, chosen: Selection) -> list[Ranking]:
+    def shortlist(self, asked: DenseSearch) -> Shortlisted:
+        """See Shards."""
+        chosen = self.select(asked.filter) if asked.filter is not None else {}
         parameters, assigned = self.parameters, None
         if not asked.exact:
             share = 1.0 if asked.filter is None else self.count(asked.filter) / max(1, self.rows)
             parameters = self._quantizer.deepened(self.parameters, asked.n, share)
             assigned = self._quantizer.assign(asked.vectors, parameters)
-        found = []
+        known, listed = list[Ranking](), list[Ranking]()
         for shard in self.shards:
             selection = chosen.get(shard.name)
             if selection is None or len(selection):
-                found.append(self._dense_in(shard, asked, selection, parameters, assigned))
-        return found
+                for exact, ranking in self._dense_in(shard, asked, selection, parameters, assigned):
+                    (known if exact else listed).append(ranking)
+        queries, width = len(asked.vectors), max(asked.n, parameters.shortlist)
+        return Shortlisted(
+            merge_rankings(queries, known, asked.n), merge_rankings(queries, listed, width if listed else 0)
+        )
 
     def _dense_in(
         self, shard: Shard, asked: DenseSearch, selection: np.ndarray | None, parameters: SearchParameters,
         assigned: Any,
-    ) -> Ranking:  # fmt: skip
+    ) -> Iterator[tuple[bool, Ranking]]:  # fmt: skip
+        """Rankings of a shard, and whether their scores are exact."""
         vectors, width = asked.vectors, min(asked.n, shard.rows)
         if asked.exact:
-            scores, rows = exact_search(vectors, shard.vectors, width, rows=selection)
-            return _global(shard, scores, rows)
-        scores, rows = shard.dense.search(
-            vectors, width, parameters=parameters, assigned=assigned, selection=selection
-        )
+            yield True, _global(shard, *exact_search(vectors, shard.vectors, width, rows=selection))
+            return
+        found = shard.dense.shortlist(vectors, width, parameters, assigned, selection)
+        rows = found.rows
         # The lists or the part of the graph that were visited may hold too few selected rows.
         wanted = min(width, shard.rows if selection is None else len(selection))
         short = np.flatnonzero((rows >= 0).sum(axis=1) < wanted)
-        if len(short) and selection is not None:
-            scores[short], rows[short] = exact_search(vectors[short], shard.vectors, width, rows=selection)
-        return _global(shard, scores, rows)
+        if len(short) and selection is not None and not found.exact:
+            scores = np.full((len(vectors), width), -np.inf, np.float32)
+            own = np.full((len(vectors), width), -1, np.int64)
+            scores[short], own[short] = exact_search(vectors[short], shard.vectors, width, rows=selection)
+            yield True, _global(shard, scores, own)
+            rows = rows.copy()
+            rows[short] = -1
+        yield found.exact, _global(shard, np.where(rows >= 0, found.scores, -np.inf), rows)
 
     def _lexical(self, asked: LexicalSearch, chosen: Selection) -> list[Ranking]:
         found: list[Ranking] = []

@@ -8,6 +8,7 @@ import numpy as np
 
 from retrieval.filters import Filter
 from retrieval.lexical import LexicalQuery, TermMatch
+from retrieval.search.ranking import Ranking
 
 Pairs = tuple[np.ndarray, np.ndarray]  # the best passage token of each query token (t,), their scores (t,)
 Cell = tuple[int, int]  # of a passage among ids (q, n): its query and its column
@@ -24,6 +25,15 @@ class DenseSearch:
     n: int
     filter: Filter | None = None
     exact: bool = False
+
+
+@dataclass(frozen=True)
+class Shortlisted:
+    """What a dense search is to choose from: `known`, n passages with exact scores, of shards where those are
+    as cheap; `listed`, with scores of the codes, the best of which are re-scored."""
+
+    known: Ranking
+    listed: Ranking
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from retrieval.search.shards import (
     LexicalSearch,
     Matches,
     ScoreRequest,
+    Shortlisted,
     highest,
     merge_matches,
     merge_rankings,
@@ -139,8 +140,22 @@ class Scatter:
 
     def search(self, asked: DenseSearch | LexicalSearch) -> Ranking:
         """See Shards."""
-        queries = len(asked.vectors if isinstance(asked, DenseSearch) else asked.queries)
-        return merge_rankings(queries, self._answers("search", asked), asked.n)
+        if isinstance(asked, LexicalSearch):
+            return merge_rankings(len(asked.queries), self._answers("search", asked), asked.n)
+        queries = len(asked.vectors)
+        if asked.exact or sum(map(bool, self._held)) == 1:
+            return merge_rankings(queries, self._answers("search", asked), asked.n)
+        found = self.shortlist(asked)
+        ids = np.sort(found.listed.ids, axis=1)  # neighbours in a file are read together
+        rescored = Ranking(self.score([ScoreRequest("exact", asked.vectors, ids)])[0], ids)
+        return merge_rankings(queries, [found.known, rescored], asked.n)
+
+    def shortlist(self, asked: DenseSearch) -> Shortlisted:
+        """See Shards. As long as that of one group: what is re-scored does not grow with the groups."""
+        found: list[Shortlisted] = self._answers("shortlist", asked)
+        queries, width = len(asked.vectors), max((one.listed.width for one in found), default=0)
+        known = merge_rankings(queries, [one.known for one in found], asked.n)
+        return Shortlisted(known, merge_rankings(queries, [one.listed for one in found], width))
 
     def fetch(self, ids: np.ndarray, columns: Sequence[str] = PASSAGE_FIELDS) -> dict[int, dict[str, Any]]:
         """See Shards. Passages of lost groups are not among them."""

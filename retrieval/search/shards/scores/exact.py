@@ -11,4 +11,4 @@ def exact_scores(
     shard: Shard, asked: ScoreRequest, rows: np.ndarray, _parameters: SearchParameters
 ) -> np.ndarray:
     """See `registry.Score`."""
-    return shard.vectors.scores(np.asarray(asked.queries), rows)
+    return shard.dense.scores(np.asarray(asked.queries), rows)

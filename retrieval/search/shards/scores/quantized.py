@@ -12,8 +12,10 @@ def quantized_scores(
 ) -> np.ndarray:
     """See `registry.Score`. The shortlist is that of a search for `asked.depth` results."""
     found = np.full(rows.shape, -np.inf, np.float32)
-    scores, listed = shard.dense.shortlist(np.asarray(asked.queries), parameters.for_depth(asked.depth))
+    listed = shard.dense.shortlist(np.asarray(asked.queries), 1, parameters.for_depth(asked.depth))
+    if listed.exact:  # nothing was looked up by codes
+        return found
     for number, own in enumerate(rows):
-        hit, place = np.nonzero((own[:, None] == listed[number][None, :]) & (own[:, None] >= 0))
-        found[number, hit] = scores[number, place]
+        hit, place = np.nonzero((own[:, None] == listed.rows[number][None, :]) & (own[:, None] >= 0))
+        found[number, hit] = listed.scores[number, place]
     return found

@@ -20,7 +20,7 @@ class SearchParameters(Settings):
 
     nprobe: int = Field(1, ge=1, le=MOST_LISTS, description="Inverted lists that a query visits.")
     shortlist: int = Field(
-        100, ge=1, le=MOST_WIDTH, description="Candidates of a shard that are re-scored exactly."
+        100, ge=1, le=MOST_WIDTH, description="Candidates of all shards that are re-scored exactly."
     )
     ef_search: int = Field(64, ge=1, le=MOST_WIDTH, description="Width of the search in a graph.")
     depth: int = Field(10, ge=1, le=MOST_WIDTH, description="Results for which these were tuned.")

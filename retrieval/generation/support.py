@@ -2,7 +2,7 @@
 
 The calibration has questions over passages that hold the answer, over an index without their paragraph, and
 over one without their whole article; the articles of one half fitted weights and thresholds, those of the
-other gave precision and recall. `python benchmarks/answering/support.py` does it again and prints these figures.
+other gave precision and recall. `python benchmarks/answering/support.py` does it again and prints them.
 """
 
 from collections.abc import Sequence

@@ -27,8 +27,9 @@ else:
     Rerank = Literal[tuple(RERANKERS)]
     FusionName = Literal[tuple(FUSIONS)]
 Language = Literal[
-    "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hungarian", "italian",
-    "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish", "tamil", "turkish", "none",
+    "auto", "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hebrew",
+    "hungarian", "italian", "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish", "tamil",
+    "turkish", "none",
 ]  # fmt: skip
 
 
@@ -125,11 +126,14 @@ class LexicalSettings(Settings):
         True, description="Build a lexical index beside the dense one."
     )
     language: Language = Field(
-        "english", description="Language of the stemmer and the stop words; none: neither."
+        "auto",
+        description="Language of the stemmer and the stop words. auto: by the script of each word, English for "
+        "Latin letters, Russian for Cyrillic and so on; none: neither. docs/text.md says more.",
     )
     stemming: bool = Field(True, description="Reduce words to their stems.")
     stop_words: bool | list[str] = Field(
-        True, description="Leave out the language's stop words, or those listed."
+        True,
+        description="Leave the language's stop words, or those listed, out of searches for other words.",
     )
     fold_accents: bool = Field(True, description="Take accents off letters: café is cafe.")
     keep_codes: bool = Field(

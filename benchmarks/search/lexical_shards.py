@@ -35,6 +35,7 @@ from retrieval.lexical import (
     LexicalShard,
     ShardWriter,
     Statistics,
+    Terms,
     make_query,
     merge_statistics,
 )
@@ -76,7 +77,7 @@ class Index:
     statistics: Statistics
 
     @classmethod
-    def build(cls, passages: Sequence[list[str]], shards: int, root: Path) -> "Index":
+    def build(cls, passages: Sequence[Terms], shards: int, root: Path) -> "Index":
         """Write and open the shards."""
         cuts = np.linspace(0, len(passages), shards + 1).astype(int).tolist()
         folders = [root / f"shard-{number}" for number in range(shards)]
@@ -188,7 +189,7 @@ def main() -> None:
     args = parser.parse_args()
     analyzer = Analyzer(LexicalSettings())
     began = time.process_time()
-    passages = [analyzer(text) for text in islice(documents(args.corpus), args.documents)]
+    passages = [analyzer.passage(text) for text in islice(documents(args.corpus), args.documents)]
     print(f"{len(passages):,} passages analysed in {time.process_time() - began:.1f} s of CPU")
     with tempfile.TemporaryDirectory() as folder:
         one = Index.build(passages, 1, Path(folder) / "one")
@@ -197,8 +198,8 @@ def main() -> None:
         queries = [make_query(text, analyzer, one.statistics) for text in texts]
         bm25 = BM25(args.k1, args.b, one.statistics.average_length)
         wanted = {term for query in queries for term in query.terms}
-        exhaustive = Exhaustive(passages, wanted, args.k1, args.b)
-        compare(one, many, [analyzer(text) for text in texts], queries, exhaustive, bm25)
+        exhaustive = Exhaustive([passage.words for passage in passages], wanted, args.k1, args.b)
+        compare(one, many, [analyzer.query(text).words for text in texts], queries, exhaustive, bm25)
 
 
 def compare(

@@ -60,6 +60,8 @@ def _explained(hit: Hit, result: Result) -> Iterator[Text]:
 def _footer(result: Result) -> Iterator[Text]:
     if result.truncated:
         yield Text("The query is longer than the encoder's window; its end was not seen.", style="yellow")
+    if result.only_stop_words:
+        yield Text("The query has stop words only: the lexical search looked for them.", style="yellow")
     if not result.coverage.full:
         yield Text(
             f"Only {result.coverage.searched:,} of {result.coverage.passages:,} passages were searched.",

@@ -1,12 +1,12 @@
-"""Where text may be cut: paragraphs, lines, sentences, words, and never inside a character cluster.
+"""Where text may be cut: paragraphs, lines, sentences, words.
 
 Each `last_*` function returns the greatest cut position in [lo, hi], or -1. A cut at `p` means that the
 passage is `text[:p]` and that the next one starts at the first non-space character from `p` on.
-Positions are code points. Every function is linear in the window it looks at, whatever the text.
+Positions are code points. Every function is linear in the window it looks at, whatever the text. None looks
+at grapheme clusters: `pack` does.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 
 from retrieval.text import SENTENCE_END, sentences, skip_space, trim_end
@@ -16,7 +16,6 @@ __all__ = ["sentences", "skip_space", "trim_end"]  # used beside the boundaries
 _BLANK_LINE = re.compile(r"\n[ \t]+\n")
 _SPACE = re.compile(r"\s")
 _LOOK_AHEAD = 8  # characters after a window that decide whether a sentence ends at its last character
-_ZWJ = "\u200d"
 
 Boundary = Callable[[str, int, int], int]
 
@@ -90,27 +89,3 @@ def first_start(text: str, lo: int, hi: int) -> int:
 def _space(text: str, lo: int, hi: int) -> int:
     match = _SPACE.search(text, lo, hi)
     return match.start() if match else -1
-
-
-def cluster_start(text: str, cut: int, floor: int) -> int:
-    """`cut` moved back to the start of the character cluster that it would split, if one is near.
-
-    Covers combining marks, variation selectors, emoji modifiers and joiners, and CR LF: what goes
-    wrong visibly when it is split. Looks back 32 characters at most, and not below `floor`.
-    """
-    at = cut
-    for _ in range(32):
-        if at <= floor or at >= len(text) or not _joined(text[at - 1], text[at]):
-            return at
-        at -= 1
-    return cut
-
-
-def _joined(before: str, after: str) -> bool:
-    if after < "\u0300":
-        return before == "\r" and after == "\n"
-    if before == _ZWJ or after == _ZWJ:
-        return True
-    if "\ufe00" <= after <= "\ufe0f" or "\U0001f3fb" <= after <= "\U0001f3ff":
-        return True
-    return unicodedata.combining(after) != 0

@@ -5,13 +5,16 @@ from bisect import bisect_left, bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.chunking.boundaries import cluster_start, last_word
+from pipelines.chunking.boundaries import last_word
 
 if TYPE_CHECKING:  # settings are read by commands that tokenize nothing
     from tokenizers import Encoding, Tokenizer
 
 SEGMENT_CHARACTERS = 1 << 17  # of a long document, tokenized at once: bounds memory
 _WORD_TOKENS = 32  # within which a word is expected to start
+# Most characters that a token stands for, on average over a passage: a word that a tokenizer does not know
+# is one token to it, whatever its length.
+_TOKEN_CHARACTERS = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _START, _END = itemgetter(0), itemgetter(1)
 
@@ -20,13 +23,16 @@ class TextMeasure(Protocol):
     """Measures one text. Positions are code points, `units` characters or tokens."""
 
     def reach(self, start: int, units: int) -> int:
-        """The greatest end such that text[start:end] holds at most `units`; greater than `start`."""
+        """The greatest end such that text[start:end] holds at most `units`; greater than `start`.
+
+        For tokens also a bound of characters, for a word of megabytes may be a token.
+        """
 
     def back(self, end: int, units: int) -> tuple[int, bool]:
         """The smallest start such that text[start:end] holds at most `units`, and whether it is sure."""
 
     def hard_cut(self, lo: int, hi: int) -> tuple[int, bool]:
-        """The best cut in [lo, hi] where no text boundary is, and whether it is sure.
+        """The best cut in [lo, hi] where no text boundary is, and whether it is sure; it may split a cluster.
 
         A sure cut leaves the units on both sides as they were counted in the whole text.
         """
@@ -48,7 +54,7 @@ class CharacterMeasure:
         return max(end - units, 0), True
 
     def hard_cut(self, lo: int, hi: int) -> tuple[int, bool]:
-        return cluster_start(self._text, hi, lo), True
+        return hi, True
 
     def excess(self, start: int, end: int, units: int) -> int:
         return end - start - units
@@ -88,12 +94,13 @@ class TokenMeasure:
         return bisect_right(self._offsets, position - self._base, key=_END)
 
     def reach(self, start: int, units: int) -> int:
+        most = start + _TOKEN_CHARACTERS * units
         while True:
             after = self._token_at(start) + units
             if after < len(self._offsets):
-                return self._split_token(start, after)
-            if self._end >= len(self._text) or self._base == start:
-                return self._end
+                return min(self._split_token(start, after), most)
+            if self._end >= min(len(self._text), most) or self._base == start:
+                return min(self._end, most)
             self._load(start)
 
     def _split_token(self, start: int, after: int) -> int:
@@ -106,20 +113,21 @@ class TokenMeasure:
     def back(self, end: int, units: int) -> tuple[int, bool]:
         first = bisect_left(self._offsets, end - self._base, key=_START)
         token = max(first - units, 0)
+        least = end - _TOKEN_CHARACTERS * units
         for start in range(token, min(token + _WORD_TOKENS, first)):
-            if self._starts_word(start):
+            if self._starts_word(start) and self._base + self._offsets[start][0] >= least:
                 return self._base + self._offsets[start][0], True
-        return self._base + self._offsets[token][0] if token < first else end, False
+        return max(self._base + self._offsets[token][0], least) if token < first else end, False
 
     def hard_cut(self, lo: int, hi: int) -> tuple[int, bool]:
         """A cut between two words as the tokenizer sees them (CJK, punctuation), else between tokens."""
         token = bisect_right(self._offsets, hi - self._base, key=_START) - 1
         while token > 0 and self._base + self._offsets[token][0] >= lo:
             cut = self._base + self._offsets[token][0]
-            if self._starts_word(token) and cluster_start(self._text, cut, lo) == cut:
+            if self._starts_word(token):
                 return cut, True
             token -= 1
-        return cluster_start(self._text, hi, lo), False
+        return hi, False
 
     def _starts_word(self, token: int) -> bool:
         """Whether the tokenizer's own pre-tokenizer cuts before `token`."""

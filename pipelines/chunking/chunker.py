@@ -18,8 +18,10 @@ from pipelines.chunking.budget import (
 )
 from pipelines.chunking.method import Batch, ChunkMethod, EmbedSentences, Spans
 from pipelines.chunking.pack import Budget
+from pipelines.chunking.registry import METHODS
 from pipelines.chunking.settings import ChunkSettings
 from retrieval.errors import BuildFailed, ConfigError, ModelError
+from retrieval.text import whole_clusters
 
 CHARACTERS_PER_TOKEN = 4  # only for the default of `size` when it counts characters
 _BATCH_CHARACTERS = 1 << 18  # tokenized in one call: bounds memory
@@ -98,8 +100,9 @@ class Chunker:
     def split(self, titles: Sequence[str], texts: Sequence[str]) -> list[Spans]:
         """Spans (start, end) of each document's passages, in code points: text[start:end] is the passage.
 
-        Spans ascend, are trimmed of white space and not empty; every non-space character is in one, and
-        they share at most the configured overlap. A document without text has none.
+        Spans ascend, are trimmed of white space and not empty, and none begins or ends inside a grapheme
+        cluster; every non-space character is in one, and they share at most the configured overlap. A
+        document without text has none.
         """
         batch = Batch(
             titles, texts, self.options, partial(self._measured, titles, texts), self.embed_sentences
@@ -107,7 +110,9 @@ class Chunker:
         found = self.method.split(batch)
         for text, spans in zip(texts, found, strict=True):
             _check_spans(self.method.name, text, spans)
-        return found
+        if self.method.name in METHODS.built_in():
+            return found
+        return [_whole(text, spans) for text, spans in zip(texts, found, strict=True)]
 
     def _measured(
         self, titles: Sequence[str], texts: Sequence[str]
@@ -178,6 +183,16 @@ def _check_spans(method: str, text: str, spans: Spans) -> None:
                 hint="Spans ascend, are not empty, and lie in the text. Tell those who made the method.",
             )
         before = start
+
+
+def _whole(text: str, spans: Spans) -> Spans:
+    """The spans of a plug-in, widened where they split a grapheme cluster."""
+    found: Spans = []
+    for start, end in (whole_clusters(text, *span) for span in spans):
+        if found and found[-1][0] == start:  # both began in one cluster
+            end = max(found.pop()[1], end)
+        found.append((start, end))
+    return found
 
 
 def _load_tokenizer(path: str | None) -> Tokenizer:

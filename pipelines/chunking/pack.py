@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from pipelines.chunking.boundaries import Boundary, cluster_start, first_start, skip_space, trim_end
+from pipelines.chunking.boundaries import Boundary, first_start, skip_space, trim_end
 from pipelines.chunking.budget import TextMeasure
+from retrieval.text import cluster_end, cluster_start
 
 # White space to Python, but control characters that BERT's tokenizer drops, joining the words beside them.
 _JOINING_SPACE = frozenset("\x0b\x0c\x1c\x1d\x1e\x1f\x85")
+_FIRST_MARK = "\u0300"  # below it only CR LF is more than a character: white space, which is trimmed
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,17 @@ def pack(text: str, start: int, end: int, measure: TextMeasure, budget: Budget) 
     """Spans of the passages of text[start:end]: ascending, trimmed, none empty.
 
     Every non-space character is in a passage, each passage has at least one character that those before
-    it have not, and a passage that ends early does so at a boundary in the last half of what fits.
+    it have not, and a passage that ends early does so at a boundary in the last half of what fits. None
+    begins or ends inside a grapheme cluster: one that does not fit is a passage all the same.
     """
     spans: list[tuple[int, int]] = []
     at = fresh = skip_space(text, start, end)  # fresh: the first character that no passage has yet
     sure = sure_fresh = True  # the passage's units are those that `measure` counted in the whole text
     while at < end:
-        cut, sure_cut, fits = _cut(text, at, fresh + 1, end, measure, budget, sure)
+        least = fresh + 1
+        if least < end and text[least] >= _FIRST_MARK:
+            least = min(cluster_end(text, least, fresh), end)
+        cut, sure_cut, fits = _cut(text, at, least, end, measure, budget, sure)
         if not fits and at < fresh:  # the overlap leaves no room for anything new
             at, sure = fresh, sure_fresh
             continue
@@ -62,6 +68,9 @@ def _cut(
                 sure_cut = text[cut] not in _JOINING_SPACE
             else:
                 cut, sure_cut = measure.hard_cut(lo, hi)
+            if text[cut] >= _FIRST_MARK or text[cut - 1] >= _FIRST_MARK:
+                whole = max(cluster_start(text, cut, at), least)
+                cut, sure_cut = whole, sure_cut and whole == cut
         if sure and sure_cut and reach >= least:
             return cut, True, True
         excess = measure.excess(at, cut, budget.units)
@@ -82,9 +91,7 @@ def _overlap_start(
         lo, sure_start = begin + 1, False
     if budget.snap_overlap:
         start = first_start(text, lo, end)
-        if start >= 0:
+        if start > begin and cluster_start(text, start, begin) == start:
             return start, text[start - 1] not in _JOINING_SPACE
-    start = skip_space(text, lo, end)
-    if start >= end or cluster_start(text, start, begin + 1) != start:
-        return after, sure
-    return start, sure_start
+    start = skip_space(text, cluster_end(text, lo, begin), end)
+    return (start, sure_start and start == lo) if start < end else (after, sure)

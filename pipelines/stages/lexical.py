@@ -18,11 +18,13 @@ from pipelines.runtime import (
     write_marker,
 )
 from pipelines.stages.shards import run_missing
-from retrieval.lexical import SHARD_FILES, Analyzer, ShardWriter, merge_statistics
+from retrieval.lexical import ANALYSIS, SHARD_FILES, Analyzer, ShardWriter, merge_statistics
 from retrieval.settings import LexicalSettings, fingerprint
 from retrieval.storage import FileRecord, Store
 
-LEXICAL_CODE = 1  # raised when the code changes what the index of a shard holds
+LEXICAL_CODE = (
+    2  # raised when the code changes what the index of a shard holds; the analysis has its own number
+)
 PARQUET_SHARE = 2.0  # the index against the compressed passages; an estimate
 
 
@@ -42,6 +44,7 @@ class Lexical:
         passages, tokens = self.statistics["rows"], self.statistics["tokens"]
         return {
             "lexical": {
+                "analysis": ANALYSIS,
                 "settings": settings.model_dump(mode="json"),
                 "documents": passages,
                 "average_length": tokens / max(1, passages),
@@ -61,7 +64,7 @@ def build_lexical(
     """
     if not settings.enabled:
         return None
-    folder = f"lexical/{fingerprint(LEXICAL_CODE, settings.fingerprint_values('lexical'))}"
+    folder = f"lexical/{fingerprint(LEXICAL_CODE, ANALYSIS, settings.fingerprint_values('lexical'))}"
     names = [vectors_fingerprint(shard.of(parts)) for shard in shards]
     tasks = {
         name: Task(name, {"parts": [part.plain() for part in shard.of(parts)]})
@@ -92,7 +95,7 @@ def write_shard(task: Task, store: Store, settings: LexicalSettings, folder: str
     ):
         writer = ShardWriter(out.path, Path(temporary))
         for part in task.values["parts"]:
-            writer.add([analyzer(text) for text in _texts(store, part)])
+            writer.add([analyzer.passage(text) for text in _texts(store, part)])
         counts = writer.finish()
     values = {
         "files": [asdict(record) for record in out.records],

@@ -12,7 +12,8 @@
 | `not a`, `a and b`, `a or b`, `( )` | in this order of precedence | `{"not": a}`, `{"and": [a, b]}`, `{"or": [a, b]}` |
 
 - Values: text in single or double quotes, where a backslash stands in front of a quote or a backslash that
-  is meant as such; numbers; `true` and `false`. Text is compared as it is written, case included.
+  is meant as such; numbers; `true` and `false`. Text is compared as it is seen, case included:
+  Unicode's normal forms are the same text (NFC), and what is not shown, such as soft hyphens, does not count.
 - Fields: the metadata fields of the index, and `doc_id`, `title`, `source`, `passage` (its number in the
   document), `start`, `end`, `position`. Where both have a name, it is the metadata's, and `document.NAME`
   the document's. Other names than letters, digits, `_`, `.`, `-` stand in backticks: `` `first seen` ``.

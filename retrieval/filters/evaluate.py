@@ -1,6 +1,7 @@
 """Which rows of a shard pass a filter: Arrow's kernels over a bounded number of rows at a time."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from retrieval.errors import IndexDamaged
 from retrieval.filters.fields import Field
 from retrieval.filters.tree import And, Condition, Has, Node, Not, Or, conditions_of
 from retrieval.format import Passages
+from retrieval.text import comparable
 
 Mask = npt.NDArray[np.bool_]
 
@@ -72,6 +74,16 @@ class _Column:
         self._rows = rows
         self.present = self.any(pc.is_valid(elements))
 
+    @cached_property
+    def comparable(self) -> pa.Array:
+        """Elements of text as filters compare them; most columns are ASCII and stay what they are."""
+        plain = pc.fill_null(pc.string_is_ascii(self.elements), True)
+        if pc.all(plain, min_count=0).as_py():
+            return self.elements
+        encoded = self.elements.dictionary_encode()
+        values = pa.array(map(comparable, encoded.dictionary.to_pylist()), self.elements.type)
+        return values.take(encoded.indices)
+
     def any(self, hits: pa.Array) -> Mask:
         """Rows with an element that is hit: (n,) bool. hits: boolean of each element; null is no hit."""
         mask: Mask = pc.fill_null(hits, False).to_numpy(zero_copy_only=False)
@@ -111,6 +123,8 @@ def _mask(node: Node, columns: dict[str, _Column]) -> Mask:
 
 def _condition(node: Condition, column: _Column) -> Mask:
     field, elements = node.field, column.elements
+    if field.kind == "string":
+        elements = column.comparable
     if node.operator in ("!=", "not in"):
         positive = Condition(field, "=" if node.operator == "!=" else "in", node.value)
         return column.present & ~_condition(positive, column)

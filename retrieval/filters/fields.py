@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from retrieval.filters.problem import MAX_VALUE_CHARACTERS, FilterProblem
 from retrieval.format import BASE_SCHEMA, METADATA_PREFIX, arrow_type
+from retrieval.text import comparable
 
 Literal: TypeAlias = str | int | float | bool | date | datetime
 
@@ -68,7 +69,7 @@ def find_field(name: str, schema: Mapping[str, str]) -> Field:
 
     schema: types of the metadata fields, such as `integer` or `list[string]`.
     """
-    metadata = name if name in schema else name.removeprefix(METADATA_PREFIX)
+    metadata = _same_look(name if name in schema else name.removeprefix(METADATA_PREFIX), schema)
     if metadata in schema:
         kind = schema[metadata]
         is_list = kind.startswith("list[")
@@ -84,6 +85,14 @@ def find_field(name: str, schema: Mapping[str, str]) -> Field:
             "Search for its words instead: lexical search finds them.",
         )
     raise _unknown(name, schema)
+
+
+def _same_look(name: str, schema: Mapping[str, str]) -> str:
+    """The metadata field of this name, or the only one that looks like it."""
+    if name in schema or name.isascii():
+        return name
+    alike = [key for key in schema if comparable(key) == comparable(name)]
+    return alike[0] if len(alike) == 1 else name
 
 
 def _unknown(name: str, schema: Mapping[str, str]) -> FilterProblem:
@@ -119,7 +128,7 @@ def _string(value: Any) -> str | None:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise FilterProblem(f"the value {value[:60]!r} holds a lone surrogate, which is no text") from error
-    return value
+    return comparable(value)
 
 
 def _integer(value: Any) -> int | None:

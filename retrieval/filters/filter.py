@@ -14,6 +14,7 @@ from retrieval.filters.plain import parse_json, parse_plain
 from retrieval.filters.problem import EMPTY_HINT, MAX_CONDITIONS
 from retrieval.filters.tree import Node, conditions_of, to_json
 from retrieval.format import Passages
+from retrieval.text import comparable
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ def parse(expression: str | dict[str, Any], schema: Mapping[str, str]) -> Filter
     if isinstance(expression, dict):
         root = parse_plain(expression, schema)
     elif isinstance(expression, str):
-        read = parse_json if expression.lstrip().startswith("{") else parse_expression
-        root = read(expression, schema)
+        json_text = expression.lstrip().startswith("{")
+        root = (
+            parse_json(expression, schema) if json_text else parse_expression(comparable(expression), schema)
+        )
     else:
         raise ConfigError(
             f"a filter is text or a dictionary, not {type(expression).__name__}",

@@ -13,7 +13,7 @@ from retrieval.format import manifest_shapes as shapes
 from retrieval.format.manifest_shapes import Amount, MetadataKind
 from retrieval.storage import Count, FileRecord, Store, parse_json, validated_json
 
-FORMAT = 2
+FORMAT = 3
 LATEST = "LATEST"
 VERSIONS = "versions"
 MOST_BYTES = 256 << 20  # of a manifest: more than 65,000 parts, which are all that a process can map

@@ -69,6 +69,7 @@ class _Training(Shape):
 
 
 class _Lexical(Shape):
+    analysis: Count
     settings: LexicalSettings
     documents: Count
     average_length: Amount

@@ -11,7 +11,7 @@ _LETTERS = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u34
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Stems of English words without stop words; of other languages, words."""
+    """Stems of words by their script, English for Latin letters, without stop words."""
     return frozenset(_analyzer()(_LETTERS.sub(r" \g<0> ", text)))
 
 

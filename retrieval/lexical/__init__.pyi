@@ -1,4 +1,6 @@
-from .analyzer import Analyzer as Analyzer
+from .analysis import ANALYSIS as ANALYSIS
+from .analysis import Analyzer as Analyzer
+from .analysis import Terms as Terms
 from .bm25 import BM25 as BM25
 from .bm25 import TermMatch as TermMatch
 from .lexical_shard import LexicalShard as LexicalShard

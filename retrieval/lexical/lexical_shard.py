@@ -94,7 +94,7 @@ class LexicalShard:
             return np.empty(0, np.float32), np.empty(0, np.int64)
         if selection is not None:
             return self._selected(query, k, bm25, selection, frequencies)
-        if postings > scan_postings:
+        if postings > scan_postings and not query.only_stop_words:  # tantivy has no stop words
             proven = self._by_candidates(query, k, bm25, frequencies)
             if proven is not None:
                 return proven

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from retrieval.format import write_header
+from retrieval.lexical.analysis import Terms
 from retrieval.lexical.candidates import CandidatesWriter
 from retrieval.lexical.integer_files import DTYPES, ArrayWriter, smallest_dtype
 from retrieval.lexical.postings_files import FILES, POSTINGS_HEADER
@@ -42,10 +44,10 @@ class ShardWriter:
         self._postings = PostingsWriter(folder, work)
         self._candidates = CandidatesWriter(folder)
 
-    def add(self, passages: Sequence[list[str]]) -> None:
-        """Add consecutive passages, each a list of its terms, each term as often as it occurs."""
+    def add(self, passages: Sequence[Terms]) -> None:
+        """Add consecutive passages."""
         self._postings.add(passages)
-        self._candidates.add(passages)
+        self._candidates.add([passage.words for passage in passages])
 
     def finish(self) -> dict[str, int]:
         """Write what is left; numbers of `passages`, `tokens`, `terms` and `postings`."""
@@ -67,9 +69,9 @@ class PostingsWriter:
         self._lengths = ArrayWriter(folder / FILES["lengths"], "u4")
         self._passages = self._tokens = self._largest = 0
 
-    def add(self, passages: Sequence[list[str]]) -> None:
-        """Add consecutive passages, each a list of its terms, each term as often as it occurs."""
-        lengths = np.fromiter((len(terms) for terms in passages), np.int64, len(passages))
+    def add(self, passages: Sequence[Terms]) -> None:
+        """Add consecutive passages. Their stop words have postings, but count in no length."""
+        lengths = np.fromiter((len(passage.words) for passage in passages), np.int64, len(passages))
         hashes, rows, counts = _inverted(passages, lengths)
         self._pending.append((hashes, (rows + self._passages).astype("<u4"), counts.astype("<u4")))
         self._lengths.append(lengths)
@@ -143,18 +145,21 @@ def _by_hash(
     return hashes[order], rows[order], counts[order]
 
 
-def _inverted(
-    passages: Sequence[list[str]], lengths: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _inverted(passages: Sequence[Terms], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hashes uint64, rows int64 and counts int64 of the passages' postings, by hash and row."""
-    column = pa.array([term for terms in passages for term in terms], pa.large_string())
+    stops = np.fromiter((len(passage.stop_words) for passage in passages), np.int64, len(passages))
+    words = chain.from_iterable(passage.words for passage in passages)
+    stop_words = chain.from_iterable(passage.stop_words for passage in passages)
+    column = pa.array([*words, *stop_words], pa.large_string())
     encoded = column.dictionary_encode()
     hashes = hashes_of(encoded.dictionary.to_pylist())
     # Terms are numbered in the order of their hashes, so that one sort of whole numbers orders all.
     ranks = np.empty(len(hashes), np.int64)
     ranks[np.argsort(hashes)] = np.arange(len(hashes))
     numbers = ranks[encoded.indices.to_numpy()]
-    keys = numbers * max(1, len(passages)) + np.repeat(np.arange(len(passages)), lengths)
+    places = np.arange(len(passages))
+    rows = np.concatenate([np.repeat(places, lengths), np.repeat(places, stops)])
+    keys = numbers * max(1, len(passages)) + rows
     unique, counts = np.unique(keys, return_counts=True)
     ordered = np.sort(hashes)
     return ordered[unique // max(1, len(passages))], unique % max(1, len(passages)), counts

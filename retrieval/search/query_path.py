@@ -89,9 +89,10 @@ class QueryPath:
         searched, missing = self._group.rows, self._group.missing  # after all calls
         coverage = Coverage.of(self.manifest.passages, searched, missing)
         return [
-            Result(query, self.manifest.version, row in trace.cut, coverage, timings, found, matching, near)
+            Result(query, self.manifest.version, row in trace.cut, coverage, timings, found, matching, near,
+                   only_stop_words=bool(trace.terms) and trace.terms[row].only_stop_words)
             for row, (query, found, near) in enumerate(zip(queries, hits, beside, strict=True))
-        ]
+        ]  # fmt: skip
 
     def rank(
         self, queries: Sequence[str], k: int, *, mode: str | None = None, rerank: str | None = None,

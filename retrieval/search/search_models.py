@@ -25,6 +25,7 @@ from retrieval.search.embedding_cache import VectorCache
 from retrieval.search.protocols import TokenShareRequest
 from retrieval.settings import CrossEncoderSettings, ModelSettings
 from retrieval.storage import Store
+from retrieval.text import whole_clusters
 
 T = TypeVar("T")
 
@@ -105,9 +106,13 @@ class Models:
         if pairs is None:
             pairs = best_pairs(asked.tokens, self.tokens.encode_passages([passage.title], [passage.text]))
         words = self.tokens.passage_tokens(passage.title, passage.text)
+        spans = [
+            whole_clusters(passage.text, word.start, word.end) if word.start >= 0 else (-1, -1)
+            for word in words
+        ]
         places, scores = (part.tolist() for part in pairs)
         return [
-            TokenShare(token, words[place].text, words[place].start, words[place].end, score)
+            TokenShare(token, words[place].text, spans[place][0], spans[place][1], score)
             for token, place, score in zip(self.tokens.query_tokens(asked.query), places, scores, strict=True)
         ]
 

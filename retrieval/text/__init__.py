@@ -1,4 +1,4 @@
-"""Text without a model: sentences, printable lines, halves of characters, event streams."""
+"""Text without a model: sentences, graphemes, what looks the same, printable lines, event streams."""
 
 import lazy_loader
 

@@ -2,6 +2,12 @@ from .event_stream import Event as Event
 from .event_stream import EventReader as EventReader
 from .event_stream import LineReader as LineReader
 from .event_stream import split_lines as split_lines
+from .folding import comparable as comparable
+from .folding import folded as folded
+from .folding import unaccented as unaccented
+from .graphemes import cluster_end as cluster_end
+from .graphemes import cluster_start as cluster_start
+from .graphemes import whole_clusters as whole_clusters
 from .printable import printable_line as printable_line
 from .sentence_split import SENTENCE_END as SENTENCE_END
 from .sentence_split import each_sentence as each_sentence

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from retrieval.text.graphemes import cluster_end, cluster_start
+
 # One character class first, so that the regex engine skips to candidates at the speed of a scan. No
 # repetition is unbounded except over white space, so that "....." costs linear time.
 SENTENCE_END = re.compile(
@@ -22,11 +24,14 @@ _NONSPACE = re.compile(r"\S")
 
 
 def skip_space(text: str, start: int, end: int) -> int:
-    """The first non-space position in [start, end), or `end`."""
+    """The first non-space position in [start, end), or `end`; a space that carries a mark is none."""
     if start < end and not text[start].isspace():
         return start
     match = _NONSPACE.search(text, start, end)
-    return match.start() if match else end
+    if match is None:
+        return end
+    at = match.start()
+    return at if text[at] < "\u0300" else cluster_start(text, at, start)
 
 
 def trim_end(text: str, start: int, end: int) -> int:
@@ -39,8 +44,8 @@ def trim_end(text: str, start: int, end: int) -> int:
 def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
     """Spans of the sentences of text[start:end], trimmed, ascending, none empty.
 
-    A sentence ends at terminal punctuation that no lower-case letter follows, and at a blank line. All
-    non-space characters lie in exactly one span.
+    A sentence ends at terminal punctuation that no lower-case letter follows, and at a blank line, and never
+    inside a grapheme cluster. All non-space characters lie in exactly one span.
     """
     return list(each_sentence(text, start, end))
 
@@ -52,7 +57,8 @@ def each_sentence(text: str, start: int = 0, end: int | None = None) -> Iterator
     for match in SENTENCE_END.finditer(text, start, stop):
         if match.end() <= at:
             continue
-        yield at, trim_end(text, at, match.end())
-        at = skip_space(text, match.end(), stop)
+        end = min(cluster_end(text, match.end(), at), stop)
+        yield at, trim_end(text, at, end)
+        at = skip_space(text, end, stop)
     if at < stop:
         yield at, trim_end(text, at, stop)

@@ -5,6 +5,7 @@ from pipelines.chunking.method import ChunkMethod
 
 class Fixed(ChunkMethod):
     name = "fixed"
+    code = 2
     summary = "every `size` tokens"
     units = ("tokens",)
     cuts_at_boundaries = False

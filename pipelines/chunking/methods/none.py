@@ -6,6 +6,7 @@ from pipelines.chunking.method import Batch, ChunkMethod, Spans
 
 class WholeDocument(ChunkMethod):
     name = "none"
+    code = 2
     summary = "a document is a passage"
     counts_units = False
 

@@ -5,6 +5,7 @@ from pipelines.chunking.method import ChunkMethod
 
 class Recursive(ChunkMethod):
     name = "recursive"
+    code = 2
     summary = "at paragraphs, lines, sentences, words"
 
 

@@ -29,6 +29,7 @@ class SemanticSettings(Settings):
 
 class Semantic(ChunkMethod):
     name = "semantic"
+    code = 2
     summary = "where the similarity of neighbouring sentences drops"
     options = SemanticSettings
     always_counts = True  # as it did before methods declared their settings

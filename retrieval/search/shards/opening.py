@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.dense import Quantizer, read_spec
-from retrieval.errors import IndexDamaged
+from retrieval.errors import ConfigError, IndexDamaged
 from retrieval.format import DAMAGE_HINT, Manifest, ShardRecord, open_vectors
-from retrieval.lexical import BM25, Analyzer, Statistics
+from retrieval.lexical import ANALYSIS, BM25, Analyzer, Statistics
 from retrieval.search.shards.index_shard import Shard
 from retrieval.search.shards.shard_group import ShardGroup
 from retrieval.search.statistics import IndexStatistics, QueryTerms
@@ -55,9 +55,15 @@ def open_group(
 
 
 def open_statistics(store: Store, manifest: Manifest, cache: Path) -> IndexStatistics:
-    """What queries need of the whole index. Raises IndexDamaged."""
+    """What queries need of the whole index. Raises IndexDamaged, and ConfigError for another analysis."""
     terms = mean = None
     if manifest.lexical:
+        if manifest.lexical["analysis"] != ANALYSIS:
+            raise ConfigError(
+                f"the lexical index was made with analysis {manifest.lexical['analysis']} of text, and this "
+                f"program analyses queries by {ANALYSIS}: they would not meet",
+                hint="Build the index again: passages and vectors stay as they are.",
+            )
         settings = LexicalSettings.model_validate(manifest.lexical["settings"])
         statistics = Statistics.open(store.local_folder(manifest.lexical_statistics, cache))
         terms = QueryTerms(Analyzer(settings), statistics)

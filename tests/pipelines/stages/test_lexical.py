@@ -11,7 +11,7 @@ import pytest
 from pipelines.upkeep.verification import verify
 from retrieval.format.manifest import Manifest, read_manifest
 from retrieval.format.passages import Passages
-from retrieval.lexical.analyzer import Analyzer
+from retrieval.lexical.analysis import Analyzer
 from retrieval.lexical.bm25 import BM25
 from retrieval.lexical.lexical_shard import LexicalShard
 from retrieval.lexical.query import make_query

@@ -127,7 +127,7 @@ def test_passages_without_terms_and_queries_that_match_nothing(tmp_path: Path) -
     corpus = make_corpus(tmp_path, ["the", "", "...", "bees"])
     queries = [make_query(text, ANALYZER, corpus.statistics) for text in ("", "the", "comets", "\0", "(bees")]
     scores, rows = corpus.search(queries, 2, corpus.bm25())
-    assert rows.tolist() == [[-1, -1]] * 4 + [[3, -1]]
+    assert rows.tolist() == [[-1, -1], [0, -1], [-1, -1], [-1, -1], [3, -1]]
     assert np.isneginf(scores[rows < 0]).all()
     empty = make_corpus(tmp_path / "empty", ["the", ""])
     query = make_query("bees", ANALYZER, empty.statistics)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from retrieval.lexical.analyzer import LONGEST_TERM, Analyzer, codes
+from retrieval.lexical.analysis.analyzer import LONGEST_TERM, Analyzer
+from retrieval.lexical.analysis.codes import codes
 from retrieval.settings import LexicalSettings
 
 

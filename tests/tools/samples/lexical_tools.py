@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.format.vectors import best_rows
-from retrieval.lexical.analyzer import Analyzer
+from retrieval.lexical.analysis import Analyzer
 from retrieval.lexical.bm25 import BM25
 from retrieval.lexical.lexical_shard import LexicalShard
 from retrieval.lexical.statistics import Statistics
@@ -72,7 +72,7 @@ def write_shard(folder: Path, passages: Sequence[str], analyzer: Analyzer = ANAL
     with tempfile.TemporaryDirectory() as work:
         writer = ShardWriter(folder, Path(work))
         for start in range(0, len(passages), PART):
-            writer.add([analyzer(text) for text in passages[start : start + PART]])
+            writer.add([analyzer.passage(text) for text in passages[start : start + PART]])
         writer.finish()
     return folder
 

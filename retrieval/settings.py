@@ -127,8 +127,8 @@ class LexicalSettings(Settings):
     )
     language: Language = Field(
         "auto",
-        description="Language of the stemmer and the stop words. auto: by the script of each word, English for "
-        "Latin letters, Russian for Cyrillic and so on; none: neither. docs/text.md says more.",
+        description="Language of the stemmer and the stop words. auto: by each word's script, English for "
+        "Latin letters, Russian for Cyrillic and so on; none: neither. See docs/text.md.",
     )
     stemming: bool = Field(True, description="Reduce words to their stems.")
     stop_words: bool | list[str] = Field(

@@ -98,8 +98,8 @@ class Result(Record, Sequence[Hit]):
     `truncated`: the query was longer than the encoder's window, and what lies beyond was not seen by it.
     `timings_ms`: by stage, for the whole batch that the query came in. `matching`: passages that the filter
     kept, None without one. `neighbours`: passages beside the hits in their documents, where they were asked
-    for; those of shards that do not answer are not among them, as `coverage` says. `only_stop_words`: the
-    lexical search found no other words in the query, and so looked for these.
+    for; those of shards that do not answer are not among them, as `coverage` says. `only_stop_words`: True
+    where the lexical search found no other words in the query, and so looked for these.
     """
 
     query: str
@@ -110,7 +110,7 @@ class Result(Record, Sequence[Hit]):
     hits: tuple[Hit, ...]
     matching: int | None = None
     neighbours: tuple[Neighbour, ...] | None = None
-    only_stop_words: bool = False
+    only_stop_words: bool | None = None
 
     @overload
     def __getitem__(self, place: int) -> Hit: ...

@@ -90,7 +90,7 @@ class QueryPath:
         coverage = Coverage.of(self.manifest.passages, searched, missing)
         return [
             Result(query, self.manifest.version, row in trace.cut, coverage, timings, found, matching, near,
-                   only_stop_words=bool(trace.terms) and trace.terms[row].only_stop_words)
+                   only_stop_words=(bool(trace.terms) and trace.terms[row].only_stop_words) or None)
             for row, (query, found, near) in enumerate(zip(queries, hits, beside, strict=True))
         ]  # fmt: skip
 

@@ -40,6 +40,9 @@ _RETYPED = (
 _THAI_ORDER = re.compile("([\u0e4d\u0ecd])([\u0e48-\u0e4b\u0ec8-\u0ecb])")
 # Accents, and what stands around a letter: of scripts whose words are read without them.
 _ACCENTS = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
+_SUBSCRIPT_IOTA = re.compile(
+    "[\u0345\u1f80-\u1faf\u1fb2-\u1fb4\u1fb7\u1fbc\u1fc2-\u1fc4\u1fc7\u1fcc\u1ff2-\u1ff4\u1ff7\u1ffc]"
+)
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 _UNACCENTED = str.maketrans({
     "\u0451": "\u0435", "\u0450": "\u0435", "\u045d": "\u0438",  # Cyrillic io and grave accents
@@ -59,7 +62,10 @@ def folded(text: str) -> str:
     """The text in lower case as terms are compared: NFKC_Casefold, and what the module says beside it."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold()
+    text = unicodedata.normalize("NFKC", INVISIBLE.sub("", text))
+    if _SUBSCRIPT_IOTA.search(text):  # which case folding would write beside its letter
+        text = unicodedata.normalize("NFD", text).replace("\u0345", "")
+    text = text.casefold()
     text = unicodedata.normalize("NFKC", text).translate(_VARIANTS)
     for typed, shown in _RETYPED:
         text = text.replace(typed, shown)

@@ -1,8 +1,8 @@
 """Scripts that do not mark words: overlapping runs of their units, single ones and pairs.
 
 A unit is what a reader sees as one sign: an ideograph, a syllable of Hangul, a consonant of Thai or Khmer
-with what stands around it. Pairs find every word of two units or more inside any run, whatever a dictionary knows
-of it, and the words that particles or other words are written on to.
+with what stands around it. Pairs find every word of two units or more inside any run, whatever a dictionary
+knows of it, and the words that particles or other words are written on to.
 """
 
 from itertools import pairwise

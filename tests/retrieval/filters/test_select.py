@@ -161,3 +161,35 @@ def test_filters_survive_pickling_between_processes(tmp_path: Path) -> None:
 
     filter = parse("lang = 'en' and year in (1, 2)", SCHEMA)
     assert pickle.loads(pickle.dumps(filter)) == filter
+
+
+def test_text_is_compared_as_it_is_seen(tmp_path: Path) -> None:
+    rows = make_rows(5)
+    composed, apart = "Mu\u00f1oz", "Mun\u0303oz"
+    for row, lang, title in zip(
+        rows,
+        [composed, apart, "soft\u00adware", "MU\u00d1OZ", None],
+        [apart, "", "\u200bB", "C", ""],
+        strict=True,
+    ):
+        row.update(lang=lang, title=title, tags=[lang])
+    passages = open_rows(tmp_path / "p.arrow", rows)
+
+    def select(text: str) -> list[int]:
+        found: list[int] = parse(text, SCHEMA).select(passages).tolist()
+        return found
+
+    for value in (composed, apart):
+        assert select(f'lang = "{value}"') == [0, 1]
+        assert select(f'lang in ("{value}", "x")') == [0, 1]
+        assert select(f'lang starts with "{value[:-2]}"') == [0, 1]
+        assert select(f'tags contains "{value}"') == [0, 1]
+        assert select(f'title = "{value}"') == [0]
+        assert select(f'lang != "{value}"') == [2, 3]
+    assert select('lang = "software"') == [2]
+    assert select('title = "B"') == [2]
+
+
+def test_a_field_is_found_by_a_name_that_looks_the_same() -> None:
+    schema = {"gro\u0308\u00dfe": "integer", "year": "integer"}
+    assert parse("gr\u00f6\u00dfe > 3", schema) == parse("gro\u0308\u00dfe > 3", schema)

@@ -141,3 +141,21 @@ def test_a_very_long_query_keeps_its_first_terms(one: Corpus) -> None:
     for scan_postings in (0, 10**9):
         _, rows = one.search([query], 3, one.bm25(), scan_postings=scan_postings)
         assert (rows >= 0).all()
+
+
+def test_a_query_of_stop_words_only_is_searched_with_them(tmp_path: Path) -> None:
+    texts = ["To be, or not to be: that is the question.", "It is the bees.", "comets", "not it"] * 3
+    corpus = make_corpus(tmp_path, texts, [5])
+    query = make_query("to be or not to be", ANALYZER, corpus.statistics)
+    assert query.only_stop_words and query.terms == ("to", "be", "or", "not")
+    for scan_postings in (250_000, 0):  # tantivy, which would be asked for candidates, has no stop words
+        _, rows = corpus.search([query], 4, corpus.bm25(), scan_postings=scan_postings)
+        assert rows[0].tolist() == [0, 4, 8, 3]
+    assert not make_query("to be bees", ANALYZER, corpus.statistics).only_stop_words
+    matches = corpus.shards[0].matches(query, np.array([0]), corpus.bm25())
+    assert [(match.term, match.count_in_passage) for match in matches[0]] == [
+        ("to", 2),
+        ("be", 2),
+        ("or", 1),
+        ("not", 1),
+    ]

@@ -16,6 +16,9 @@ export function resultNotices(result) {
   if (result.truncated) {
     notices.push(notice("warning", element("strong", {}, "Long question."), " Its end lies beyond the encoder's window and was not seen."));
   }
+  if (result.only_stop_words) {
+    notices.push(notice("plain", "The question has stop words only: the lexical search looked for them."));
+  }
   if (result.matching !== undefined) {
     notices.push(notice("plain", `The filter keeps ${count(result.matching, "passage")}.`));
   }

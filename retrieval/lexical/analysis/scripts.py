@@ -25,10 +25,11 @@ _PIECES = regex.compile(
     """,
     regex.VERBOSE,
 )
-# The script of a word is that of its first letter of one of these; Latin is the rest.
+# The script of a word is that of its first letter, for a unit or a Greek sign may stand behind; of others
+# than these, Latin.
 _SCRIPT = regex.compile(
-    r"(?P<arabic>\p{Arabic})|(?P<cyrillic>\p{Cyrillic})|(?P<greek>\p{Greek})|(?P<hebrew>\p{Hebrew})"
-    r"|(?P<tamil>\p{Tamil})"
+    r"[\p{N}\p{M}]*(?:(?P<arabic>\p{Arabic})|(?P<cyrillic>\p{Cyrillic})|(?P<greek>\p{Greek})"
+    r"|(?P<hebrew>\p{Hebrew})|(?P<tamil>\p{Tamil}))"
 )
 _ASCII = str.maketrans({chr(code): chr(code).lower() if chr(code).isalnum() else " " for code in range(128)})
 _IN_WORDS = ("Mn", "Mc", "Me", "Cf", "So")
@@ -57,7 +58,7 @@ def pieces(word: str) -> Iterator[Piece]:
     for match in _PIECES.finditer(word):
         kind = match.lastgroup or "word"
         if kind == "word":
-            script = _SCRIPT.search(match.group())
+            script = _SCRIPT.match(match.group())
             kind = (script and script.lastgroup) or "latin"
         yield Piece(kind, match.group())
 

@@ -86,6 +86,11 @@ def test_stop_words_are_kept_apart_and_asked_for_alone() -> None:
     assert listed.query("GRÖSSE").words == []
 
 
+def test_the_first_letter_of_a_word_tells_its_script() -> None:
+    assert ANALYZER("TNFα receptors") == ["tnfα", "receptor"]
+    assert ANALYZER("5кг рукописи")[1:] == ANALYZER("рукописей")
+
+
 def test_terms_do_not_depend_on_what_was_analysed_before() -> None:
     text = "The naïve cafés of 東京, running; the ERR-17 of C++"
     fresh = Analyzer(LexicalSettings()).passage(text)

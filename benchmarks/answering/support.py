@@ -8,7 +8,7 @@ best a question counts as supported; without that paragraph as unsupported, alth
 and without its whole article once more, so that both kinds of lack are learnt. Articles are dealt to two
 halves: one fits weights and thresholds, the other measures them. The regression tells questions whose best
 passage is their own from all others, so that it counts against an answer if it is not clear where it stands;
-the threshold has the best mean of recall and refusals. FITS are weights of a softmax over a question's
+95 % of what the threshold lets through is of that passage. FITS are weights of a softmax over a question's
 passages; the features are computed with those in the code. --transfer: questions of another collection, over
 --transfer-index or this one, by the calibrations in the code; they count as supported where a passage holds
 an answer's words, which is no proof.
@@ -44,6 +44,7 @@ from retrieval.search import Searcher
 from retrieval.settings import ModelSettings
 
 K = 5
+PRECISE = 0.95  # share of answers that are of the question's own passage
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -101,9 +102,10 @@ def measured_sets(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], li
 def fit(
     values: np.ndarray, labels: np.ndarray, half: np.ndarray, right: np.ndarray | None = None
 ) -> Calibration:
-    """Weights and threshold (the best mean of recall and refusals) of one half, precision of the other.
+    """Weights and threshold of one half, precision of the other.
 
-    right: what the regression tells from the rest; default: what the labels do.
+    right: what the regression tells from the rest, and PRECISE of what the threshold lets through; without,
+    the labels do, and the threshold has the best mean of recall and refusals.
     """
     spread = values[half].std(axis=0)
     learnt = labels if right is None else right
@@ -117,6 +119,9 @@ def fit(
 
     grid = np.linspace(0.05, 0.95, 91)
     threshold = float(grid[np.argmax([sum(rates(value, half)) for value in grid])])
+    if right is not None:
+        let_through = [right[labels & half & (chances >= value)].mean() for value in grid]
+        threshold = float(grid[int(np.argmax(np.array(let_through) >= PRECISE))])
     recall, refused = rates(threshold, ~half)
     precision = recall / (recall + 1 - refused)  # at even odds
     rounded = tuple(round(float(weight), 3) for weight in weights)

@@ -7,7 +7,6 @@ from retrieval.errors import ConfigError
 EXTRAS = {
     "faiss": "cpu",
     "ir_measures": "evaluate",
-    "regex": "evaluate",
     "matplotlib": "plot",
     "peft": "train",
 }

@@ -82,7 +82,7 @@ def evaluate(
     )  # fmt: skip
 
     def work() -> None:
-        require("evaluate", "ir_measures", "regex")
+        require("evaluate", "ir_measures")
         from jobs.evaluation.answers import Measured, Price, Writer
 
         writer = Writer(generator, model, base_url, api_key_env, decode or [], hops, k)

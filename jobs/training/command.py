@@ -64,7 +64,7 @@ def mine(config: _Config, json_: Json = False) -> None:
     """Find positives and hard negatives in an index, and write them as JSONL that people can read."""
     command = shlex.join(["corpusmill", "mine", str(config)])
     with _told(command):
-        require("mine", "faiss", "regex")
+        require("mine", "faiss")
         from pipelines.training import mine as mine_examples
 
         with TrainView() as view:
@@ -79,7 +79,7 @@ def mine(config: _Config, json_: Json = False) -> None:
 def _train(kind: str, path: Path, towers: str | None, plot: Path | None, json_: bool) -> None:
     words = ["corpusmill", "train", kind, str(path)] + (["--towers", towers] if towers else [])
     with _told(shlex.join(words)):
-        require("train", "faiss", "regex")
+        require("train", "faiss")
         from jobs.training.plot import draw
         from pipelines.training import train
 

@@ -28,7 +28,6 @@ def corpusmill_without(module: str, *words: object) -> subprocess.CompletedProce
     ("module", "words", "install"),
     [
         ("ir_measures", ["evaluate", ".", "--beir", "."], "pip install 'corpusmill[evaluate]'"),
-        ("regex", ["evaluate", ".", "--beir", "."], "pip install 'corpusmill[evaluate]'"),
         ("faiss", ["build", "--corpus", "docs", "--index", "x"], "pip install 'corpusmill[cpu]', or"),
         ("faiss", ["search", ".", "a question"], "pip install 'corpusmill[cpu]', or"),
         ("faiss", ["ask", ".", "a question"], "pip install 'corpusmill[cpu]', or"),

@@ -214,6 +214,9 @@ class Progress:
         if self._thread:
             self._thread.join()
             self._write(state)
+            # Ray Data keeps handles of it: in a driver that goes on, it would stay for every build.
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(self.tracker)
 
     def snapshot(self, state: str) -> dict[str, Any]:
         """Everything that `status` shows."""

@@ -1,6 +1,7 @@
 """log p(y_i | x, z, y_<i) of all k passages of a question at once, with caches that follow the hypotheses."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
     return next((at for at in range(most) if any(row[at] != first[at] for row in prompts)), most)
 
 
-class Conditionals:
+class Conditionals(ABC):
     """A model after k prompts, one for each passage; row z of what it gives belongs to passage z.
 
     `end`: the token that ends an answer. Every token of `ends` ends one, so they count as one token: `end`
@@ -36,9 +37,9 @@ class Conditionals:
         self._rows = torch.zeros(0, dtype=torch.int64)  # of each row of the cache: its passage
         self._cache: Any = None
 
+    @abstractmethod
     def start(self) -> Tensor:
         """Of the first token of an answer: (k, v)."""
-        raise NotImplementedError
 
     def step(self, rows: Tensor, tokens: Tensor) -> Tensor:
         """Of the token after `tokens` (n,) int64, each of which goes on from one of the last rows: (n, v).
@@ -72,9 +73,9 @@ class Conditionals:
             found[passages, own, 1:] = after.gather(2, padded[own, 1:, None]).squeeze(2)
         return found * real
 
+    @abstractmethod
     def _forward(self, ids: Tensor) -> Tensor:
         """Logits (n, t, v) after each of the ids (n, t), which the cache then holds."""
-        raise NotImplementedError
 
     def _select(self, rows: Tensor) -> None:
         """Go on with these rows of the cache."""

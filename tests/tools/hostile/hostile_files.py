@@ -3,24 +3,11 @@
 import io
 import os
 import zlib
-from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-
-def pdf_file(objects: Sequence[bytes]) -> bytes:
-    """A PDF of these objects, numbered from 1; the first is the catalog."""
-    out, offsets = b"%PDF-1.5\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    size = len(objects) + 1
-    return out + (
-        b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF"
-        % (size, table, size, len(out))
-    )
+from tests.tools.samples.pdf_samples import pdf_file
 
 
 def stream(data: bytes, layers: int = 1, extra: bytes = b"") -> bytes:

@@ -34,19 +34,24 @@ def pdf_of(
             b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content or b""), content or b""),
         ]
     objects.append(b"<< /Title (%s) >>" % title.encode())
-    out, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    size = len(objects) + 1
-    return out + (
-        b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R /Info %d 0 R >>\n"
-        b"startxref\n%d\n%%%%EOF" % (size, table, size, size - 1, len(out))
-    )
+    return pdf_file(objects, b"/Root 1 0 R /Info %d 0 R" % len(objects))
 
 
 def text_at(*places: tuple[float, float, str], turn: bytes = b"1 0 0 1") -> bytes:
     """A content stream that writes texts at (x, y), in this order. turn: their matrix without its place."""
     drawn = (b"%s %g %g Tm (%s) Tj" % (turn, x, y, text.encode("latin-1")) for x, y, text in places)
     return b"BT /F1 12 Tf %s ET" % b" ".join(drawn)
+
+
+def pdf_file(objects: Sequence[bytes], trailer: bytes = b"/Root 1 0 R") -> bytes:
+    """A PDF of these objects, numbered from 1."""
+    out, offsets = b"%PDF-1.5\n", []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    size = len(objects) + 1
+    return out + (
+        b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d %s >>\nstartxref\n%d\n%%%%EOF"
+        % (size, table, size, trailer, len(out))
+    )

@@ -17,6 +17,7 @@ from pipelines.sources.kinds import widened
 from pipelines.sources.metadata import infer_schema
 from pipelines.sources.slice_reader import read_slice
 from pipelines.sources.slices import cut_slices
+from tests.tools.samples.pdf_samples import pdf_file
 
 COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd.compress, "": bytes}
 
@@ -49,16 +50,7 @@ def pdf(lines: list[str], title: str = "", encrypted: bool = False) -> bytes:
     if encrypted:
         objects.append(b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <%s> /U <%s> >>" % (b"ab" * 32, b"cd" * 32))
         trailer += b" /Encrypt 7 0 R /ID [<00> <00>]"
-    out, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    size = len(objects) + 1
-    return out + (
-        b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d %s >>\nstartxref\n%d\n%%%%EOF"
-        % (size, table, size, trailer, len(out))
-    )
+    return pdf_file(objects, trailer)
 
 
 def read_all(paths: Any, **settings: Any) -> tuple[list[Document], list[Reject]]:

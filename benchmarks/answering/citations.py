@@ -13,13 +13,16 @@ answer is wrong to be given.
 import argparse
 import asyncio
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.answering.support import holds, read_lines
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.answering.support import arguments, holds, read_lines
 from jobs.commands.ask import Asking
 from retrieval.generation import GenerationSettings
 from retrieval.results import Answer
@@ -81,14 +84,8 @@ def report(questions: list[dict[str, Any]], found: list[Answer], seconds: float)
 
 def main() -> None:
     """Ask, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--index", required=True)
-    parser.add_argument("--queries", type=Path, required=True)
-    parser.add_argument("--qrels", type=Path, required=True)
+    parser = arguments(__doc__, 600)
     parser.add_argument("--half", choices=("fitted", "held-out", "all"), default="held-out")
-    parser.add_argument("--sample", type=int, default=600)
     parser.add_argument("--generator", default="none", help="none or local")
     parser.add_argument("--without", action="store_true", help="filter the question's paragraph out")
     args = parser.parse_args()

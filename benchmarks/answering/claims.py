@@ -13,6 +13,7 @@ other measures them.
 
 import argparse
 import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.answering.support import fit, holds, read_lines, search
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.answering.support import arguments, fit, holds, read_lines, search
 from retrieval.format import Passage
 from retrieval.generation import Judge
 from retrieval.generation.claims import CALIBRATION, ClaimEvidence, Verifier
@@ -97,13 +100,7 @@ def rows_of(
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--index", required=True)
-    parser.add_argument("--queries", type=Path, required=True)
-    parser.add_argument("--qrels", type=Path, required=True)
-    parser.add_argument("--sample", type=int, default=400)
+    parser = arguments(__doc__, 400)
     parser.add_argument("--keep", type=Path, help="write the features there, to look at them")
     args = parser.parse_args()
     judge = Judge.open()

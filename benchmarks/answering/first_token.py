@@ -6,9 +6,13 @@ One client, one question at a time, on the cores that serve. Without a generator
 first delta is all of it. Tokens/s count from the first token on.
 """
 
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.serve.serve import arguments, running, texts_of, words_of
 from retrieval.client import Client

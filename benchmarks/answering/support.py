@@ -58,6 +58,18 @@ def holds(text: str, answers: list[str]) -> bool:
     return any(normalized(answer) in normalized(text) for answer in answers)
 
 
+def arguments(description: str | None, sample: int) -> argparse.ArgumentParser:
+    """What every script over SQuAD's questions is told."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--index", required=True)
+    parser.add_argument("--queries", type=Path, required=True)
+    parser.add_argument("--qrels", type=Path, required=True)
+    parser.add_argument("--sample", type=int, default=sample)
+    return parser
+
+
 def read_lines(path: Path, sample: int) -> list[dict[str, Any]]:
     """A seeded sample of a JSONL file."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -156,13 +168,7 @@ def containment(encoder: Encoder, evidence: Evidence, answers: list[str]) -> dic
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--index", required=True)
-    parser.add_argument("--queries", type=Path, required=True)
-    parser.add_argument("--qrels", type=Path, required=True)
-    parser.add_argument("--sample", type=int, default=1000)
+    parser = arguments(__doc__, 1000)
     parser.add_argument("--transfer", type=Path, help="JSONL with question and answers")
     parser.add_argument("--transfer-index")
     parser.add_argument("--keep", type=Path, help="write the features there, to look at them")

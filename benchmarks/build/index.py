@@ -18,9 +18,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-from benchmarks.build.watch import ready, run_watched, say
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.build.watch import ready, run_watched, say
 
 from retrieval.dense import DenseSettings, DenseShard, Quantizer
 from retrieval.dense.making import (

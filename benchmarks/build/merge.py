@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from benchmarks.build.watch import ready, run_watched, say
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.build.watch import ready, run_watched, say
 
 from retrieval.dense import Quantizer
 from retrieval.dense.making import build_piece, merge_pieces, train_quantizer

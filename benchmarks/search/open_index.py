@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.build.watch import anonymous_bytes, run_watched, say
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.build.watch import anonymous_bytes, run_watched, say
 
 K = 10
 WARM_UP = 20

@@ -22,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.answering.support import arguments, holds, read_lines
+from benchmarks.answering.squad import arguments, holds, read_lines
 from jobs.commands.ask import Asking
 from retrieval.generation import GenerationSettings
 from retrieval.results import Answer

@@ -24,7 +24,8 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.answering.support import arguments, fit, holds, read_lines, search
+from benchmarks.answering.squad import arguments, holds, read_lines
+from benchmarks.answering.support import fit, search
 from retrieval.format import Passage
 from retrieval.generation import Judge
 from retrieval.generation.claims import CALIBRATION, ClaimEvidence, Verifier

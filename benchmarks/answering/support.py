@@ -15,9 +15,7 @@ an answer's words, which is no proof.
 """
 
 import argparse
-import json
-import random
-import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +26,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.answering.squad import arguments, holds, read_lines
 from retrieval.format import Passage
 from retrieval.generation import (
     CALIBRATION,
@@ -45,36 +46,6 @@ from retrieval.settings import ModelSettings
 
 K = 5
 PRECISE = 0.95  # share of answers that are of the question's own passage
-WORD = re.compile(r"[^\W_]+")
-
-
-def normalized(text: str) -> str:
-    """Lower case, words only, with a space at both ends."""
-    return f" {' '.join(WORD.findall(text.lower()))} "
-
-
-def holds(text: str, answers: list[str]) -> bool:
-    """Whether a text contains one of the answers."""
-    return any(normalized(answer) in normalized(text) for answer in answers)
-
-
-def arguments(description: str | None, sample: int) -> argparse.ArgumentParser:
-    """What every script over SQuAD's questions is told."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--index", required=True)
-    parser.add_argument("--queries", type=Path, required=True)
-    parser.add_argument("--qrels", type=Path, required=True)
-    parser.add_argument("--sample", type=int, default=sample)
-    return parser
-
-
-def read_lines(path: Path, sample: int) -> list[dict[str, Any]]:
-    """A seeded sample of a JSONL file."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    random.Random(0).shuffle(rows)
-    return rows[:sample]
 
 
 def search(index: str, questions: list[str], k: int) -> list[list[Passage]]:
